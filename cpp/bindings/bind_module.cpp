@@ -1,0 +1,24 @@
+// Binds alpa::Module: parse, run passes, print.
+
+#include "alpa/Module.h"
+#include "native.h"
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/string_view.h>
+#include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/vector.h>
+
+namespace nb = nanobind;
+
+void bindModule(nb::module_ &m) {
+  nb::class_<alpa::Diagnostic>(m, "Diagnostic")
+      .def_ro("severity", &alpa::Diagnostic::severity)
+      .def_ro("location", &alpa::Diagnostic::location)
+      .def_ro("message", &alpa::Diagnostic::message);
+
+  nb::class_<alpa::Module>(m, "Module")
+      .def_static("parse", &alpa::Module::parse, nb::arg("text"), nb::arg("name") = "module",
+                  nb::call_guard<nb::gil_scoped_release>())
+      .def("run", &alpa::Module::run, nb::arg("pipeline"), nb::call_guard<nb::gil_scoped_release>())
+      .def("text", &alpa::Module::text, nb::arg("with_locations") = false,
+           nb::call_guard<nb::gil_scoped_release>());
+}

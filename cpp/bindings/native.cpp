@@ -1,0 +1,8 @@
+// alpa_mlir._native: the C++ side of the package. Each area binds itself in a file of its own.
+
+#include "native.h"
+
+NB_MODULE(_native, m) {
+  m.doc() = "C++ core and passes of alpa_mlir";
+  bindModule(m);
+}

@@ -1,0 +1,6 @@
+// One function per area of the core; each is defined in bind_<area>.cpp.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+void bindModule(nanobind::module_ &m);

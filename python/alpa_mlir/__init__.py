@@ -1,0 +1,1 @@
+"""Automatic parallelism for JAX: the whole public API."""

@@ -1,0 +1,40 @@
+"""Every error alpa_mlir raises on purpose.
+
+Each message states the violated relation with its values, and the next thing to try.
+"""
+
+
+class AlpaError(Exception):
+    """Base of all errors of alpa_mlir."""
+
+
+class ArgumentError(AlpaError, ValueError):
+    """An option or argument of the public API does not mean anything: wrong position, name, type or shape."""
+
+
+class TraceError(AlpaError):
+    """The function could not be turned into one StableHLO module."""
+
+
+class PassError(AlpaError):
+    """A compiler pass refused the module. The text is MLIR's diagnostics."""
+
+
+class InfeasibleError(AlpaError):
+    """No choice of shardings satisfies the constraints, most often because memory does not suffice."""
+
+
+class SolverError(AlpaError):
+    """The solver stopped without a usable answer."""
+
+
+class PlanError(AlpaError):
+    """A plan cannot be used: it is damaged, of another version, or made for another program."""
+
+
+class ClusterError(AlpaError):
+    """A cluster description is wrong, or does not fit the devices that are there."""
+
+
+class CompileError(AlpaError):
+    """XLA refused the annotated module."""

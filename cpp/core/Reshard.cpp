@@ -1,0 +1,132 @@
+// ReshardTable: steps of one sharding, and Dijkstra's algorithm over them.
+
+#include "core/Reshard.h"
+#include <functional>
+#include <limits>
+#include <queue>
+#include <stdexcept>
+
+namespace alpa {
+
+ReshardTable::ReshardTable(std::vector<int64_t> tensorShape, int64_t elementBytes,
+                           const DeviceMesh &deviceMesh, const DeviceSpec &device)
+    : shape(std::move(tensorShape)), tensorBytes(elementBytes), mesh(deviceMesh),
+      memoryBytesPerSecond(device.memoryBytesPerSecond) {
+  for (int64_t size : shape)
+    tensorBytes *= size;
+  shardings = allShardings(shape, mesh, /*allOrders=*/true);
+  for (size_t i = 0; i < shardings.size(); ++i)
+    indices[shardings[i]] = static_cast<int>(i);
+}
+
+int ReshardTable::indexOf(const Sharding &sharding) const {
+  auto found = indices.find(sharding);
+  if (found == indices.end())
+    throw std::invalid_argument("expected a sharding that divides the tensor, got " +
+                                sharding.str(static_cast<int>(shape.size()), mesh));
+  return found->second;
+}
+
+std::vector<ReshardStep> ReshardTable::stepsFrom(const Sharding &from) const {
+  std::vector<ReshardStep> steps;
+  const int rank = static_cast<int>(shape.size());
+  const int64_t localBytes = tensorBytes / from.numShards(mesh);
+
+  auto add = [&](const Sharding &target, CollectiveKind kind, AxisSet axes, int64_t bytes) {
+    if (!divides(target, shape, mesh))
+      return;
+    ReshardStep step{target, {kind, axes, bytes}, 0};
+    // Every step reads and writes its piece; a local slice does nothing else.
+    const double written = static_cast<double>(tensorBytes / target.numShards(mesh));
+    step.seconds = alpa::seconds(step.collective, mesh) + 2 * written / memoryBytesPerSecond;
+    steps.push_back(step);
+  };
+
+  // Slices: free axes become minor axes of a dim.
+  for (int axis = 0; axis < mesh.numAxes(); ++axis)
+    if (from.dimOf(axis) < 0 && mesh.axes[axis].size > 1)
+      for (int dim = 0; dim < rank; ++dim) {
+        Sharding target = from;
+        target.append(dim, axis);
+        add(target, CollectiveKind::AllGather, 0, 0);
+      }
+
+  // Gathers and all-to-alls: the minor axes of a dim leave it, and arrive nowhere or at another dim in the same order.
+  for (int dim = 0; dim < rank; ++dim) {
+    Sharding gathered = from;
+    std::vector<int> moved; // minor first
+    for (int axis; (axis = gathered.removeMinor(dim)) >= 0;) {
+      moved.push_back(axis);
+      AxisSet axes = 0;
+      for (int one : moved)
+        axes |= AxisSet(1) << one;
+      add(gathered, CollectiveKind::AllGather, axes, tensorBytes / gathered.numShards(mesh));
+      for (int other = 0; other < rank; ++other) {
+        if (other == dim)
+          continue;
+        Sharding target = gathered;
+        for (auto it = moved.rbegin(); it != moved.rend(); ++it)
+          target.append(other, *it);
+        add(target, CollectiveKind::AllToAll, axes, localBytes);
+      }
+    }
+  }
+
+  // Permutes: the same pieces on other devices.
+  for (const Sharding &target : shardings) {
+    if (target == from)
+      continue;
+    AxisSet axes = 0;
+    bool samePieces = true;
+    for (int dim = 0; dim < rank && samePieces; ++dim)
+      samePieces = from.shardsOf(dim, mesh) == target.shardsOf(dim, mesh);
+    for (int axis = 0; axis < mesh.numAxes(); ++axis)
+      if (from.dimOf(axis) >= 0 || target.dimOf(axis) >= 0)
+        axes |= AxisSet(1) << axis;
+    if (samePieces)
+      add(target, CollectiveKind::CollectivePermute, axes, localBytes);
+  }
+  return steps;
+}
+
+const std::vector<ReshardTable::Reached> &ReshardTable::routesFrom(int source) const {
+  auto found = cache.find(source);
+  if (found != cache.end())
+    return found->second;
+
+  std::vector<Reached> reached(shardings.size(),
+                               {std::numeric_limits<double>::infinity(), -1, ReshardStep()});
+  reached[source].seconds = 0;
+  using Entry = std::pair<double, int>;
+  std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue;
+  queue.push({0, source});
+  while (!queue.empty()) {
+    const auto [distance, at] = queue.top();
+    queue.pop();
+    if (distance > reached[at].seconds)
+      continue;
+    for (const ReshardStep &step : stepsFrom(shardings[at])) {
+      const int next = indexOf(step.target);
+      const double total = distance + step.seconds;
+      if (total < reached[next].seconds) {
+        reached[next] = {total, at, step};
+        queue.push({total, next});
+      }
+    }
+  }
+  return cache.emplace(source, std::move(reached)).first->second;
+}
+
+double ReshardTable::seconds(const Sharding &from, const Sharding &to) const {
+  return routesFrom(indexOf(from))[indexOf(to)].seconds;
+}
+
+std::vector<ReshardStep> ReshardTable::route(const Sharding &from, const Sharding &to) const {
+  const std::vector<Reached> &reached = routesFrom(indexOf(from));
+  std::vector<ReshardStep> steps;
+  for (int at = indexOf(to); reached[at].previous >= 0; at = reached[at].previous)
+    steps.insert(steps.begin(), reached[at].step);
+  return steps;
+}
+
+} // namespace alpa

@@ -1,0 +1,129 @@
+"""The models by themselves: sizes of the ladder, equal forms, routing, gradients that learn."""
+
+import itertools
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from alpa_mlir.models import gpt, moe, wide_resnet
+from alpa_mlir.models.workload import MODELS, workload
+
+# Alpa names its sizes by their number of parameters.
+LADDER = [
+    (model, size)
+    for model in ("gpt", "moe", "wide_resnet")
+    for size in MODELS[model].SIZES
+    if size[-1] in "MB"
+]
+
+
+def count_params(params) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize(("model", "size"), LADDER)
+def test_parameter_count_is_what_the_size_says(model, size):
+    module = MODELS[model]
+    params = jax.eval_shape(partial(module.init, config=module.SIZES[size]), jax.random.key(0))
+    nominal = float(size[:-1]) * {"M": 1e6, "B": 1e9}[size[-1]]
+    assert count_params(params) == pytest.approx(nominal, rel=0.05)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_loss_falls_when_debug_size_trains(model):
+    setup = workload(model, "debug", batch_size=8, optimizer=optax.adam(1e-3))
+    state, batch = setup.init_state(jax.random.key(0)), setup.example_batch(jax.random.key(1))
+    step = jax.jit(setup.train_step)
+    losses = []
+    for _ in range(5):
+        state, loss = step(state, batch)
+        losses.append(float(loss))
+    assert all(later < earlier for earlier, later in itertools.pairwise(losses))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_abstract_arguments_match_the_real_ones(model):
+    setup = workload(model, "debug", batch_size=8, optimizer=optax.adam(1e-3))
+    real = setup.init_state(jax.random.key(0)), setup.example_batch(jax.random.key(1))
+    shapes = jax.tree.map(lambda x: (x.shape, x.dtype), real)
+    assert shapes == jax.tree.map(lambda x: (x.shape, x.dtype), setup.abstract_arguments())
+
+
+def test_largest_sizes_plan_from_shapes_alone():
+    setup = workload("gpt", "39B", batch_size=1024, optimizer=optax.adam(1e-3))
+    state, loss = jax.eval_shape(setup.train_step, *setup.abstract_arguments())
+    assert loss.shape == ()
+    assert count_params(state.params) > 39e9
+
+
+@pytest.mark.parametrize("form", ["checkpointed", "scanned"])
+def test_forms_of_gpt_compute_the_same_function(form):
+    unrolled = gpt.SIZES["debug"]
+    config = replace(unrolled, form=form)
+    key, batch = jax.random.key(0), gpt.example_batch(jax.random.key(1), unrolled, 4)
+    expected_params, params = gpt.init(key, unrolled), gpt.init(key, config)
+    assert count_params(params) == count_params(expected_params)
+    expected = gpt.apply(expected_params, batch["tokens"], unrolled)
+    actual = gpt.apply(params, batch["tokens"], config)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_gpt_sees_no_later_token():
+    config = gpt.SIZES["debug"]
+    params = gpt.init(jax.random.key(0), config)
+    tokens = gpt.example_batch(jax.random.key(1), config, 2)["tokens"]
+    changed = tokens.at[:, 20].add(1) % config.vocabulary_size
+    before, after = (gpt.apply(params, t, config) for t in (tokens, changed))
+    np.testing.assert_array_equal(before[:, :20], after[:, :20])
+    assert not np.allclose(before[:, 20], after[:, 20])
+
+
+def test_untied_gpt_has_a_head_of_its_own():
+    config = replace(gpt.SIZES["debug"], ties_embeddings=False)
+    params = gpt.init(jax.random.key(0), config)
+    assert params["head"].shape == params["tokens"].shape
+
+
+def test_step_flops_follow_the_formula_of_the_paper():
+    # 24·4·B·S·H²·L·(1 + S/6H) + 6·B·S·H·V at B=8, S=1024, H=1024, L=24, V=51200
+    assert gpt.step_flops(gpt.SIZES["350M"], batch_size=8) == pytest.approx(25.67e12, rel=1e-3)
+
+
+def test_route_fills_places_in_order_and_drops_what_overflows():
+    # Three tokens, two experts, two places each: all prefer expert 0.
+    probabilities = jnp.array([[[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]]])
+    combine, balance_loss = moe.route(probabilities, capacity=2)
+    assert combine.shape == (1, 3, 2, 2)
+    expected = np.zeros((1, 3, 2, 2), np.float32)
+    expected[0, 0, 0, 0], expected[0, 1, 0, 1] = 0.9, 0.8  # the third token finds expert 0 full
+    expected[0, 0, 1, 0], expected[0, 1, 1, 1] = 0.1, 0.2
+    np.testing.assert_allclose(combine, expected, rtol=1e-6)
+    np.testing.assert_allclose(balance_loss, 2 * 0.8, rtol=1e-6)
+
+
+def test_balance_loss_is_one_for_even_load():
+    probabilities = jax.nn.softmax(10 * jnp.eye(4))[None]
+    _, balance_loss = moe.route(probabilities, capacity=2)
+    np.testing.assert_allclose(balance_loss, 1.0, rtol=1e-5)
+
+
+def test_running_statistics_move_towards_the_batch():
+    x = 3 + 2 * jax.random.normal(jax.random.key(0), (64, 4, 4, 2))
+    params = {"scale": jnp.ones(2), "bias": jnp.zeros(2)}
+    running = {"mean": jnp.zeros(2), "variance": jnp.ones(2)}
+    y, moved = wide_resnet.batch_norm(params, running, x)
+    np.testing.assert_allclose(y.mean((0, 1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(y.std((0, 1, 2)), 1, atol=1e-3)
+    np.testing.assert_allclose(moved["mean"], 0.1 * x.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(moved["variance"], 0.9 + 0.1 * x.var((0, 1, 2)), rtol=1e-4)
+
+
+def test_unknown_names_list_the_choices():
+    with pytest.raises(KeyError, match="expected one of"):
+        workload("bert", "debug", 8, optax.sgd(0.1))
+    with pytest.raises(KeyError, match="gpt has no size '2M'"):
+        workload("gpt", "2M", 8, optax.sgd(0.1))

@@ -5,4 +5,5 @@
 NB_MODULE(_native, m) {
   m.doc() = "C++ core and passes of alpa_mlir";
   bindModule(m);
+  bindProblem(m);
 }

@@ -4,3 +4,4 @@
 #include <nanobind/nanobind.h>
 
 void bindModule(nanobind::module_ &m);
+void bindProblem(nanobind::module_ &m);

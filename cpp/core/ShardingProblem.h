@@ -1,15 +1,19 @@
-// The sharding problem: choose one strategy per node, minimise node and edge costs, stay within memory at every time.
-// It is IOPDDL's problem (ASPLOS/EuroSys 2025 contest), the one XLA's own solver takes.
+// The sharding problem: choose one strategy per node, minimise node and edge costs, stay within
+// memory at every time. It is IOPDDL's problem (ASPLOS/EuroSys 2025 contest), the one XLA's own
+// solver takes. The planner builds it, the solvers in core/sharding solve it; `evaluate` is the
+// judge and shares no code with them.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace alpa {
 
-/// A cost at or above this forbids the choice. Sums of it overflow int64: never add two costs without a guard.
+/// A cost at or above this forbids the choice. Sums of it overflow int64: never add two costs
+/// without a guard.
 inline constexpr int64_t kForbiddenCost = 1'000'000'000'000'000'000;
 
 /// Half-open span of time steps. Empty (begin == end) uses no memory.
@@ -30,11 +34,39 @@ struct ShardingEdge {
   std::vector<int64_t> costs; ///< row-major: strategies of `first` are the rows
 };
 
+/// What a choice of strategies costs and uses, in exact integers.
+struct Evaluation {
+  int64_t cost = 0;         ///< sum of the costs that are not forbidden
+  int64_t numForbidden = 0; ///< nodes and edges whose choice is forbidden
+  int64_t peakUsage = 0;    ///< bytes
+  int64_t peakTime = 0;     ///< the first time at which the peak is reached
+  bool withinLimit = true;
+
+  bool feasible() const { return numForbidden == 0 && withinLimit; }
+};
+
 struct ShardingProblem {
   std::string name;
   std::vector<ShardingNode> nodes;
   std::vector<ShardingEdge> edges; ///< parallel edges add
   std::optional<int64_t> usageLimit;
+
+  /// Both return the index of what they added; nothing is checked before `check`.
+  int32_t addNode(Interval interval, std::vector<int64_t> costs, std::vector<int64_t> usages);
+  int32_t addEdge(int32_t first, int32_t second, std::vector<int64_t> costs);
+
+  /// Throws std::invalid_argument naming the first node or edge that breaks the form: sizes,
+  /// ranges, signs, or sums that could leave int64.
+  void check() const;
+
+  /// Throws std::invalid_argument if `choices` does not name one strategy of every node. The
+  /// problem must be checked.
+  Evaluation evaluate(const std::vector<int32_t> &choices) const;
+
+  /// IOPDDL's JSON. Throws std::invalid_argument with the byte offset of what could not be read.
+  /// Keys may come in any order and unknown ones are skipped; the result is checked.
+  static ShardingProblem fromJson(std::string_view text);
+  std::string toJson() const;
 };
 
 } // namespace alpa

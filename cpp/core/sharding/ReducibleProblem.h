@@ -1,0 +1,111 @@
+// A sharding problem that reductions rewrite in place, and the trail that maps an answer of the
+// rewritten problem back.
+//
+// Differences from ShardingProblem: parallel edges are one; a node may use memory in several
+// segments (merged nodes live more than once); time is a list of rows that can overflow, with the
+// capacity that constant users leave.
+#pragma once
+
+#include "core/ShardingProblem.h"
+#include "core/sharding/CoreProblem.h"
+
+#include <utility>
+
+namespace alpa {
+
+/// Memory a node uses in rows begin .. end.
+struct UsageSegment {
+  int32_t begin = 0;
+  int32_t end = 0;
+  std::vector<int64_t> usages; ///< one per strategy
+};
+
+class ReducibleProblem {
+public:
+  struct Node {
+    std::vector<int64_t> costs;
+    std::vector<UsageSegment> segments; ///< disjoint, ordered
+    std::vector<int32_t> edges;         ///< live ones
+    bool isLive = true;
+
+    int32_t numStrategies() const { return static_cast<int32_t>(costs.size()); }
+  };
+
+  struct Edge {
+    int32_t first = 0, second = 0;
+    std::vector<int64_t> costs;
+    bool isLive = true;
+  };
+
+  /// One end of an edge: costs by (own strategy, other's strategy).
+  struct EdgeEnd {
+    Edge &edge;
+    int32_t other;
+    int64_t ownStride, otherStride;
+
+    int64_t &cost(int64_t own, int64_t theirs) const {
+      return edge.costs[own * ownStride + theirs * otherStride];
+    }
+  };
+
+  /// The problem must be checked.
+  explicit ReducibleProblem(const ShardingProblem &problem);
+
+  int32_t numNodes() const { return static_cast<int32_t>(nodes.size()); }
+  const Node &node(int32_t n) const { return nodes[n]; }
+  Node &node(int32_t n) { return nodes[n]; }
+  EdgeEnd edgeEnd(int32_t e, int32_t n);
+  int64_t constantCost() const { return constant; }
+  void addConstantCost(int64_t cost) { constant += cost; }
+  const std::vector<int64_t> &capacities() const { return rowCapacities; }
+
+  /// The live edge between two nodes, or -1.
+  int32_t findEdge(int32_t a, int32_t b) const;
+
+  /// Adds `costs` (rows: strategies of `first`) to the edge between two nodes, making one if there
+  /// is none. Returns the edge.
+  int32_t addToEdge(int32_t first, int32_t second, std::vector<int64_t> costs);
+
+  void removeEdge(int32_t e);
+
+  /// Keeps the strategies `kept` (ascending) of a node, in its edges and segments too, and notes it
+  /// on the trail.
+  void keepStrategies(int32_t n, const std::vector<int32_t> &kept);
+
+  /// Removes a node whose strategy follows from others: `table` has, row-major over the strategies
+  /// of `parents`, the strategy of `n`. Its edges must be gone or hold nothing any more; its memory
+  /// must be accounted for by the caller.
+  void removeNode(int32_t n, std::vector<int32_t> parents, std::vector<int32_t> table);
+
+  /// Notes on the trail that the strategy of `n` is `table` of the strategies of `parents`.
+  void noteDerived(int32_t n, std::vector<int32_t> parents, std::vector<int32_t> table);
+
+  /// Subtracts what every strategy uses from the capacities, drops rows that cannot overflow or are
+  /// implied by a neighbour. Renumbers the rows.
+  void compactMemory();
+
+  /// The live nodes as flat arrays. Node i of the result is live node coreNodes()[i].
+  CoreProblem core() const;
+  std::vector<int32_t> coreNodes() const;
+
+  /// Maps choices of the core's nodes back to choices of every node of the sharding problem.
+  std::vector<int32_t> expand(const std::vector<int32_t> &coreChoices) const;
+
+private:
+  struct Derivation {
+    int32_t node;
+    std::vector<int32_t> parents;
+    std::vector<int32_t> table;
+    std::vector<int64_t> strides; ///< strategies each parent had when this was noted
+  };
+
+  void addMemory(const ShardingProblem &problem);
+
+  std::vector<Node> nodes;
+  std::vector<Edge> edges;
+  std::vector<int64_t> rowCapacities, rowTimes;
+  std::vector<Derivation> trail;
+  int64_t constant = 0;
+};
+
+} // namespace alpa

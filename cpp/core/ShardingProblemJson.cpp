@@ -177,15 +177,23 @@ template <typename T> T &itemAt(std::vector<T> &items, size_t index) {
   return items[index];
 }
 
-/// Each of the arrays of a group describes the same items. An array of another length would go
-/// unnoticed otherwise.
-void checkCount(Reader &reader, const std::string &key, size_t count, size_t expected) {
-  if (count != expected)
-    reader.fail(std::to_string(expected) + " items in \"" + key + "\" but read " +
-                std::to_string(count));
-}
+/// Each of the arrays of a group describes the same items. A shorter one would go unnoticed
+/// otherwise.
+class ItemCount {
+public:
+  void check(Reader &reader, const std::string &key, size_t count) {
+    if (expected && count != *expected)
+      reader.fail(std::to_string(*expected) + " items in \"" + key + "\" but read " +
+                  std::to_string(count));
+    expected = count;
+  }
+
+private:
+  std::optional<size_t> expected;
+};
 
 void readNodes(Reader &reader, std::vector<ShardingNode> &nodes) {
+  ItemCount count;
   reader.object([&](const std::string &key) {
     size_t i = 0;
     if (key == "intervals")
@@ -199,11 +207,12 @@ void readNodes(Reader &reader, std::vector<ShardingNode> &nodes) {
       reader.array([&] { itemAt(nodes, i++).usages = reader.integers(); });
     else
       return reader.skipValue();
-    checkCount(reader, key, i, nodes.size());
+    count.check(reader, key, i);
   });
 }
 
 void readEdges(Reader &reader, std::vector<ShardingEdge> &edges) {
+  ItemCount count;
   reader.object([&](const std::string &key) {
     size_t i = 0;
     if (key == "nodes")
@@ -217,7 +226,7 @@ void readEdges(Reader &reader, std::vector<ShardingEdge> &edges) {
       reader.array([&] { itemAt(edges, i++).costs = reader.integers(); });
     else
       return reader.skipValue();
-    checkCount(reader, key, i, edges.size());
+    count.check(reader, key, i);
   });
 }
 

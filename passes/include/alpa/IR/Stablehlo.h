@@ -1,0 +1,135 @@
+// A view of StableHLO (and chlo) ops that needs neither dialect: what an op is, what its attributes
+// say, what it costs. The only place that knows how these dialects spell their ops and attributes.
+// Attributes are read through generic MLIR attributes or their printed text, so everything here
+// works on unregistered ops and in a host that has registered StableHLO. Nothing here trusts the op
+// to be well formed: where an attribute is missing or of another shape, readers fail and predicates
+// are false.
+#pragma once
+
+#include "mlir/IR/Operation.h"
+#include "mlir/IR/Value.h"
+#include "mlir/Support/LLVM.h"
+#include "llvm/ADT/SmallVector.h"
+#include <optional>
+
+namespace alpa {
+
+/// What an op is, as far as passes and cost models tell ops apart.
+enum class OpKind {
+  Unknown, ///< not an op of StableHLO, or one nobody asks about
+  Elementwise,
+  Constant,
+  Iota,
+  BroadcastInDim,
+  Reshape,
+  Transpose,
+  Slice,
+  DynamicSlice,
+  DynamicUpdateSlice,
+  Concatenate,
+  Pad,
+  Reverse,
+  Gather,
+  Scatter,
+  DotGeneral,
+  RaggedDot,
+  Convolution,
+  Reduce,
+  ReduceWindow,
+  SelectAndScatter,
+  Sort,
+  TopK,
+  Fft,
+  Cholesky,
+  TriangularSolve,
+  RngBitGenerator,
+  BitcastConvert,
+  While,
+  Branch, ///< case, if
+  OptimizationBarrier,
+  ShardingConstraint,
+  Call,      ///< func.call
+  Composite, ///< stablehlo.composite: a call of its decomposition
+  CustomCall,
+  Collective, ///< all_reduce and its like
+  OtherEffect ///< reads or writes something outside: infeed, send, rng, ...
+};
+OpKind kindOf(mlir::Operation *op);
+
+/// One result element from the elements at the same place of the operands (chlo and `clamp`,
+/// `select` with scalar operands included).
+bool isElementwise(mlir::Operation *op);
+/// A value that any device can make for itself in any sharding: a constant, an iota, or a splat
+/// constant broadcast, reshaped, transposed or converted.
+bool isConstantLike(mlir::Operation *op);
+/// No effect and the same result every time, regions included: may be removed when unused.
+bool isRemovable(mlir::Operation *op);
+/// Pure, and equal ops may be merged. Not so optimization barriers: keeping equal computations
+/// apart is their purpose.
+bool isMergeable(mlir::Operation *op);
+bool isCollective(mlir::Operation *op);
+
+/// How the body of a reduce, reduce_window, scatter, select_and_scatter or all_reduce combines two
+/// elements. None: in another way, several operands at once, or not such an op.
+enum class ReductionKind { None, Add, Mul, Min, Max, And, Or };
+bool isReduction(mlir::Operation *op); ///< reduce or reduce_window
+ReductionKind reductionKind(mlir::Operation *op);
+
+using Dims = llvm::SmallVector<int64_t, 6>;
+
+struct DotDims {
+  Dims lhsBatch, rhsBatch, lhsContracting, rhsContracting;
+};
+mlir::FailureOr<DotDims> dotDims(mlir::Operation *op);
+
+/// The places of a tensor's dims in a convolution; `feature` is the input feature of a kernel,
+/// `batch` its output feature.
+struct ConvTensorDims {
+  int64_t batch = -1, feature = -1;
+  Dims spatial;
+};
+struct ConvDims {
+  ConvTensorDims input, kernel, output;
+  Dims strides, paddingLow, paddingHigh, inputDilation, kernelDilation;
+  int64_t featureGroups = 1, batchGroups = 1;
+};
+mlir::FailureOr<ConvDims> convDims(mlir::Operation *op);
+
+mlir::FailureOr<Dims> permutation(mlir::Operation *transpose);
+mlir::FailureOr<Dims> broadcastDims(mlir::Operation *broadcastInDim);
+mlir::FailureOr<Dims> reducedDims(mlir::Operation *reduce);
+mlir::FailureOr<Dims> windowDims(mlir::Operation *reduceWindow);
+mlir::FailureOr<int64_t> concatenateDim(mlir::Operation *concatenate);
+mlir::FailureOr<int64_t> iotaDim(mlir::Operation *iota);
+struct SliceDims {
+  Dims starts, limits, strides;
+};
+mlir::FailureOr<SliceDims> sliceDims(mlir::Operation *slice);
+/// The target of a custom call, "" for any other op.
+llvm::StringRef customCallTarget(mlir::Operation *op);
+/// The function a call or composite op runs, null for any other op.
+mlir::FlatSymbolRefAttr callee(mlir::Operation *op);
+
+/// A while op: operand i, argument i of condition and body, value i that the body returns, and
+/// result i are one carried value.
+bool isWhile(mlir::Operation *op);
+mlir::Region &whileCondition(mlir::Operation *op);
+mlir::Region &whileBody(mlir::Operation *op);
+/// How often the body runs, where that is plain from constants: a counter that the condition
+/// compares with a limit and the body changes by a step (what JAX emits for scan and fori_loop).
+std::optional<int64_t> tripCount(mlir::Operation *whileOp);
+/// The integer that a scalar value always is: a constant, seen through conversions and
+/// loop-invariant carried values.
+std::optional<int64_t> constantInteger(mlir::Value value);
+
+/// Floating-point operations of one execution, without those of the regions of loops and branches
+/// (they are ops of their own). Multiply-add counts two; padding counts as data, dilation zeros do
+/// not. Elementwise ops count what a vector unit spends on an element, relative to an addition: 4
+/// for division and roots, 10 for exponentials, logarithms and trigonometry, 20 for the special
+/// functions of chlo. Moving data is free.
+double flops(mlir::Operation *op);
+/// Bytes of a tensor (or tuple of tensors) in memory; sub-byte elements packed, predicates one
+/// byte. Dynamic dims count 1, tokens 0.
+int64_t bytes(mlir::Type type);
+
+} // namespace alpa

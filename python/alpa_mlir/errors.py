@@ -9,7 +9,7 @@ class AlpaError(Exception):
 
 
 class ArgumentError(AlpaError, ValueError):
-    """An option or argument of the public API does not mean anything: wrong position, name, type or shape."""
+    """An argument of the public API has a wrong position, name, type or shape."""
 
 
 class TraceError(AlpaError):
@@ -21,7 +21,7 @@ class PassError(AlpaError):
 
 
 class InfeasibleError(AlpaError):
-    """No choice of shardings satisfies the constraints, most often because memory does not suffice."""
+    """No choice of shardings satisfies the constraints, most often for lack of memory."""
 
 
 class SolverError(AlpaError):

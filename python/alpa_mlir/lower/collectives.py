@@ -1,0 +1,187 @@
+"""What XLA really communicates: the collectives of an optimised HLO module, read from its text."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import prod
+
+from alpa_mlir.lower.replica_groups import Groups, parse_replica_groups
+
+KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+
+
+@dataclass(frozen=True)
+class HloCollective:
+    """One collective instruction.
+
+    Attributes:
+      kind: one of `KINDS`.
+      operand_bytes, result_bytes: per device, summed over a combined (tuple) collective.
+      groups: device groups; for a collective-permute, its (source, target) pairs.
+      count: how often one step runs it (trip counts multiplied).
+      name: of the instruction. source: the JAX op it comes from, or "".
+    """
+
+    kind: str
+    operand_bytes: int
+    result_bytes: int
+    groups: Groups
+    count: int
+    name: str
+    source: str
+
+    @property
+    def group_size(self) -> int:
+        return max(len(group) for group in self.groups)
+
+    @property
+    def bytes(self) -> int:
+        """The larger of operand and result: the tensor on its whole side of the collective."""
+        return max(self.operand_bytes, self.result_bytes)
+
+
+def parse_collectives(hlo: str) -> list[HloCollective]:
+    """Collectives of optimised HLO text, in order.
+
+    Asynchronous ones count once, those in loops once per iteration. A loop without a known trip
+    count counts as one iteration; each branch of a conditional counts as taken.
+    """
+    computations = _computations(hlo)
+    num_devices = int(_first(r"num_partitions=(\d+)", hlo) or 1)
+    counts = _run_counts(computations)
+    return [
+        _collective(instruction, computation, count, num_devices)
+        for name, computation in computations.items()
+        if (count := counts.get(name, 0))
+        for instruction in computation.values()
+        if instruction.kind in KINDS
+    ]
+
+
+def bytes_by_kind(collectives: Iterable[HloCollective]) -> dict[str, int]:
+    """Total bytes per device and step by kind, in the order of `KINDS`, absent kinds left out."""
+    totals: dict[str, int] = dict.fromkeys(KINDS, 0)
+    for c in collectives:
+        totals[c.kind] += c.bytes * c.count
+    return {kind: total for kind, total in totals.items() if total}
+
+
+@dataclass(frozen=True)
+class _Instruction:
+    name: str
+    type: str
+    opcode: str
+    rest: str  # operands and attributes
+
+    @property
+    def kind(self) -> str:
+        """The opcode without "-start": "-done" only waits."""
+        return self.opcode.removesuffix("-start")
+
+    @property
+    def operands(self) -> list[str]:
+        return re.findall(r"%([\w.\-]+)", self.rest.partition("), ")[0])
+
+
+_Computation = dict[str, _Instruction]
+_HEADER = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.\-]+) \(.*\{\s*$")
+# A tuple type holds no ") opcode(", so the shortest match ends at the opcode.
+_INSTRUCTION = re.compile(
+    r"^\s+(?:ROOT )?%?(?P<name>[\w.\-]+) = (?P<type>\(.*?\)|\S+) "
+    r"(?P<opcode>[a-z][\w\-]*)\((?P<rest>.*)$"
+)
+_ARRAY = re.compile(r"\b([a-z]\w*)\[([\d,]*)\]")
+_CALLED = re.compile(
+    r"(?:calls|to_apply|body|condition|(?:true|false)_computation|branch_computations)="
+    r"(\{[^}]*\}|%?[\w.\-]+)"
+)
+_TRIP_COUNT = r'"known_trip_count":\{"n":"(\d+)"\}'
+
+
+def _computations(hlo: str) -> dict[str, _Computation]:
+    """Instructions of each computation; the entry is called ""."""
+    computations: dict[str, _Computation] = {}
+    current: _Computation = {}
+    for line in hlo.splitlines():
+        if header := _HEADER.match(line):
+            current = computations.setdefault("" if header["entry"] else header["name"], {})
+        elif match := _INSTRUCTION.match(line):
+            current[match["name"]] = _Instruction(**match.groupdict())
+    return computations
+
+
+def _run_counts(computations: dict[str, _Computation]) -> dict[str, int]:
+    """How often one run of the entry runs each computation."""
+    counts: dict[str, int] = {}
+
+    def visit(name: str, times: int) -> None:
+        counts[name] = counts.get(name, 0) + times
+        for instruction in computations.get(name, {}).values():
+            for callee, trips in _calls(instruction):
+                visit(callee, times * trips)
+
+    visit("", 1)
+    return counts
+
+
+def _calls(instruction: _Instruction) -> Iterator[tuple[str, int]]:
+    if instruction.opcode in (
+        "async-update",
+        "async-done",
+    ):  # async-start has named the same computation
+        return
+    trips = int(_first(_TRIP_COUNT, instruction.rest) or 1) if instruction.opcode == "while" else 1
+    for names in _CALLED.findall(instruction.rest):
+        for callee in re.findall(r"[\w.\-]+", names):
+            yield callee, trips
+
+
+def _collective(
+    instruction: _Instruction, computation: _Computation, count: int, num_devices: int
+) -> HloCollective:
+    rest = instruction.rest
+    if pairs := _first(r"source_target_pairs=(\{(?:\{[\d,]*\},?)*\})", rest):
+        groups = parse_replica_groups(pairs, num_devices)
+    else:
+        groups = parse_replica_groups(_first(r"replica_groups=(.*)", rest) or "{}", num_devices)
+    operand_bytes = sum(_type_bytes(computation[name].type) for name in instruction.operands)
+    size = len(groups[0])
+    # The type of an asynchronous start holds operands and results: derive the result instead.
+    result_bytes = {
+        "all-gather": operand_bytes * size,
+        "reduce-scatter": operand_bytes // size,
+    }.get(instruction.kind, operand_bytes)
+    return HloCollective(
+        kind=instruction.kind,
+        operand_bytes=operand_bytes,
+        result_bytes=result_bytes,
+        groups=groups,
+        count=count,
+        name=instruction.name,
+        source=_first(r'op_name="([^"]*)"', rest) or "",
+    )
+
+
+def _type_bytes(text: str) -> int:
+    """Bytes of an HLO type; a tuple is the sum of its elements."""
+    bits = sum(
+        _element_bits(element) * prod(int(d) for d in dims.split(",") if d)
+        for element, dims in _ARRAY.findall(text)
+    )
+    return (bits + 7) // 8
+
+
+def _element_bits(element: str) -> int:
+    if element == "pred":
+        return 8
+    if element in ("token", "opaque"):
+        return 0
+    digits = re.match(r"(?:bf|f|s|u|c)(\d+)", element)  # f8e4m3fn has 8 bits, c64 has 64
+    if digits is None:
+        raise ValueError(f"expected an HLO element type, got '{element}'")
+    return int(digits[1])
+
+
+def _first(pattern: str, text: str) -> str | None:
+    match = re.search(pattern, text)
+    return match[1] if match else None

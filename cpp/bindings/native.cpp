@@ -4,6 +4,8 @@
 
 NB_MODULE(_native, m) {
   m.doc() = "C++ core and passes of alpa_mlir";
+  m.attr("__version__") = ALPA_VERSION;
   bindModule(m);
   bindProblem(m);
+  bindOpt(m);
 }

@@ -5,3 +5,4 @@
 
 void bindModule(nanobind::module_ &m);
 void bindProblem(nanobind::module_ &m);
+void bindOpt(nanobind::module_ &m);

@@ -5,5 +5,5 @@
 
 extern "C" LLVM_ATTRIBUTE_VISIBILITY_DEFAULT LLVM_ATTRIBUTE_WEAK ::mlir::PassPluginLibraryInfo
 mlirGetPassPluginInfo() {
-  return {MLIR_PLUGIN_API_VERSION, "AlpaPasses", "0.1.0", [] { alpa::registerPasses(); }};
+  return {MLIR_PLUGIN_API_VERSION, "AlpaPasses", ALPA_VERSION, [] { alpa::registerPasses(); }};
 }

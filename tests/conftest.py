@@ -1,0 +1,20 @@
+"""What every test layer shares: eight virtual CPU devices and reproducible property tests.
+
+The environment is set before anything imports JAX; pytest-xdist's workers and subprocesses inherit it.
+"""
+
+import os
+
+from hypothesis import settings
+
+NUM_DEVICES = 8
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+device_flag = f"--xla_force_host_platform_device_count={NUM_DEVICES}"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {device_flag}".strip()
+# XLA's CPU client sizes its thread pools by NPROC; with two cores, programs full of collectives
+# wait for one another for ever.
+os.environ["NPROC"] = "32"
+
+settings.register_profile("repository", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("repository")

@@ -2,7 +2,7 @@
 // object's own memory.
 
 #include "core/ShardingProblem.h"
-#include "core/sharding/ReducibleProblem.h"
+#include "core/sharding/Reduction.h"
 #include "native.h"
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -96,9 +96,13 @@ void bindCoreProblem(nb::module_ &m) {
       "A sharding problem that reductions rewrite, and the trail that maps answers back.")
       .def(nb::init<const ShardingProblem &>(), nb::arg("problem"),
            nb::call_guard<nb::gil_scoped_release>())
+      .def("reduce", &reduce, nb::arg("names") = std::vector<std::string>(),
+           nb::call_guard<nb::gil_scoped_release>())
+      .def_prop_ro("is_infeasible", &ReducibleProblem::isInfeasible)
       .def("core", &ReducibleProblem::core, nb::call_guard<nb::gil_scoped_release>())
       .def("core_nodes", &ReducibleProblem::coreNodes)
       .def("expand", &ReducibleProblem::expand, nb::arg("core_choices"));
+  m.def("reduction_names", &reductionNames);
   m.attr("BLOCKED_COST") = kBlocked;
   m.attr("FORBIDDEN_COST") = kForbiddenCost;
 }

@@ -76,8 +76,8 @@ ReducibleProblem::EdgeEnd ReducibleProblem::edgeEnd(int32_t e, int32_t n) {
   Edge &edge = edges[e];
   int64_t columns = nodes[edge.second].numStrategies();
   if (edge.first == n)
-    return {edge, edge.second, columns, 1};
-  return {edge, edge.first, 1, columns};
+    return {edge, edge.second, columns, 1, nodes[edge.second].numStrategies()};
+  return {edge, edge.first, 1, columns, nodes[edge.first].numStrategies()};
 }
 
 int32_t ReducibleProblem::findEdge(int32_t a, int32_t b) const {
@@ -89,21 +89,22 @@ int32_t ReducibleProblem::findEdge(int32_t a, int32_t b) const {
   return -1;
 }
 
-int32_t ReducibleProblem::addToEdge(int32_t first, int32_t second, std::vector<int64_t> costs) {
+void ReducibleProblem::addToEdge(int32_t first, int32_t second, std::vector<int64_t> costs) {
+  markDirty(first);
+  markDirty(second);
   int32_t e = findEdge(first, second);
   if (e < 0) {
     e = static_cast<int32_t>(edges.size());
     edges.push_back({first, second, std::move(costs)});
     nodes[first].edges.push_back(e);
     nodes[second].edges.push_back(e);
-    return e;
+    return;
   }
   Edge &edge = edges[e];
   if (edge.first != first)
     costs = transpose(costs, nodes[first].costs.size(), nodes[second].costs.size());
   for (size_t i = 0; i < costs.size(); ++i)
     edge.costs[i] = addCosts(edge.costs[i], costs[i]);
-  return e;
 }
 
 void ReducibleProblem::removeEdge(int32_t e) {
@@ -111,27 +112,76 @@ void ReducibleProblem::removeEdge(int32_t e) {
   for (int32_t n : {edge.first, edge.second}) {
     std::vector<int32_t> &list = nodes[n].edges;
     list.erase(std::find(list.begin(), list.end(), e));
+    markDirty(n);
   }
   edge.isLive = false;
   edge.costs = {};
 }
 
-void ReducibleProblem::keepStrategies(int32_t n, const std::vector<int32_t> &kept) {
+void ReducibleProblem::gatherStrategies(int32_t n, const std::vector<int32_t> &from) {
   Node &node = nodes[n];
+  markDirty(n);
   for (int32_t e : node.edges) {
     EdgeEnd end = edgeEnd(e, n);
-    int64_t numTheirs = nodes[end.other].numStrategies(), numKept = kept.size();
+    int64_t count = from.size();
     bool isRow = end.edge.first == n;
-    std::vector<int64_t> costs(numKept * numTheirs);
-    for (int64_t k = 0; k < numKept; ++k)
-      for (int64_t theirs = 0; theirs < numTheirs; ++theirs)
-        costs[isRow ? k * numTheirs + theirs : theirs * numKept + k] = end.cost(kept[k], theirs);
+    std::vector<int64_t> costs(count * end.numTheirs);
+    for (int64_t k = 0; k < count; ++k)
+      for (int64_t theirs = 0; theirs < end.numTheirs; ++theirs)
+        costs[isRow ? k * end.numTheirs + theirs : theirs * count + k] = end.cost(from[k], theirs);
     end.edge.costs = std::move(costs);
+    markDirty(end.other);
   }
-  node.costs = select(node.costs, kept);
+  node.costs = select(node.costs, from);
   for (UsageSegment &segment : node.segments)
-    segment.usages = select(segment.usages, kept);
+    segment.usages = select(segment.usages, from);
+}
+
+void ReducibleProblem::keepStrategies(int32_t n, const std::vector<int32_t> &kept) {
+  gatherStrategies(n, kept);
   noteDerived(n, {n}, kept);
+  if (kept.empty())
+    markInfeasible();
+}
+
+void ReducibleProblem::merge(int32_t n, int32_t absorbed,
+                             const std::vector<std::pair<int32_t, int32_t>> &pairs) {
+  std::vector<int32_t> own, theirs;
+  for (auto [p, q] : pairs) {
+    own.push_back(p);
+    theirs.push_back(q);
+  }
+  EdgeEnd joint = edgeEnd(findEdge(n, absorbed), n);
+  std::vector<int64_t> jointCosts;
+  for (auto [p, q] : pairs)
+    jointCosts.push_back(joint.cost(p, q));
+  removeEdge(findEdge(n, absorbed));
+
+  bool isUnchanged = own.size() == nodes[n].costs.size() &&
+                     std::is_sorted(own.begin(), own.end()) &&
+                     std::adjacent_find(own.begin(), own.end()) == own.end();
+  if (!isUnchanged)
+    gatherStrategies(n, own);
+  gatherStrategies(absorbed, theirs);
+  for (size_t i = 0; i < pairs.size(); ++i)
+    nodes[n].costs[i] =
+        addCosts(addCosts(nodes[n].costs[i], nodes[absorbed].costs[i]), jointCosts[i]);
+  addSegments(n, nodes[absorbed].segments);
+  while (!nodes[absorbed].edges.empty()) {
+    int32_t e = nodes[absorbed].edges.back();
+    Edge &edge = edges[e];
+    int32_t other = edge.first == absorbed ? edge.second : edge.first;
+    std::vector<int64_t> costs =
+        edge.first == absorbed ? std::move(edge.costs)
+                               : transpose(edge.costs, nodes[other].costs.size(), pairs.size());
+    removeEdge(e);
+    addToEdge(n, other, std::move(costs));
+  }
+  // Expanding runs backwards: the absorbed node must read the merged strategy before `n` gets its
+  // own back.
+  if (!isUnchanged)
+    noteDerived(n, {n}, std::move(own));
+  removeNode(absorbed, {n}, std::move(theirs));
 }
 
 void ReducibleProblem::removeNode(int32_t n, std::vector<int32_t> parents,
@@ -139,8 +189,10 @@ void ReducibleProblem::removeNode(int32_t n, std::vector<int32_t> parents,
   while (!nodes[n].edges.empty())
     removeEdge(nodes[n].edges.back());
   noteDerived(n, std::move(parents), std::move(table));
+  bool isDirty = nodes[n].isDirty;
   nodes[n] = {};
   nodes[n].isLive = false;
+  nodes[n].isDirty = isDirty; // it may still be queued
 }
 
 void ReducibleProblem::noteDerived(int32_t n, std::vector<int32_t> parents,
@@ -149,6 +201,24 @@ void ReducibleProblem::noteDerived(int32_t n, std::vector<int32_t> parents,
   for (int32_t parent : derivation.parents)
     derivation.strides.push_back(nodes[parent].numStrategies());
   trail.push_back(std::move(derivation));
+}
+
+void ReducibleProblem::markDirty(int32_t n) {
+  if (nodes[n].isDirty)
+    return;
+  nodes[n].isDirty = true;
+  dirty.push_back(n);
+}
+
+int32_t ReducibleProblem::takeDirty() {
+  while (!dirty.empty()) {
+    int32_t n = dirty.front();
+    dirty.pop_front();
+    nodes[n].isDirty = false;
+    if (nodes[n].isLive)
+      return n;
+  }
+  return -1;
 }
 
 std::vector<int32_t> ReducibleProblem::coreNodes() const {

@@ -9,6 +9,7 @@
 #include "core/ShardingProblem.h"
 #include "core/sharding/CoreProblem.h"
 
+#include <deque>
 #include <utility>
 
 namespace alpa {
@@ -27,6 +28,7 @@ public:
     std::vector<UsageSegment> segments; ///< disjoint, ordered
     std::vector<int32_t> edges;         ///< live ones
     bool isLive = true;
+    bool isDirty = false;
 
     int32_t numStrategies() const { return static_cast<int32_t>(costs.size()); }
   };
@@ -42,6 +44,7 @@ public:
     Edge &edge;
     int32_t other;
     int64_t ownStride, otherStride;
+    int32_t numTheirs;
 
     int64_t &cost(int64_t own, int64_t theirs) const {
       return edge.costs[own * ownStride + theirs * otherStride];
@@ -63,26 +66,39 @@ public:
   int32_t findEdge(int32_t a, int32_t b) const;
 
   /// Adds `costs` (rows: strategies of `first`) to the edge between two nodes, making one if there
-  /// is none. Returns the edge.
-  int32_t addToEdge(int32_t first, int32_t second, std::vector<int64_t> costs);
+  /// is none.
+  void addToEdge(int32_t first, int32_t second, std::vector<int64_t> costs);
 
   void removeEdge(int32_t e);
 
-  /// Keeps the strategies `kept` (ascending) of a node, in its edges and segments too, and notes it
-  /// on the trail.
+  /// Keeps the strategies `kept` (ascending) of a node, in its edges and segments too.
   void keepStrategies(int32_t n, const std::vector<int32_t> &kept);
 
-  /// Removes a node whose strategy follows from others: `table` has, row-major over the strategies
-  /// of `parents`, the strategy of `n`. Its edges must be gone or hold nothing any more; its memory
-  /// must be accounted for by the caller.
+  /// Two neighbours become one: strategy i of `n` is then strategy pairs[i].first of `n` with
+  /// pairs[i].second of `absorbed`. Pairs are ordered; costs, memory and the edges of both are
+  /// joined.
+  void merge(int32_t n, int32_t absorbed, const std::vector<std::pair<int32_t, int32_t>> &pairs);
+
+  /// Removes a node whose strategy follows from others: `table` has it, row-major over the
+  /// strategies of `parents`. What it costs must be accounted for by the caller, and its memory
+  /// moved.
   void removeNode(int32_t n, std::vector<int32_t> parents, std::vector<int32_t> table);
 
-  /// Notes on the trail that the strategy of `n` is `table` of the strategies of `parents`.
-  void noteDerived(int32_t n, std::vector<int32_t> parents, std::vector<int32_t> table);
+  /// Adds memory to what a node uses already.
+  void addSegments(int32_t n, const std::vector<UsageSegment> &segments);
 
-  /// Subtracts what every strategy uses from the capacities, drops rows that cannot overflow or are
-  /// implied by a neighbour. Renumbers the rows.
+  /// Subtracts what every strategy of a node uses from the capacities, drops rows that cannot
+  /// overflow or follow from a neighbour, and blocks strategies that are too large for some row.
+  /// Renumbers the rows.
   void compactMemory();
+
+  /// No strategy of a node is allowed.
+  void markInfeasible() { infeasible = true; }
+  bool isInfeasible() const { return infeasible; }
+
+  /// Nodes near which something changed since they were taken; -1 if there are none.
+  void markDirty(int32_t n);
+  int32_t takeDirty();
 
   /// The live nodes as flat arrays. Node i of the result is live node coreNodes()[i].
   CoreProblem core() const;
@@ -100,12 +116,17 @@ private:
   };
 
   void addMemory(const ShardingProblem &problem);
+  void noteDerived(int32_t n, std::vector<int32_t> parents, std::vector<int32_t> table);
+  void gatherStrategies(int32_t n, const std::vector<int32_t> &from);
+  void blockOversized();
 
   std::vector<Node> nodes;
   std::vector<Edge> edges;
   std::vector<int64_t> rowCapacities, rowTimes;
   std::vector<Derivation> trail;
+  std::deque<int32_t> dirty;
   int64_t constant = 0;
+  bool infeasible = false;
 };
 
 } // namespace alpa

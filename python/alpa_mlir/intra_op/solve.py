@@ -31,8 +31,14 @@ def solve(
     trace: list[TracePoint] = []
     problem.check()
     reduced = ReducibleProblem(problem)
+    _check_capacities(problem, reduced.core())
+    reduced.reduce()
+    if reduced.is_infeasible:
+        raise InfeasibleError("no choice of strategies is allowed: relax the fixed shardings")
     core = reduced.core()
-    _check_capacities(problem, core)
+    if len(core.node_costs) == 0:
+        choices = np.array(reduced.expand([]), np.int32)
+        return _checked_solution(problem, choices, core.constant_cost, trace, start)
     remaining = time_limit_seconds - (time.monotonic() - start)
     result = Ilp(core).solve(time_limit_seconds=remaining, seed=seed)
     if result.is_infeasible:

@@ -1,0 +1,70 @@
+#include "core/sharding/Reduction.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace alpa {
+namespace {
+
+using Reductions = std::vector<std::unique_ptr<Reduction>>;
+
+Reductions allReductions() {
+  Reductions all;
+  all.push_back(makePruneForbidden());
+  all.push_back(makeNormalizeCosts());
+  all.push_back(makeLeafMerge());
+  all.push_back(makeDominance());
+  all.push_back(makeChainElimination());
+  all.push_back(makeFollowerMerge());
+  all.push_back(makePairDominance());
+  return all;
+}
+
+Reductions namedReductions(const std::vector<std::string> &names) {
+  Reductions all = allReductions(), chosen;
+  if (names.empty())
+    return all;
+  for (const std::string &name : names) {
+    auto isNamed = [&](const auto &reduction) { return reduction && reduction->name() == name; };
+    auto found = std::find_if(all.begin(), all.end(), isNamed);
+    if (found == all.end())
+      throw std::invalid_argument("expected the name of a reduction, each once, got \"" + name +
+                                  "\"");
+    chosen.push_back(std::move(*found));
+  }
+  return chosen;
+}
+
+void reduceAt(ReducibleProblem &problem, const Reductions &reductions, int32_t n) {
+  for (const auto &reduction : reductions) {
+    if (!reduction->accepts(problem, n) || !reduction->apply(problem, n))
+      continue;
+    // The cheaper ones have a new chance first; a node that is gone is never taken again.
+    return problem.markDirty(n);
+  }
+}
+
+} // namespace
+
+std::vector<std::string> reductionNames() {
+  std::vector<std::string> names;
+  for (const auto &reduction : allReductions())
+    names.push_back(reduction->name());
+  return names;
+}
+
+void reduce(ReducibleProblem &problem, const std::vector<std::string> &names) {
+  Reductions reductions = namedReductions(names);
+  for (int32_t n = 0; n < problem.numNodes(); ++n)
+    problem.markDirty(n);
+  for (int32_t n = problem.takeDirty(); n >= 0 && !problem.isInfeasible();) {
+    reduceAt(problem, reductions, n);
+    n = problem.takeDirty();
+    if (n < 0) {
+      problem.compactMemory();
+      n = problem.takeDirty();
+    }
+  }
+}
+
+} // namespace alpa

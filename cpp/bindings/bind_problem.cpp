@@ -3,6 +3,7 @@
 
 #include "core/ShardingProblem.h"
 #include "core/sharding/Reduction.h"
+#include "core/sharding/TieNodes.h"
 #include "native.h"
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -98,10 +99,13 @@ void bindCoreProblem(nb::module_ &m) {
            nb::call_guard<nb::gil_scoped_release>())
       .def("reduce", &reduce, nb::arg("names") = std::vector<std::string>(),
            nb::call_guard<nb::gil_scoped_release>())
+      .def("tie_nodes", &tieNodes, nb::arg("classes"), nb::call_guard<nb::gil_scoped_release>())
       .def_prop_ro("is_infeasible", &ReducibleProblem::isInfeasible)
       .def("core", &ReducibleProblem::core, nb::call_guard<nb::gil_scoped_release>())
       .def("core_nodes", &ReducibleProblem::coreNodes)
       .def("expand", &ReducibleProblem::expand, nb::arg("core_choices"));
+  m.def("find_identical_nodes", &findIdenticalNodes, nb::arg("problem"), nb::arg("radius"),
+        nb::call_guard<nb::gil_scoped_release>());
   m.def("reduction_names", &reductionNames);
   m.attr("BLOCKED_COST") = kBlocked;
   m.attr("FORBIDDEN_COST") = kForbiddenCost;

@@ -151,11 +151,12 @@ void ReducibleProblem::merge(int32_t n, int32_t absorbed,
     own.push_back(p);
     theirs.push_back(q);
   }
-  EdgeEnd joint = edgeEnd(findEdge(n, absorbed), n);
-  std::vector<int64_t> jointCosts;
-  for (auto [p, q] : pairs)
-    jointCosts.push_back(joint.cost(p, q));
-  removeEdge(findEdge(n, absorbed));
+  std::vector<int64_t> jointCosts(pairs.size(), 0);
+  if (int32_t e = findEdge(n, absorbed); e >= 0) {
+    for (size_t i = 0; i < pairs.size(); ++i)
+      jointCosts[i] = edgeEnd(e, n).cost(own[i], theirs[i]);
+    removeEdge(e);
+  }
 
   bool isUnchanged = own.size() == nodes[n].costs.size() &&
                      std::is_sorted(own.begin(), own.end()) &&

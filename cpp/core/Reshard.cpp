@@ -17,6 +17,13 @@ ReshardTable::ReshardTable(std::vector<int64_t> tensorShape, int64_t elementByte
   shardings = allShardings(shape, mesh, /*allOrders=*/true);
   for (size_t i = 0; i < shardings.size(); ++i)
     indices[shardings[i]] = static_cast<int>(i);
+  for (const Sharding &sharding : shardings) {
+    steps.push_back(stepsFrom(sharding));
+    stepTargets.emplace_back();
+    for (const ReshardStep &step : steps.back())
+      stepTargets.back().push_back(indexOf(step.target));
+  }
+  reached.resize(shardings.size());
 }
 
 int ReshardTable::indexOf(const Sharding &sharding) const {
@@ -90,43 +97,38 @@ std::vector<ReshardStep> ReshardTable::stepsFrom(const Sharding &from) const {
 }
 
 const std::vector<ReshardTable::Reached> &ReshardTable::routesFrom(int source) const {
-  auto found = cache.find(source);
-  if (found != cache.end())
-    return found->second;
+  std::vector<Reached> &all = reached[source];
+  if (!all.empty())
+    return all;
 
-  std::vector<Reached> reached(shardings.size(),
-                               {std::numeric_limits<double>::infinity(), -1, ReshardStep()});
-  reached[source].seconds = 0;
+  all.resize(shardings.size(), {std::numeric_limits<double>::infinity(), -1, nullptr});
+  all[source].seconds = 0;
   using Entry = std::pair<double, int>;
   std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue;
   queue.push({0, source});
   while (!queue.empty()) {
     const auto [distance, at] = queue.top();
     queue.pop();
-    if (distance > reached[at].seconds)
+    if (distance > all[at].seconds)
       continue;
-    for (const ReshardStep &step : stepsFrom(shardings[at])) {
-      const int next = indexOf(step.target);
-      const double total = distance + step.seconds;
-      if (total < reached[next].seconds) {
-        reached[next] = {total, at, step};
+    for (size_t i = 0; i < steps[at].size(); ++i) {
+      const int next = stepTargets[at][i];
+      const double total = distance + steps[at][i].seconds;
+      if (total < all[next].seconds) {
+        all[next] = {total, at, &steps[at][i]};
         queue.push({total, next});
       }
     }
   }
-  return cache.emplace(source, std::move(reached)).first->second;
-}
-
-double ReshardTable::seconds(const Sharding &from, const Sharding &to) const {
-  return routesFrom(indexOf(from))[indexOf(to)].seconds;
+  return all;
 }
 
 std::vector<ReshardStep> ReshardTable::route(const Sharding &from, const Sharding &to) const {
-  const std::vector<Reached> &reached = routesFrom(indexOf(from));
-  std::vector<ReshardStep> steps;
-  for (int at = indexOf(to); reached[at].previous >= 0; at = reached[at].previous)
-    steps.insert(steps.begin(), reached[at].step);
-  return steps;
+  const std::vector<Reached> &all = routesFrom(indexOf(from));
+  std::vector<ReshardStep> route;
+  for (int at = indexOf(to); all[at].previous >= 0; at = all[at].previous)
+    route.insert(route.begin(), *all[at].step);
+  return route;
 }
 
 } // namespace alpa

@@ -20,34 +20,37 @@ struct ReshardStep {
   bool isLocal() const { return collective.axes == 0; }
 };
 
-/// All cheapest routes between the shardings of one tensor type.
+/// All cheapest routes between the shardings of one tensor type. Shardings are numbered; the replicated one is 0.
 class ReshardTable {
 public:
   ReshardTable(std::vector<int64_t> shape, int64_t elementBytes, const DeviceMesh &mesh,
                const DeviceSpec &device);
 
+  /// The number of a sharding. Throws std::invalid_argument where it does not divide the shape.
+  int indexOf(const Sharding &sharding) const;
   /// Seconds of the cheapest route; 0 from a sharding to itself.
-  double seconds(const Sharding &from, const Sharding &to) const;
-  /// Its steps, empty from a sharding to itself. Both shardings must divide the shape.
+  double seconds(int from, int to) const { return routesFrom(from)[to].seconds; }
+  /// Its steps, empty from a sharding to itself.
   std::vector<ReshardStep> route(const Sharding &from, const Sharding &to) const;
 
 private:
   struct Reached {
     double seconds;
     int previous;
-    ReshardStep step;
+    const ReshardStep *step;
   };
   const std::vector<Reached> &routesFrom(int source) const;
   std::vector<ReshardStep> stepsFrom(const Sharding &from) const;
-  int indexOf(const Sharding &sharding) const;
 
   std::vector<int64_t> shape;
   int64_t tensorBytes;
-  const DeviceMesh mesh;
+  DeviceMesh mesh;
   double memoryBytesPerSecond;
   std::vector<Sharding> shardings;
   std::map<Sharding, int> indices;
-  mutable std::map<int, std::vector<Reached>> cache;
+  std::vector<std::vector<ReshardStep>> steps;       ///< by sharding
+  std::vector<std::vector<int>> stepTargets;         ///< number of each step's target
+  mutable std::vector<std::vector<Reached>> reached; ///< by source, filled when asked for
 };
 
 } // namespace alpa

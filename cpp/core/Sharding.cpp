@@ -3,7 +3,6 @@
 #include "core/Sharding.h"
 #include <algorithm>
 #include <set>
-#include <stdexcept>
 
 namespace alpa {
 
@@ -63,9 +62,11 @@ std::string Sharding::str(int rank, const DeviceMesh &mesh) const {
   return text + "]";
 }
 
-Sharding Sharding::parse(const std::string &text, const DeviceMesh &mesh) {
-  auto fail = [&](const std::string &why) -> Sharding {
-    throw std::invalid_argument("expected a sharding such as [{x},{}], got '" + text + "': " + why);
+std::optional<Sharding> Sharding::parse(const std::string &text, const DeviceMesh &mesh,
+                                        std::string &error) {
+  auto fail = [&](const std::string &why) -> std::optional<Sharding> {
+    error = "expected a sharding such as [{x},{}], got '" + text + "': " + why;
+    return std::nullopt;
   };
   Sharding result;
   size_t at = 0;
@@ -90,7 +91,9 @@ Sharding Sharding::parse(const std::string &text, const DeviceMesh &mesh) {
       take(',');
     }
   }
-  return at == text.size() ? result : fail("text after the closing bracket");
+  if (at != text.size())
+    return fail("text after the closing bracket");
+  return result;
 }
 
 bool divides(const Sharding &sharding, const std::vector<int64_t> &shape, const DeviceMesh &mesh) {

@@ -4,6 +4,7 @@
 #include "core/DeviceMesh.h"
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,8 +38,9 @@ public:
 
   /// "[{x,y},{}]".
   std::string str(int rank, const DeviceMesh &mesh) const;
-  /// Reads what `str` writes. Throws std::invalid_argument naming what is wrong.
-  static Sharding parse(const std::string &text, const DeviceMesh &mesh);
+  /// Reads what `str` writes; nullopt, and `error` says why, where it cannot.
+  static std::optional<Sharding> parse(const std::string &text, const DeviceMesh &mesh,
+                                       std::string &error);
 
   bool operator==(const Sharding &other) const {
     return dims == other.dims && positions == other.positions;

@@ -1,0 +1,53 @@
+// Chosen shardings in the IR, between the solver and alpa-annotate-shardings: what each op reads and leaves, as text
+// such as "[{x},{}]".
+//
+//   module           alpa.mesh = {axes = ["x", "y"], sizes = [2, 4], latency_seconds = [...], bytes_per_second = [...],
+//                                 memory_bytes_per_second = ...}
+//   an argument      alpa.sharding = "[{x},{}]"
+//   an op            alpa.operands = ["[{x},{}]", ...], alpa.results = [...]
+//   a loop, branch   alpa.results: one per carried value
+#pragma once
+
+#include "core/Sharding.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include <optional>
+
+namespace alpa {
+
+void writeMesh(mlir::ModuleOp module, const DeviceMesh &mesh, const DeviceSpec &device);
+void writeArgument(mlir::FunctionOpInterface func, unsigned argument, const Sharding &sharding,
+                   const DeviceMesh &mesh);
+void writeOperands(mlir::Operation *op, llvm::ArrayRef<Sharding> shardings, const DeviceMesh &mesh);
+void writeResults(mlir::Operation *op, llvm::ArrayRef<Sharding> shardings, const DeviceMesh &mesh);
+
+/// The mesh a module was planned for, with the rates that routes are chosen by.
+struct ChosenMesh {
+  DeviceMesh mesh;
+  DeviceSpec device;
+};
+/// Fails with a diagnostic where `alpa.mesh` is missing or malformed.
+mlir::FailureOr<ChosenMesh> readMesh(mlir::ModuleOp module);
+
+/// The shardings written for an op or argument; nullopt where there are none. Malformed text is a diagnostic and
+/// failure.
+using MaybeShardings = mlir::FailureOr<std::optional<llvm::SmallVector<Sharding>>>;
+MaybeShardings readOperands(mlir::Operation *op, const DeviceMesh &mesh);
+MaybeShardings readResults(mlir::Operation *op, const DeviceMesh &mesh);
+mlir::FailureOr<std::optional<Sharding>> readArgument(mlir::FunctionOpInterface func,
+                                                      unsigned argument, const DeviceMesh &mesh);
+
+/// Takes every attribute of this header away.
+void eraseChoices(mlir::ModuleOp module);
+
+/// The result that holds the next value of a state argument (`alpa.state`), where there is one.
+std::optional<unsigned> updatedBy(mlir::FunctionOpInterface func, unsigned argument);
+/// Whether an argument's buffer may be reused once it has been read for the last time.
+bool isDonated(mlir::FunctionOpInterface func, unsigned argument);
+
+/// Static shape and element size of a tensor; no dims and 0 bytes for tokens and their like.
+std::vector<int64_t> shapeOf(mlir::Type type);
+int64_t elementBytesOf(mlir::Type type);
+std::string elementTypeName(mlir::Type type);
+
+} // namespace alpa

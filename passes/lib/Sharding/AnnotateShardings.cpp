@@ -1,0 +1,280 @@
+// alpa-annotate-shardings: chosen shardings become what XLA obeys: a mesh, shardings of arguments and results, and
+// sharding constraints, no more than needed.
+//
+// XLA ignores shardings on ops, so a constraint follows the op. Its partitioner knows one-step reshards only, so longer
+// routes are spelled out.
+
+#include "alpa/IR/ShardyOps.h"
+#include "alpa/IR/Stablehlo.h"
+#include "alpa/Passes.h"
+#include "alpa/Sharding/ChosenShardings.h"
+#include "core/Reshard.h"
+#include "llvm/ADT/MapVector.h"
+#include <map>
+#include <memory>
+
+namespace alpa {
+
+#define GEN_PASS_DEF_ANNOTATESHARDINGS
+#include "alpa/Passes.h.inc"
+
+namespace {
+
+constexpr llvm::StringLiteral kMeshName = "mesh";
+
+class Annotator {
+public:
+  Annotator(mlir::ModuleOp module, mlir::FunctionOpInterface func, const ChosenMesh &chosen)
+      : module(module), func(func), mesh(chosen.mesh), device(chosen.device) {}
+
+  mlir::LogicalResult run() {
+    if (mlir::failed(readSources()) || mlir::failed(readDemands()))
+      return mlir::failure();
+    for (mlir::Operation *old : meshes(module))
+      old->erase();
+    makeMesh(module, kMeshName, mesh);
+    for (auto &[value, source] : sources)
+      annotate(value, source);
+    for (auto &[use, sharding] : unsourced)
+      constrainConstant(*use, sharding);
+    annotateArguments();
+    annotateResults();
+    return mlir::success();
+  }
+
+private:
+  struct Demand {
+    mlir::OpOperand *use;
+    Sharding sharding;
+  };
+
+  mlir::LogicalResult readSources() {
+    for (mlir::BlockArgument argument : func.getArguments()) {
+      auto sharding = readArgument(func, argument.getArgNumber(), mesh);
+      if (mlir::failed(sharding))
+        return mlir::failure();
+      if (*sharding)
+        sources[argument] = {**sharding, nullptr};
+    }
+    return walk([&](mlir::Operation *op) -> mlir::LogicalResult {
+      auto results = readResults(op, mesh);
+      if (mlir::failed(results))
+        return mlir::failure();
+      if (!*results)
+        return mlir::success();
+      for (auto [value, sharding] : llvm::zip(op->getResults(), **results))
+        sources[value] = {sharding, op};
+      if (isWhile(op))
+        for (mlir::Region *region : {&whileCondition(op), &whileBody(op)})
+          for (auto [value, sharding] : llvm::zip(region->getArguments(), **results))
+            sources[value] = {sharding, op};
+      return mlir::success();
+    });
+  }
+
+  mlir::LogicalResult readDemands() {
+    return walk([&](mlir::Operation *op) -> mlir::LogicalResult {
+      mlir::FailureOr<llvm::SmallVector<std::optional<Sharding>>> wanted = demandsOf(op);
+      if (mlir::failed(wanted))
+        return mlir::failure();
+      for (auto [use, sharding] : llvm::zip(op->getOpOperands(), *wanted)) {
+        if (!sharding)
+          continue;
+        if (sources.count(use.get()))
+          demands[use.get()].push_back({&use, *sharding});
+        else if (isWhile(op) || isRegionReturn(op))
+          unsourced.push_back({&use, *sharding});
+      }
+      return mlir::success();
+    });
+  }
+
+  bool isRegionReturn(mlir::Operation *op) const {
+    return op == &op->getBlock()->back() && op->getParentOp() != func.getOperation();
+  }
+
+  /// What `op` reads each operand in; nullopt where any sharding will do.
+  mlir::FailureOr<llvm::SmallVector<std::optional<Sharding>>> demandsOf(mlir::Operation *op) {
+    llvm::SmallVector<std::optional<Sharding>> wanted(op->getNumOperands());
+    if (op->getParentOp() == func.getOperation() && op == &op->getBlock()->back()) {
+      for (unsigned argument = 0; argument < func.getNumArguments(); ++argument)
+        if (std::optional<unsigned> result = updatedBy(func, argument))
+          if (auto source = sources.find(func.getArgument(argument)); source != sources.end())
+            wanted[*result] = source->second.sharding;
+      return wanted;
+    }
+    // What flows into a loop or out of a branch has the sharding of the value that is carried.
+    mlir::Operation *carrier = isWhile(op)                                     ? op
+                               : isRegionReturn(op) && !isCondition(op) ? op->getParentOp()
+                                                                               : nullptr;
+    auto shardings = carrier ? readResults(carrier, mesh) : readOperands(op, mesh);
+    if (mlir::failed(shardings))
+      return mlir::failure();
+    if (*shardings)
+      for (auto [want, sharding] : llvm::zip(wanted, **shardings))
+        want = sharding;
+    return wanted;
+  }
+
+  static bool isCondition(mlir::Operation *op) {
+    return isWhile(op->getParentOp()) && op->getParentRegion() == &whileCondition(op->getParentOp());
+  }
+
+  struct Source {
+    Sharding sharding;
+    mlir::Operation *op = nullptr; ///< what decided it; null for arguments
+  };
+
+  /// Constrains `value` itself where needed, then gives each use the sharding it reads, along the cheapest route. Uses
+  /// that want the same share the steps.
+  void annotate(mlir::Value value, const Source &source) {
+    mlir::OpBuilder builder(module.getContext());
+    builder.setInsertionPointAfterValue(value);
+    llvm::SmallVector<std::pair<Sharding, mlir::Value>> reached;
+    if (needsConstraint(value, source)) {
+      mlir::Value constrained = constrain(builder, value, source.sharding);
+      value.replaceAllUsesExcept(constrained, constrained.getDefiningOp());
+      reached.push_back({source.sharding, constrained});
+    } else {
+      reached.push_back({source.sharding, value});
+    }
+    for (const Demand &demand : demands[value])
+      demand.use->set(follow(builder, value.getType(), demand.sharding, reached));
+    if (source.op && kindOf(source.op) == OpKind::ShardingConstraint)
+      setConstraint(source.op, text(value.getType(), source.sharding));
+  }
+
+  mlir::Value follow(mlir::OpBuilder &builder, mlir::Type type, const Sharding &target,
+                     llvm::SmallVectorImpl<std::pair<Sharding, mlir::Value>> &reached) {
+    mlir::Value at = reached.front().second;
+    for (const ReshardStep &step : reshards(type).route(reached.front().first, target)) {
+      auto known = llvm::find_if(reached, [&](auto &one) { return one.first == step.target; });
+      if (known == reached.end()) {
+        reached.push_back({step.target, constrain(builder, at, step.target)});
+        known = std::prev(reached.end());
+      }
+      at = known->second;
+    }
+    return at;
+  }
+
+  /// Shardy carries shardings forward through ops that only rename dims, so these need no constraint unless an axis
+  /// appears in the result that no operand has.
+  bool needsConstraint(mlir::Value value, const Source &source) const {
+    if (!source.op || shapeOf(value.getType()).empty())
+      return false; // arguments have a sharding of their own
+    if (llvm::isa<mlir::BlockArgument>(value) || !forwardsShardings(source.op))
+      return kindOf(source.op) != OpKind::ShardingConstraint;
+    for (int axis = 0; axis < mesh.numAxes(); ++axis)
+      if (source.sharding.dimOf(axis) >= 0 && !arrives(source.op, axis))
+        return true;
+    return false;
+  }
+
+  static bool forwardsShardings(mlir::Operation *op) {
+    return isElementwise(op) || kindOf(op) == OpKind::BroadcastInDim ||
+           kindOf(op) == OpKind::Transpose || kindOf(op) == OpKind::Reshape;
+  }
+
+  /// Whether some operand of `op` arrives split along `axis`.
+  bool arrives(mlir::Operation *op, int axis) const {
+    auto operands = readOperands(op, mesh);
+    if (mlir::failed(operands) || !*operands)
+      return false;
+    for (auto [value, sharding] : llvm::zip(op->getOperands(), **operands))
+      if (!isFree(value) && sharding.dimOf(axis) >= 0)
+        return true;
+    return false;
+  }
+
+  static bool isFree(mlir::Value value) {
+    return value.getDefiningOp() && isConstantLike(value.getDefiningOp());
+  }
+
+  void constrainConstant(mlir::OpOperand &use, const Sharding &sharding) {
+    if (shapeOf(use.get().getType()).empty())
+      return;
+    mlir::OpBuilder builder(use.getOwner());
+    use.set(constrain(builder, use.get(), sharding));
+  }
+
+  void annotateArguments() {
+    for (mlir::BlockArgument argument : func.getArguments())
+      if (auto source = sources.find(argument); source != sources.end())
+        func.setArgAttr(
+            argument.getArgNumber(), kShardingAttr,
+            makeAttr(module.getContext(), text(argument.getType(), source->second.sharding)));
+  }
+
+  void annotateResults() {
+    mlir::Operation &ret = func.getFunctionBody().front().back();
+    for (mlir::OpOperand &operand : ret.getOpOperands()) {
+      Sharding sharding; // constants come back replicated
+      if (auto found = finalSharding.find(operand.get()); found != finalSharding.end())
+        sharding = found->second;
+      else if (auto source = sources.find(operand.get()); source != sources.end())
+        sharding = source->second.sharding;
+      func.setResultAttr(operand.getOperandNumber(), kShardingAttr,
+                         makeAttr(module.getContext(), text(operand.get().getType(), sharding)));
+    }
+  }
+
+  mlir::Value constrain(mlir::OpBuilder &builder, mlir::Value value, const Sharding &sharding) {
+    mlir::Value constrained = makeConstraint(builder, value, text(value.getType(), sharding));
+    builder.setInsertionPointAfterValue(constrained);
+    finalSharding[constrained] = sharding;
+    return constrained;
+  }
+
+  TensorShardingText text(mlir::Type type, const Sharding &sharding) const {
+    return shardingText(sharding, static_cast<int>(shapeOf(type).size()), mesh, kMeshName);
+  }
+
+  const ReshardTable &reshards(mlir::Type type) {
+    auto &table = tables[{shapeOf(type), elementBytesOf(type)}];
+    if (!table)
+      table = std::make_unique<ReshardTable>(shapeOf(type), elementBytesOf(type), mesh, device);
+    return *table;
+  }
+
+  /// Every op of the function outside the regions that belong to one op (the body of a reduce).
+  template <typename Visit> mlir::LogicalResult walk(Visit visit) {
+    return walkBlock(func.getFunctionBody().front(), visit);
+  }
+  template <typename Visit> mlir::LogicalResult walkBlock(mlir::Block &block, Visit visit) {
+    for (mlir::Operation &op : block) {
+      if (mlir::failed(visit(&op)))
+        return mlir::failure();
+      if (isWhile(&op) || kindOf(&op) == OpKind::Branch)
+        for (mlir::Region &region : op.getRegions())
+          if (mlir::failed(walkBlock(region.front(), visit)))
+            return mlir::failure();
+    }
+    return mlir::success();
+  }
+
+  mlir::ModuleOp module;
+  mlir::FunctionOpInterface func;
+  const DeviceMesh mesh;
+  const DeviceSpec device;
+  llvm::MapVector<mlir::Value, Source> sources;
+  llvm::DenseMap<mlir::Value, llvm::SmallVector<Demand>> demands;
+  llvm::SmallVector<std::pair<mlir::OpOperand *, Sharding>> unsourced;
+  llvm::DenseMap<mlir::Value, Sharding> finalSharding; ///< of constraints we made
+  std::map<std::pair<std::vector<int64_t>, int64_t>, std::unique_ptr<ReshardTable>> tables;
+};
+
+struct AnnotateShardings : impl::AnnotateShardingsBase<AnnotateShardings> {
+  void runOnOperation() override {
+    mlir::FailureOr<ChosenMesh> chosen = readMesh(getOperation());
+    if (mlir::failed(chosen))
+      return signalPassFailure();
+    for (auto func : getOperation().getOps<mlir::FunctionOpInterface>())
+      if (mlir::failed(Annotator(getOperation(), func, *chosen).run()))
+        return signalPassFailure();
+    eraseChoices(getOperation());
+  }
+};
+
+} // namespace
+} // namespace alpa

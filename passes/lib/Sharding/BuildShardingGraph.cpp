@@ -1,0 +1,265 @@
+// Builds the sharding graph: walks the function in program order, into loops and branches, and gives every argument,
+// op and carried value its strategies, live interval and memory use.
+
+#include "alpa/IR/OwnRules.h"
+#include "alpa/IR/Stablehlo.h"
+#include "alpa/Sharding/ChosenShardings.h"
+#include "alpa/Sharding/FixedShardings.h"
+#include "alpa/Sharding/ShardingGraph.h"
+
+namespace alpa {
+
+class GraphBuilder {
+public:
+  GraphBuilder(mlir::FunctionOpInterface func, const ShardingTarget &target) {
+    graph.func = func;
+    graph.shardingTarget = target;
+  }
+
+  mlir::FailureOr<ShardingGraph> run();
+
+private:
+  /// Where a value comes from; values without a vertex (constants) are free in any sharding.
+  struct Source {
+    int vertex;
+    unsigned result;
+  };
+
+  void number(mlir::Region &region);
+  mlir::LogicalResult addArguments();
+  mlir::LogicalResult visit(mlir::Block &block, double multiplicity);
+  mlir::LogicalResult addOp(mlir::Operation *op, double multiplicity);
+  mlir::LogicalResult addLoop(mlir::Operation *op, double multiplicity);
+  mlir::LogicalResult addBranch(mlir::Operation *op, double multiplicity);
+  void addReturn(mlir::Operation *op);
+
+  int addCarried(mlir::Operation *op, unsigned index, double multiplicity);
+  int addVertex(Vertex vertex, mlir::ValueRange values);
+  void addFlow(mlir::Value value, int consumer, unsigned operand, double multiplicity);
+  void setSource(mlir::Value value, int vertex, unsigned result) { sources[value] = {vertex, result}; }
+  std::vector<Strategy> anySharding(mlir::Type type) const;
+  OpCost costOf(mlir::Operation *op) const;
+  int64_t lastUse(mlir::Value value) const;
+
+  ShardingGraph graph;
+  llvm::DenseMap<mlir::Value, Source> sources;
+  llvm::DenseMap<mlir::Operation *, Interval> times; ///< of an op and all that is nested in it
+  int64_t end = 0;
+};
+
+namespace {
+
+/// Whether XLA computes `op` inside the loop of its only reader, so that its result never reaches memory.
+bool isFusedAway(mlir::Operation *op) {
+  if (!isElementwise(op) && kindOf(op) != OpKind::BroadcastInDim)
+    return false;
+  if (op->getNumResults() != 1 || !op->getResult(0).hasOneUse())
+    return false;
+  mlir::Operation *user = *op->user_begin();
+  return user->getBlock() == op->getBlock() && (isElementwise(user) || isReduction(user));
+}
+
+} // namespace
+
+mlir::FailureOr<ShardingGraph> GraphBuilder::run() {
+  number(graph.func.getFunctionBody());
+  if (mlir::failed(addArguments()) ||
+      mlir::failed(visit(graph.func.getFunctionBody().front(), /*multiplicity=*/1)))
+    return mlir::failure();
+  return std::move(graph);
+}
+
+void GraphBuilder::number(mlir::Region &region) {
+  for (mlir::Block &block : region)
+    for (mlir::Operation &op : block) {
+      const int64_t begin = end++;
+      if (isWhile(&op) || kindOf(&op) == OpKind::Branch)
+        for (mlir::Region &nested : op.getRegions())
+          number(nested);
+      times[&op] = {begin, end};
+    }
+}
+
+int64_t GraphBuilder::lastUse(mlir::Value value) const {
+  int64_t last = 0;
+  for (mlir::Operation *user : value.getUsers()) {
+    // What a nested op reads lives until the op around it, in the block of the value, is over.
+    mlir::Operation *ancestor = value.getParentBlock()->findAncestorOpInBlock(*user);
+    last = std::max(last, times.lookup(ancestor).end);
+  }
+  return last;
+}
+
+std::vector<Strategy> GraphBuilder::anySharding(mlir::Type type) const {
+  std::vector<Strategy> strategies;
+  const std::vector<int64_t> shape = shapeOf(type);
+  for (const Sharding &sharding : allShardings(shape, graph.shardingTarget.mesh, false)) {
+    Strategy strategy;
+    strategy.name = sharding.str(static_cast<int>(shape.size()), graph.shardingTarget.mesh);
+    strategy.results.push_back(sharding);
+    strategies.push_back(std::move(strategy));
+  }
+  return strategies;
+}
+
+OpCost GraphBuilder::costOf(mlir::Operation *op) const {
+  OpCost cost;
+  cost.flops = flops(op);
+  const bool isFused = isFusedAway(op);
+  for (mlir::Value result : op->getResults())
+    cost.memoryBytes += isFused ? 0 : static_cast<double>(bytes(result.getType()));
+  // What an elementwise op reads was most likely written by the same fusion.
+  if (!isElementwise(op) && kindOf(op) != OpKind::BroadcastInDim)
+    for (mlir::Value operand : op->getOperands())
+      cost.memoryBytes += static_cast<double>(bytes(operand.getType()));
+  cost.elementType = op->getNumOperands() ? elementTypeName(op->getOperand(0).getType()) : "f32";
+  return cost;
+}
+
+int GraphBuilder::addVertex(Vertex vertex, mlir::ValueRange values) {
+  const int number = static_cast<int>(graph.allVertices.size());
+  for (const Strategy &strategy : vertex.strategies) {
+    int64_t usage = 0;
+    for (auto [value, sharding] : llvm::zip(values, strategy.results))
+      usage += bytes(value.getType()) / sharding.numShards(graph.shardingTarget.mesh);
+    vertex.usages.push_back(vertex.kind == Vertex::Kind::Op && isFusedAway(vertex.op) ? 0 : usage);
+  }
+  graph.allVertices.push_back(std::move(vertex));
+  return number;
+}
+
+void GraphBuilder::addFlow(mlir::Value value, int consumer, unsigned operand, double multiplicity) {
+  auto source = sources.find(value);
+  if (source != sources.end())
+    graph.allFlows.push_back({value, source->second.vertex, source->second.result, consumer, operand,
+                              multiplicity});
+}
+
+mlir::LogicalResult GraphBuilder::addArguments() {
+  for (mlir::BlockArgument argument : graph.func.getArguments()) {
+    Vertex vertex;
+    vertex.kind = Vertex::Kind::Argument;
+    vertex.index = argument.getArgNumber();
+    vertex.strategies = anySharding(argument.getType());
+    vertex.live = {0, isDonated(graph.func, vertex.index) ? lastUse(argument) : end};
+    if (mlir::failed(keepFixedArgument(graph.func, vertex.index, graph.shardingTarget.mesh,
+                                       vertex.strategies)))
+      return mlir::failure();
+    setSource(argument, addVertex(std::move(vertex), argument), 0);
+  }
+  return mlir::success();
+}
+
+mlir::LogicalResult GraphBuilder::visit(mlir::Block &block, double multiplicity) {
+  for (mlir::Operation &op : block) {
+    mlir::LogicalResult result = mlir::success();
+    if (isConstantLike(&op))
+      continue;
+    if (isWhile(&op))
+      result = addLoop(&op, multiplicity);
+    else if (kindOf(&op) == OpKind::Branch)
+      result = addBranch(&op, multiplicity);
+    else if (&op != &block.back()) // the last op of a block returns
+      result = addOp(&op, multiplicity);
+    else if (block.getParentOp() == graph.func.getOperation())
+      addReturn(&op);
+    if (mlir::failed(result))
+      return mlir::failure();
+  }
+  return mlir::success();
+}
+
+mlir::LogicalResult GraphBuilder::addOp(mlir::Operation *op, double multiplicity) {
+  Vertex vertex;
+  vertex.op = op;
+  vertex.multiplicity = multiplicity;
+  const OpCost cost = costOf(op);
+  mlir::FailureOr<ShardingRule> rule = ruleFor(op);
+  if (mlir::succeeded(rule)) {
+    vertex.strategies = enumerateStrategies(op, *rule, cost, graph.shardingTarget.mesh,
+                                            graph.shardingTarget.device);
+    if (mlir::failed(keepFixedResults(op, graph.shardingTarget.mesh, vertex.strategies)))
+      return mlir::failure();
+  } else {
+    op->emitRemark() << "no sharding rule for '" << op->getName() << "', so it stays replicated";
+    vertex.strategies.push_back(replicatedStrategy(op, cost, graph.shardingTarget.device));
+  }
+
+  vertex.live.begin = times.lookup(op).begin;
+  vertex.live.end = times.lookup(op).end;
+  for (mlir::Value result : op->getResults())
+    vertex.live.end = std::max(vertex.live.end, lastUse(result));
+  const int number = addVertex(std::move(vertex), op->getResults());
+  for (mlir::OpResult result : op->getResults())
+    setSource(result, number, result.getResultNumber());
+  for (mlir::OpOperand &operand : op->getOpOperands())
+    addFlow(operand.get(), number, operand.getOperandNumber(), multiplicity);
+  return mlir::success();
+}
+
+int GraphBuilder::addCarried(mlir::Operation *op, unsigned index, double multiplicity) {
+  Vertex vertex;
+  vertex.kind = Vertex::Kind::Carried;
+  vertex.op = op;
+  vertex.index = index;
+  vertex.multiplicity = multiplicity;
+  vertex.strategies = anySharding(op->getResult(index).getType());
+  const Interval time = times.lookup(op);
+  vertex.live = {time.begin, std::max(time.end, lastUse(op->getResult(index)))};
+  const int number = addVertex(std::move(vertex), op->getResult(index));
+  setSource(op->getResult(index), number, 0);
+  return number;
+}
+
+mlir::LogicalResult GraphBuilder::addLoop(mlir::Operation *op, double multiplicity) {
+  std::optional<int64_t> trips = tripCount(op);
+  if (!trips)
+    op->emitRemark() << "the trip count of this loop is not known, so its body is priced as one run";
+  const double inside = multiplicity * static_cast<double>(trips.value_or(1));
+
+  mlir::Block &condition = whileCondition(op).front();
+  mlir::Block &body = whileBody(op).front();
+  std::vector<int> carried;
+  for (mlir::OpOperand &initial : op->getOpOperands()) {
+    const unsigned index = initial.getOperandNumber();
+    carried.push_back(addCarried(op, index, multiplicity));
+    addFlow(initial.get(), carried[index], 0, multiplicity);
+    setSource(condition.getArgument(index), carried[index], 0);
+    setSource(body.getArgument(index), carried[index], 0);
+  }
+  if (mlir::failed(visit(condition, inside)) || mlir::failed(visit(body, inside)))
+    return mlir::failure();
+  for (mlir::OpOperand &next : body.back().getOpOperands())
+    addFlow(next.get(), carried[next.getOperandNumber()], 0, inside);
+  return mlir::success();
+}
+
+mlir::LogicalResult GraphBuilder::addBranch(mlir::Operation *op, double multiplicity) {
+  std::vector<int> carried;
+  for (unsigned index = 0; index < op->getNumResults(); ++index)
+    carried.push_back(addCarried(op, index, multiplicity));
+  for (mlir::Region &branch : op->getRegions()) {
+    if (mlir::failed(visit(branch.front(), multiplicity)))
+      return mlir::failure();
+    for (mlir::OpOperand &yielded : branch.front().back().getOpOperands())
+      addFlow(yielded.get(), carried[yielded.getOperandNumber()], 0, multiplicity);
+  }
+  return mlir::success();
+}
+
+void GraphBuilder::addReturn(mlir::Operation *op) {
+  // State comes back as it went in, so that the next call finds it where it expects it. The vertices of the arguments
+  // are the first ones, in order.
+  for (unsigned argument = 0; argument < graph.func.getNumArguments(); ++argument)
+    if (std::optional<unsigned> result = updatedBy(graph.func, argument))
+      addFlow(op->getOperand(*result), static_cast<int>(argument), 0, 1);
+}
+
+mlir::FailureOr<ShardingGraph> ShardingGraph::build(mlir::ModuleOp module,
+                                                    const ShardingTarget &target) {
+  for (auto func : module.getOps<mlir::FunctionOpInterface>())
+    return GraphBuilder(func, target).run();
+  return module.emitError() << "expected a function to shard, got none";
+}
+
+} // namespace alpa

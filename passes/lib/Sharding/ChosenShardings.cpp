@@ -1,0 +1,206 @@
+// Reads and writes chosen shardings as attributes.
+
+#include "alpa/Sharding/ChosenShardings.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "llvm/Support/raw_ostream.h"
+
+namespace alpa {
+namespace {
+
+constexpr llvm::StringLiteral kMesh = "alpa.mesh";
+constexpr llvm::StringLiteral kArgument = "alpa.sharding";
+constexpr llvm::StringLiteral kOperands = "alpa.operands";
+constexpr llvm::StringLiteral kResults = "alpa.results";
+
+int rankOf(mlir::Type type) { return static_cast<int>(shapeOf(type).size()); }
+
+mlir::ArrayAttr texts(mlir::TypeRange types, llvm::ArrayRef<Sharding> shardings,
+                      const DeviceMesh &mesh, mlir::MLIRContext *context) {
+  llvm::SmallVector<mlir::Attribute> attributes;
+  for (auto [type, sharding] : llvm::zip(types, shardings))
+    attributes.push_back(mlir::StringAttr::get(context, sharding.str(rankOf(type), mesh)));
+  return mlir::ArrayAttr::get(context, attributes);
+}
+
+/// Reads "[{x},{}]"; the number of dims must be the type's.
+mlir::FailureOr<Sharding> read(mlir::Attribute attribute, mlir::Type type, const DeviceMesh &mesh,
+                               llvm::function_ref<mlir::InFlightDiagnostic()> emitError) {
+  auto text = llvm::dyn_cast<mlir::StringAttr>(attribute);
+  if (!text)
+    return emitError() << "expected a sharding such as \"[{x},{}]\", got " << attribute;
+  std::string error;
+  std::optional<Sharding> sharding = Sharding::parse(text.str(), mesh, error);
+  if (!sharding)
+    return emitError() << error;
+  const std::string canonical = sharding->str(rankOf(type), mesh);
+  if (canonical != text.getValue())
+    return emitError() << "expected a sharding of " << rankOf(type) << " dims, got " << text;
+  if (!divides(*sharding, shapeOf(type), mesh))
+    return emitError() << "expected a sharding that divides " << type << ", got " << text;
+  return *sharding;
+}
+
+MaybeShardings readList(mlir::Operation *op, llvm::StringRef name, mlir::TypeRange types,
+                        const DeviceMesh &mesh) {
+  mlir::Attribute attribute = op->getDiscardableAttr(name);
+  if (!attribute)
+    return std::optional<llvm::SmallVector<Sharding>>();
+  auto list = llvm::dyn_cast<mlir::ArrayAttr>(attribute);
+  if (!list || list.size() != types.size())
+    return op->emitOpError() << "expected '" << name << "' to list " << types.size()
+                             << " shardings, got " << attribute;
+  llvm::SmallVector<Sharding> shardings;
+  for (auto [element, type] : llvm::zip(list, types)) {
+    auto sharding = read(element, type, mesh, [&] { return op->emitOpError(); });
+    if (mlir::failed(sharding))
+      return mlir::failure();
+    shardings.push_back(*sharding);
+  }
+  return std::optional(shardings);
+}
+
+} // namespace
+
+void writeMesh(mlir::ModuleOp module, const DeviceMesh &mesh, const DeviceSpec &device) {
+  mlir::Builder builder(module.getContext());
+  llvm::SmallVector<mlir::Attribute> names, sizes, latencies, rates;
+  for (const DeviceMeshAxis &axis : mesh.axes) {
+    names.push_back(builder.getStringAttr(axis.name));
+    sizes.push_back(builder.getI64IntegerAttr(axis.size));
+    latencies.push_back(builder.getF64FloatAttr(axis.latencySeconds));
+    rates.push_back(builder.getF64FloatAttr(axis.bytesPerSecond));
+  }
+  module->setDiscardableAttr(
+      kMesh, builder.getDictionaryAttr({
+                 builder.getNamedAttr("axes", builder.getArrayAttr(names)),
+                 builder.getNamedAttr("bytes_per_second", builder.getArrayAttr(rates)),
+                 builder.getNamedAttr("latency_seconds", builder.getArrayAttr(latencies)),
+                 builder.getNamedAttr("memory_bytes_per_second",
+                                      builder.getF64FloatAttr(device.memoryBytesPerSecond)),
+                 builder.getNamedAttr("sizes", builder.getArrayAttr(sizes)),
+             }));
+}
+
+mlir::FailureOr<ChosenMesh> readMesh(mlir::ModuleOp module) {
+  auto dictionary = module->getAttrOfType<mlir::DictionaryAttr>(kMesh);
+  if (!dictionary)
+    return module.emitError() << "expected '" << kMesh
+                              << "' on the module, got none: run alpa-enumerate-strategies first";
+  auto list = [&](llvm::StringRef name) {
+    auto found = dictionary.getAs<mlir::ArrayAttr>(name);
+    return found ? found.getValue() : llvm::ArrayRef<mlir::Attribute>();
+  };
+  auto number = [](mlir::Attribute attribute) {
+    auto value = llvm::dyn_cast_or_null<mlir::FloatAttr>(attribute);
+    return value ? value.getValueAsDouble() : 0.0;
+  };
+  const auto names = list("axes"), sizes = list("sizes"), latencies = list("latency_seconds"),
+             rates = list("bytes_per_second");
+  ChosenMesh chosen;
+  chosen.device.memoryBytesPerSecond = number(dictionary.get("memory_bytes_per_second"));
+  bool isValid = !names.empty() && names.size() <= kMaxMeshAxes && sizes.size() == names.size() &&
+                 latencies.size() == names.size() && rates.size() == names.size() &&
+                 chosen.device.memoryBytesPerSecond > 0;
+  for (size_t i = 0; isValid && i < names.size(); ++i) {
+    auto name = llvm::dyn_cast<mlir::StringAttr>(names[i]);
+    auto size = llvm::dyn_cast<mlir::IntegerAttr>(sizes[i]);
+    isValid = name && size && size.getInt() >= 1 && number(rates[i]) > 0 &&
+              chosen.mesh.axisIndex(name.str()) < 0;
+    if (isValid)
+      chosen.mesh.axes.push_back(
+          {name.str(), size.getInt(), number(latencies[i]), number(rates[i])});
+  }
+  if (!isValid)
+    return module.emitError() << "expected '" << kMesh
+                              << "' with distinct axes, sizes, latency_seconds, bytes_per_second and "
+                                 "memory_bytes_per_second, got "
+                              << dictionary;
+  return chosen;
+}
+
+void writeArgument(mlir::FunctionOpInterface func, unsigned argument, const Sharding &sharding,
+                   const DeviceMesh &mesh) {
+  const int rank = rankOf(func.getArgument(argument).getType());
+  func.setArgAttr(argument, kArgument,
+                  mlir::StringAttr::get(func->getContext(), sharding.str(rank, mesh)));
+}
+
+void writeOperands(mlir::Operation *op, llvm::ArrayRef<Sharding> shardings,
+                   const DeviceMesh &mesh) {
+  op->setDiscardableAttr(kOperands,
+                         texts(op->getOperandTypes(), shardings, mesh, op->getContext()));
+}
+
+void writeResults(mlir::Operation *op, llvm::ArrayRef<Sharding> shardings, const DeviceMesh &mesh) {
+  op->setDiscardableAttr(kResults, texts(op->getResultTypes(), shardings, mesh, op->getContext()));
+}
+
+MaybeShardings readOperands(mlir::Operation *op, const DeviceMesh &mesh) {
+  return readList(op, kOperands, op->getOperandTypes(), mesh);
+}
+
+MaybeShardings readResults(mlir::Operation *op, const DeviceMesh &mesh) {
+  return readList(op, kResults, op->getResultTypes(), mesh);
+}
+
+mlir::FailureOr<std::optional<Sharding>> readArgument(mlir::FunctionOpInterface func,
+                                                      unsigned argument, const DeviceMesh &mesh) {
+  mlir::Attribute attribute = func.getArgAttr(argument, kArgument);
+  if (!attribute)
+    return std::optional<Sharding>();
+  auto sharding = read(attribute, func.getArgument(argument).getType(), mesh,
+                       [&] { return func->emitOpError() << "argument " << argument << ": "; });
+  if (mlir::failed(sharding))
+    return mlir::failure();
+  return std::optional(*sharding);
+}
+
+void eraseChoices(mlir::ModuleOp module) {
+  module->removeDiscardableAttr(kMesh);
+  module.walk([](mlir::Operation *op) {
+    op->removeDiscardableAttr(kOperands);
+    op->removeDiscardableAttr(kResults);
+    if (auto func = llvm::dyn_cast<mlir::FunctionOpInterface>(op))
+      for (unsigned argument = 0; argument < func.getNumArguments(); ++argument)
+        func.removeArgAttr(argument, kArgument);
+  });
+}
+
+std::optional<unsigned> updatedBy(mlir::FunctionOpInterface func, unsigned argument) {
+  auto result = func.getArgAttrOfType<mlir::IntegerAttr>(argument, "alpa.state");
+  if (!result || result.getInt() < 0 || result.getInt() >= func.getNumResults())
+    return std::nullopt;
+  return static_cast<unsigned>(result.getInt());
+}
+
+bool isDonated(mlir::FunctionOpInterface func, unsigned argument) {
+  return func.getArgAttr(argument, "tf.aliasing_output") ||
+         func.getArgAttr(argument, "jax.buffer_donor");
+}
+
+std::vector<int64_t> shapeOf(mlir::Type type) {
+  auto tensor = llvm::dyn_cast<mlir::RankedTensorType>(type);
+  return tensor ? tensor.getShape().vec() : std::vector<int64_t>();
+}
+
+int64_t elementBytesOf(mlir::Type type) {
+  auto tensor = llvm::dyn_cast<mlir::RankedTensorType>(type);
+  if (!tensor)
+    return 0;
+  mlir::Type element = tensor.getElementType();
+  int64_t parts = 1;
+  if (auto complex = llvm::dyn_cast<mlir::ComplexType>(element)) {
+    element = complex.getElementType();
+    parts = 2;
+  }
+  return element.isIntOrFloat() ? parts * ((element.getIntOrFloatBitWidth() + 7) / 8) : parts;
+}
+
+std::string elementTypeName(mlir::Type type) {
+  std::string text;
+  llvm::raw_string_ostream(text) << mlir::getElementTypeOrSelf(type);
+  return text;
+}
+
+} // namespace alpa

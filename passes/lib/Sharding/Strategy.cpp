@@ -1,0 +1,213 @@
+// Enumeration of one op's strategies from its sharding rule.
+
+#include "alpa/Sharding/Strategy.h"
+#include "alpa/IR/Stablehlo.h"
+#include "alpa/Sharding/ChosenShardings.h"
+#include <algorithm>
+
+namespace alpa {
+namespace {
+
+/// An axis on each factor, or -1: the choice that a strategy is made of.
+using Assignment = llvm::SmallVector<int, kMaxMeshAxes>; // by axis
+
+/// Whether XLA adds up partial results of `op` when a reduction factor is split.
+bool reductionIsCombinable(mlir::Operation *op) {
+  switch (kindOf(op)) {
+  case OpKind::DotGeneral:
+  case OpKind::Convolution:
+  case OpKind::Gather: // rows of a split dim are masked, then summed
+    return true;
+  case OpKind::Reduce:
+  case OpKind::Scatter:
+    return reductionKind(op) != ReductionKind::None && op->getNumResults() == 1;
+  default:
+    return false;
+  }
+}
+
+class Enumerator {
+public:
+  Enumerator(mlir::Operation *op, const ShardingRule &rule, const OpCost &cost,
+             const DeviceMesh &mesh, const DeviceSpec &device)
+      : op(op), rule(rule), cost(cost), mesh(mesh), device(device),
+        canReduce(reductionIsCombinable(op)) {}
+
+  std::vector<Strategy> run() {
+    Assignment assignment(mesh.numAxes(), -1);
+    assign(assignment, 0);
+    return std::move(strategies);
+  }
+
+private:
+  void assign(Assignment &assignment, int axis) {
+    if (axis == mesh.numAxes())
+      return add(assignment);
+    assignment[axis] = -1;
+    assign(assignment, axis + 1);
+    if (mesh.axes[axis].size == 1)
+      return; // splits nothing
+    for (int factor = 0; factor < static_cast<int>(rule.factorSizes.size()); ++factor) {
+      assignment[axis] = factor;
+      if (canSplit(factor) && rule.factorSizes[factor] % shardsOf(assignment, factor, axis) == 0)
+        assign(assignment, axis + 1);
+    }
+    assignment[axis] = -1;
+  }
+
+  bool canSplit(int factor) const {
+    if (rule.factorSizes[factor] <= 1)
+      return false;
+    switch (rule.factorKinds[factor]) {
+    case FactorKind::PassThrough:
+      return true;
+    case FactorKind::Reduction:
+      return canReduce;
+    case FactorKind::NeedReplication:
+    case FactorKind::Permutation:
+      return false;
+    }
+    return false;
+  }
+
+  /// Pieces of a factor under the axes up to and including `lastAxis`.
+  int64_t shardsOf(const Assignment &assignment, int factor, int lastAxis) const {
+    int64_t product = 1;
+    for (int axis = 0; axis <= lastAxis; ++axis)
+      if (assignment[axis] == factor)
+        product *= mesh.axes[axis].size;
+    return product;
+  }
+
+  /// The sharding of a tensor whose dims consist of factors. A factor of a compound dim may be split only when the
+  /// factors before it are split completely: otherwise its pieces are not contiguous and no sharding says so.
+  bool project(const Assignment &assignment, const ShardingRule::TensorFactors &dims,
+               llvm::ArrayRef<int64_t> shape, Sharding &sharding) const {
+    sharding = Sharding();
+    for (int dim = 0; dim < static_cast<int>(dims.size()); ++dim) {
+      bool isComplete = true;
+      for (int factor : dims[dim]) {
+        int64_t shards = 1;
+        for (int axis = 0; axis < mesh.numAxes(); ++axis)
+          if (assignment[axis] == factor) {
+            if (!isComplete)
+              return false;
+            sharding.append(dim, axis);
+            shards *= mesh.axes[axis].size;
+          }
+        isComplete = isComplete && shards == rule.factorSizes[factor];
+      }
+      // A dim can be smaller than its factor (slices, broadcasts); what does not divide cannot be split.
+      if (dim < static_cast<int>(shape.size()) && shape[dim] % sharding.shardsOf(dim, mesh) != 0)
+        return false;
+    }
+    return true;
+  }
+
+  void add(const Assignment &assignment) {
+    Strategy strategy;
+    int64_t numShards = 1;
+    AxisSet reduced = 0;
+    for (int axis = 0; axis < mesh.numAxes(); ++axis) {
+      const int factor = assignment[axis];
+      if (factor < 0)
+        continue;
+      numShards *= mesh.axes[axis].size;
+      if (rule.factorKinds[factor] == FactorKind::Reduction)
+        reduced |= AxisSet(1) << axis;
+      strategy.name += (strategy.name.empty() ? "" : ",") + mesh.axes[axis].name + "=" +
+                       factorName(factor);
+    }
+    if (strategy.name.empty())
+      strategy.name = "replicated";
+    if (!projectAll(assignment, rule.operands, op->getOperandTypes(), strategy.operands) ||
+        !projectAll(assignment, rule.results, op->getResultTypes(), strategy.results))
+      return;
+    strategy.seconds = computeSeconds(cost, numShards, device);
+    if (reduced)
+      addReductions(strategy, reduced);
+    else
+      strategies.push_back(std::move(strategy));
+  }
+
+  template <typename Types, typename Shardings>
+  bool projectAll(const Assignment &assignment,
+                  const std::vector<ShardingRule::TensorFactors> &tensors, Types types,
+                  Shardings &shardings) const {
+    for (auto [tensor, type] : llvm::zip(tensors, types)) {
+      Sharding sharding;
+      if (!project(assignment, tensor, shapeOf(type), sharding))
+        return false;
+      shardings.push_back(sharding);
+    }
+    return true;
+  }
+
+  /// Partial sums along `reduced` are added by an all-reduce or, where a result dim can take the axes, by a
+  /// reduce-scatter.
+  void addReductions(const Strategy &partial, AxisSet reduced) {
+    Strategy whole = partial;
+    for (auto [type, sharding] : llvm::zip(op->getResultTypes(), partial.results))
+      addCollective(whole, CollectiveKind::AllReduce, reduced, bytesOf(type, sharding));
+    strategies.push_back(std::move(whole));
+
+    if (!device.hasReduceScatter || op->getNumResults() != 1)
+      return;
+    const mlir::Type type = op->getResult(0).getType();
+    const std::vector<int64_t> shape = shapeOf(type);
+    for (int dim = 0; dim < static_cast<int>(shape.size()); ++dim) {
+      Strategy scattered = partial;
+      for (int axis = 0; axis < mesh.numAxes(); ++axis)
+        if (reduced >> axis & 1)
+          scattered.results[0].append(dim, axis);
+      if (shape[dim] % scattered.results[0].shardsOf(dim, mesh) != 0)
+        continue;
+      scattered.name += ">" + std::to_string(dim);
+      addCollective(scattered, CollectiveKind::ReduceScatter, reduced,
+                    bytesOf(type, partial.results[0]));
+      strategies.push_back(std::move(scattered));
+    }
+  }
+
+  void addCollective(Strategy &strategy, CollectiveKind kind, AxisSet axes, int64_t bytes) const {
+    strategy.collectives.push_back({kind, axes, bytes});
+    strategy.seconds += seconds(strategy.collectives.back(), mesh);
+  }
+
+  int64_t bytesOf(mlir::Type type, const Sharding &sharding) const {
+    return bytes(type) / sharding.numShards(mesh);
+  }
+
+  mlir::Operation *op;
+  const ShardingRule &rule;
+  const OpCost &cost;
+  const DeviceMesh &mesh;
+  const DeviceSpec &device;
+  const bool canReduce;
+  std::vector<Strategy> strategies;
+};
+
+} // namespace
+
+double computeSeconds(const OpCost &cost, int64_t numShards, const DeviceSpec &device) {
+  const double compute = cost.flops / device.flopsPerSecond(cost.elementType);
+  const double memory = cost.memoryBytes / device.memoryBytesPerSecond;
+  return std::max(compute, memory) / static_cast<double>(numShards);
+}
+
+std::vector<Strategy> enumerateStrategies(mlir::Operation *op, const ShardingRule &rule,
+                                          const OpCost &cost, const DeviceMesh &mesh,
+                                          const DeviceSpec &device) {
+  return Enumerator(op, rule, cost, mesh, device).run();
+}
+
+Strategy replicatedStrategy(mlir::Operation *op, const OpCost &cost, const DeviceSpec &device) {
+  Strategy strategy;
+  strategy.name = "replicated";
+  strategy.operands.resize(op->getNumOperands());
+  strategy.results.resize(op->getNumResults());
+  strategy.seconds = computeSeconds(cost, 1, device);
+  return strategy;
+}
+
+} // namespace alpa

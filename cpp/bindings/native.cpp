@@ -6,6 +6,7 @@ NB_MODULE(_native, m) {
   m.doc() = "C++ core and passes of alpa_mlir";
   m.attr("__version__") = ALPA_VERSION;
   bindModule(m);
+  bindShardingModel(m);
   bindProblem(m);
   bindOpt(m);
 }

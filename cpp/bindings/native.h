@@ -4,5 +4,6 @@
 #include <nanobind/nanobind.h>
 
 void bindModule(nanobind::module_ &m);
+void bindShardingModel(nanobind::module_ &m);
 void bindProblem(nanobind::module_ &m);
 void bindOpt(nanobind::module_ &m);

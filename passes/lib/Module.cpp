@@ -1,10 +1,10 @@
 // alpa::Module: parse, run a pipeline, print.
 
 #include "alpa/Module.h"
+#include "DiagnosticCollector.h"
 #include "alpa/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
 #include "mlir/Parser/Parser.h"
@@ -14,59 +14,6 @@
 #include <stdexcept>
 
 namespace alpa {
-namespace {
-
-std::string printed(mlir::Location loc) {
-  if (auto file = loc->findInstanceOf<mlir::FileLineColLoc>())
-    return file.getFilename().str() + ":" + std::to_string(file.getLine()) + ":" +
-           std::to_string(file.getColumn());
-  return "";
-}
-
-const char *name(mlir::DiagnosticSeverity severity) {
-  switch (severity) {
-  case mlir::DiagnosticSeverity::Error:
-    return "error";
-  case mlir::DiagnosticSeverity::Warning:
-    return "warning";
-  case mlir::DiagnosticSeverity::Remark:
-    return "remark";
-  case mlir::DiagnosticSeverity::Note:
-    return "note";
-  }
-  return "note";
-}
-
-/// Keeps every diagnostic of a scope instead of printing it.
-class Collector {
-public:
-  explicit Collector(mlir::MLIRContext *context)
-      : handler(context, [this](mlir::Diagnostic &diagnostic) {
-          add(diagnostic);
-          for (mlir::Diagnostic &note : diagnostic.getNotes())
-            add(note);
-        }) {}
-
-  [[noreturn]] void fail(const std::string &fallback) const {
-    std::string text;
-    for (const Diagnostic &d : all)
-      if (d.severity == "error" || d.severity == "note")
-        text += (text.empty() ? "" : "\n") + (d.location.empty() ? "" : d.location + ": ") +
-                d.severity + ": " + d.message;
-    throw std::runtime_error(text.empty() ? fallback : text);
-  }
-
-  std::vector<Diagnostic> all;
-
-private:
-  void add(mlir::Diagnostic &d) {
-    all.push_back({name(d.getSeverity()), printed(d.getLocation()), d.str()});
-  }
-  mlir::ScopedDiagnosticHandler handler;
-};
-
-} // namespace
-
 struct Module::State {
   State() : context(mlir::MLIRContext::Threading::DISABLED) {
     context.allowUnregisteredDialects();
@@ -82,7 +29,7 @@ mlir::ModuleOp Module::get() const { return state->module.get(); }
 
 std::unique_ptr<Module> Module::parse(std::string_view text, const std::string &name) {
   std::unique_ptr<Module> result(new Module());
-  Collector collector(&result->state->context);
+  DiagnosticCollector collector(&result->state->context);
   result->state->module = mlir::parseSourceString<mlir::ModuleOp>(
       llvm::StringRef(text.data(), text.size()), &result->state->context, name);
   if (!result->state->module)
@@ -92,7 +39,7 @@ std::unique_ptr<Module> Module::parse(std::string_view text, const std::string &
 
 std::vector<Diagnostic> Module::run(const std::string &pipeline) {
   registerPasses();
-  Collector collector(&state->context);
+  DiagnosticCollector collector(&state->context);
   mlir::PassManager manager(&state->context);
   std::string errors;
   llvm::raw_string_ostream stream(errors);
@@ -100,7 +47,7 @@ std::vector<Diagnostic> Module::run(const std::string &pipeline) {
     throw std::runtime_error("expected a pass pipeline, got '" + pipeline + "': " + errors);
   if (mlir::failed(manager.run(state->module.get())))
     collector.fail("the pipeline '" + pipeline + "' failed");
-  return std::move(collector.all);
+  return collector.take();
 }
 
 std::string Module::text(bool withLocations) const {

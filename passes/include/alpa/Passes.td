@@ -52,4 +52,8 @@ def NormalizeModule : Pass<"alpa-normalize", "::mlir::ModuleOp"> {
   }];
 }
 
+def AnnotateShardings : Pass<"alpa-annotate-shardings", "::mlir::ModuleOp"> {
+  let summary = "Chosen shardings become what XLA obeys: a mesh, argument and result shardings, constraints";
+}
+
 #endif

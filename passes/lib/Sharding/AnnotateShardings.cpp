@@ -89,7 +89,7 @@ private:
     });
   }
 
-  bool isRegionReturn(mlir::Operation *op) const {
+  bool isRegionReturn(mlir::Operation *op) {
     return op == &op->getBlock()->back() && op->getParentOp() != func.getOperation();
   }
 

@@ -1,7 +1,7 @@
 // Builds the sharding graph: walks the function in program order, into loops and branches, and gives every argument,
 // op and carried value its strategies, live interval and memory use.
 
-#include "alpa/IR/OwnRules.h"
+#include "alpa/IR/OpRules.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/FixedShardings.h"

@@ -1,0 +1,79 @@
+// Binds meshes, devices and alpha::ShardingModel.
+
+#include "alpa/ShardingModel.h"
+#include "native.h"
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+#include <stdexcept>
+
+namespace nb = nanobind;
+
+namespace {
+
+void bindMesh(nb::module_ &m) {
+  nb::class_<alpa::DeviceMesh>(m, "DeviceMesh")
+      .def(
+          "__init__",
+          [](alpa::DeviceMesh *self, const std::vector<std::string> &names,
+             const std::vector<int64_t> &sizes, const std::vector<double> &latencies,
+             const std::vector<double> &bandwidths) {
+            if (sizes.size() != names.size() || latencies.size() != names.size() ||
+                bandwidths.size() != names.size())
+              throw std::invalid_argument(
+                  "expected one size, latency and bandwidth per mesh axis, got " +
+                  std::to_string(names.size()) + " names");
+            new (self) alpa::DeviceMesh();
+            for (size_t i = 0; i < names.size(); ++i)
+              self->axes.push_back({names[i], sizes[i], latencies[i], bandwidths[i]});
+            self->check();
+          },
+          nb::arg("axis_names"), nb::arg("axis_sizes"), nb::arg("axis_latency_seconds"),
+          nb::arg("axis_bandwidth"))
+      .def_prop_ro("num_devices", &alpa::DeviceMesh::numDevices);
+
+  nb::class_<alpa::DeviceSpec>(m, "DeviceSpec")
+      .def(
+          "__init__",
+          [](alpa::DeviceSpec *self, std::map<std::string, double> peakFlops, double bandwidth,
+             int64_t memoryBytes, bool hasReduceScatter) {
+            new (self)
+                alpa::DeviceSpec{std::move(peakFlops), bandwidth, memoryBytes, hasReduceScatter};
+            self->check();
+          },
+          nb::arg("peak_flops"), nb::arg("memory_bandwidth"), nb::arg("memory_bytes"),
+          nb::arg("has_reduce_scatter"));
+}
+
+} // namespace
+
+void bindShardingModel(nb::module_ &m) {
+  bindMesh(m);
+
+  nb::class_<alpa::CollectiveReport>(m, "Collective")
+      .def_ro("kind", &alpa::CollectiveReport::kind)
+      .def_ro("axes", &alpa::CollectiveReport::axes)
+      .def_ro("bytes", &alpa::CollectiveReport::bytes)
+      .def_ro("count", &alpa::CollectiveReport::count)
+      .def_ro("seconds", &alpa::CollectiveReport::seconds)
+      .def_ro("op_id", &alpa::CollectiveReport::opId)
+      .def_ro("op_name", &alpa::CollectiveReport::opName)
+      .def_ro("reason", &alpa::CollectiveReport::reason);
+
+  using Model = alpa::ShardingModel;
+  const auto released = nb::call_guard<nb::gil_scoped_release>();
+  nb::class_<Model>(m, "ShardingModel")
+      .def(nb::init<alpa::Module &, const alpa::DeviceMesh &, const alpa::DeviceSpec &,
+                    const std::string &>(),
+           nb::arg("module"), nb::arg("mesh"), nb::arg("device"), nb::arg("method") = "auto",
+           nb::keep_alive<1, 2>(), released)
+      .def_prop_ro("problem", &Model::problem, nb::rv_policy::reference_internal)
+      .def_prop_ro("remarks", &Model::remarks)
+      .def_prop_ro("num_nodes", &Model::numNodes)
+      .def("op_id", &Model::opId, nb::arg("node"))
+      .def("node_name", &Model::nodeName, nb::arg("node"))
+      .def("strategy_names", &Model::strategyNames, nb::arg("node"))
+      .def("apply", &Model::apply, nb::arg("choices"), released)
+      .def("collectives", &Model::collectives, nb::arg("choices"), released)
+      .def("argument_shardings", &Model::argumentShardings, nb::arg("choices"), released);
+}

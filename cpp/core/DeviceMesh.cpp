@@ -30,11 +30,11 @@ void DeviceMesh::check() const {
       throw std::invalid_argument("expected mesh axes of distinct names, got '" + axis.name +
                                   "' twice or empty");
     if (axis.size < 1)
-      throw std::invalid_argument("expected axis '" + axis.name + "' to have at least 1 device, got " +
-                                  std::to_string(axis.size));
+      throw std::invalid_argument("expected axis '" + axis.name +
+                                  "' to have at least 1 device, got " + std::to_string(axis.size));
     if (!(axis.bytesPerSecond > 0) || !(axis.latencySeconds >= 0))
-      throw std::invalid_argument("expected a positive bandwidth and a latency of at least 0 for axis '" +
-                                  axis.name + "'");
+      throw std::invalid_argument(
+          "expected a positive bandwidth and a latency of at least 0 for axis '" + axis.name + "'");
   }
 }
 

@@ -1,4 +1,5 @@
-// The logical mesh a program is sharded over and the devices it is made of: what every cost is computed from.
+// The logical mesh a program is sharded over and the devices it is made of: what every cost is
+// computed from.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +9,8 @@
 
 namespace alpa {
 
-/// A sharding problem is built for meshes of one to three axes; a fixed bound keeps `Sharding` a small value type.
+/// A sharding problem is built for meshes of one to three axes; a fixed bound keeps `Sharding` a
+/// small value type.
 inline constexpr int kMaxMeshAxes = 3;
 
 /// One axis of a logical mesh with the alpha-beta model of its links.
@@ -27,7 +29,8 @@ struct DeviceMesh {
   int numAxes() const { return static_cast<int>(axes.size()); }
   /// Index of the axis called `name`, or -1.
   int axisIndex(const std::string &name) const;
-  /// Throws std::invalid_argument: one to three axes of distinct names, sizes of at least 1, positive bandwidths.
+  /// Throws std::invalid_argument: one to three axes of distinct names, sizes of at least 1,
+  /// positive bandwidths.
   void check() const;
 };
 
@@ -36,7 +39,8 @@ struct DeviceSpec {
   std::map<std::string, double> peakFlops; ///< FLOP/s by element type of MLIR ("f32", "bf16", ...)
   double memoryBytesPerSecond = 1e12;
   int64_t memoryBytes = 0; ///< 0: no limit
-  /// Whether the compiler turns an all-reduce followed by a slice into a reduce-scatter (XLA: on GPU, not on CPU).
+  /// Whether the compiler turns an all-reduce followed by a slice into a reduce-scatter (XLA: on
+  /// GPU, not on CPU).
   bool hasReduceScatter = true;
 
   /// FLOP/s for an element type; the f32 figure, then any figure, where the type is not listed.

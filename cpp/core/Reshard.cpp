@@ -58,7 +58,8 @@ std::vector<ReshardStep> ReshardTable::stepsFrom(const Sharding &from) const {
         add(target, CollectiveKind::AllGather, 0, 0);
       }
 
-  // Gathers and all-to-alls: the minor axes of a dim leave it, and arrive nowhere or at another dim in the same order.
+  // Gathers and all-to-alls: the minor axes of a dim leave it, and arrive nowhere or at another dim
+  // in the same order.
   for (int dim = 0; dim < rank; ++dim) {
     Sharding gathered = from;
     std::vector<int> moved; // minor first

@@ -1,8 +1,10 @@
-// How a tensor gets from one sharding to another: the cheapest route of steps that XLA does with one collective each.
+// How a tensor gets from one sharding to another: the cheapest route of steps that XLA does with
+// one collective each.
 //
-// XLA's partitioner reshards in one step only what it has a pattern for (gather, slice, one all-to-all, one permute);
-// anything else makes it replicate the tensor. So a reshard here is a path in the graph of shardings whose edges are
-// those patterns, and the annotate pass spells the intermediate shardings out.
+// XLA's partitioner reshards in one step only what it has a pattern for (gather, slice, one
+// all-to-all, one permute); anything else makes it replicate the tensor. So a reshard here is a
+// path in the graph of shardings whose edges are those patterns, and the annotate pass spells the
+// intermediate shardings out.
 #pragma once
 
 #include "core/Collective.h"
@@ -12,7 +14,8 @@
 
 namespace alpa {
 
-/// One step of a route. A slice has no collective: `collective.axes` is empty and its bytes are what is written.
+/// One step of a route. A slice has no collective: `collective.axes` is empty and its bytes are
+/// what is written.
 struct ReshardStep {
   Sharding target;
   Collective collective;
@@ -20,7 +23,8 @@ struct ReshardStep {
   bool isLocal() const { return collective.axes == 0; }
 };
 
-/// All cheapest routes between the shardings of one tensor type. Shardings are numbered; the replicated one is 0.
+/// All cheapest routes between the shardings of one tensor type. Shardings are numbered; the
+/// replicated one is 0.
 class ReshardTable {
 public:
   ReshardTable(std::vector<int64_t> shape, int64_t elementBytes, const DeviceMesh &mesh,

@@ -1,4 +1,5 @@
-// Which mesh axes split which dims of one tensor: the value type that strategies, reshards and annotations share.
+// Which mesh axes split which dims of one tensor: the value type that strategies, reshards and
+// annotations share.
 #pragma once
 
 #include "core/DeviceMesh.h"
@@ -10,8 +11,8 @@
 
 namespace alpa {
 
-/// The sharding of a tensor. An axis splits at most one dim; the axes of one dim are ordered, major first.
-/// Small enough to be copied, compared and hashed as a number.
+/// The sharding of a tensor. An axis splits at most one dim; the axes of one dim are ordered, major
+/// first. Small enough to be copied, compared and hashed as a number.
 class Sharding {
 public:
   /// Fully replicated.
@@ -51,14 +52,16 @@ public:
 
 private:
   std::array<int8_t, kMaxMeshAxes> dims;
-  std::array<int8_t, kMaxMeshAxes> positions; ///< place among the axes of its dim; 0 where replicated
+  std::array<int8_t, kMaxMeshAxes>
+      positions; ///< place among the axes of its dim; 0 where replicated
 };
 
 /// Whether every dim divides evenly into its shards.
 bool divides(const Sharding &sharding, const std::vector<int64_t> &shape, const DeviceMesh &mesh);
 
-/// Every sharding of a tensor in which each dim divides evenly. `allOrders`: with every order of the axes of a dim,
-/// else only in the order of the mesh. The replicated one comes first; the order is fixed.
+/// Every sharding of a tensor in which each dim divides evenly. `allOrders`: with every order of
+/// the axes of a dim, else only in the order of the mesh. The replicated one comes first; the order
+/// is fixed.
 std::vector<Sharding> allShardings(const std::vector<int64_t> &shape, const DeviceMesh &mesh,
                                    bool allOrders);
 

@@ -39,7 +39,8 @@ DiagnosticCollector::DiagnosticCollector(mlir::MLIRContext *context)
       }) {}
 
 void DiagnosticCollector::add(mlir::Diagnostic &diagnostic) {
-  all.push_back({name(diagnostic.getSeverity()), printed(diagnostic.getLocation()), diagnostic.str()});
+  all.push_back(
+      {name(diagnostic.getSeverity()), printed(diagnostic.getLocation()), diagnostic.str()});
 }
 
 void DiagnosticCollector::fail(const std::string &fallback) const {

@@ -40,11 +40,14 @@ std::unique_ptr<Module> Module::parse(std::string_view text, const std::string &
 std::vector<Diagnostic> Module::run(const std::string &pipeline) {
   registerPasses();
   DiagnosticCollector collector(&state->context);
-  mlir::PassManager manager(&state->context);
   std::string errors;
   llvm::raw_string_ostream stream(errors);
-  if (mlir::failed(mlir::parsePassPipeline(pipeline, manager, stream)))
-    throw std::runtime_error("expected a pass pipeline, got '" + pipeline + "': " + errors);
+  mlir::FailureOr<mlir::OpPassManager> passes = mlir::parsePassPipeline(pipeline, stream);
+  if (mlir::failed(passes) || passes->getOpAnchorName() != mlir::ModuleOp::getOperationName())
+    throw std::runtime_error("expected a pipeline such as builtin.module(alpa-normalize), got '" +
+                             pipeline + "'" + (errors.empty() ? "" : ": " + errors));
+  mlir::PassManager manager(&state->context);
+  static_cast<mlir::OpPassManager &>(manager) = std::move(*passes);
   if (mlir::failed(manager.run(state->module.get())))
     collector.fail("the pipeline '" + pipeline + "' failed");
   return collector.take();

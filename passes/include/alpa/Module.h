@@ -1,5 +1,5 @@
-// The door to MLIR for code that must not include its headers (the Python bindings): one parsed module with a context
-// of its own.
+// The door to MLIR for code that must not include its headers (the Python bindings): one parsed
+// module with a context of its own.
 #pragma once
 
 #include <memory>
@@ -21,14 +21,16 @@ struct Diagnostic {
 };
 
 /// A module in generic form, in a context that accepts unregistered dialects.
-/// Every function that fails throws std::runtime_error whose text is the errors, one per line, with their locations.
+/// Every function that fails throws std::runtime_error whose text is the errors, one per line, with
+/// their locations.
 class Module {
 public:
   /// Parses generic-form text (or MLIR bytecode). `name` is the file name in locations.
   static std::unique_ptr<Module> parse(std::string_view text, const std::string &name);
   ~Module();
 
-  /// Runs a textual pass pipeline ("alpa-normalize,alpa-annotate-shardings{...}") and returns its remarks and warnings.
+  /// Runs a textual pass pipeline ("alpa-normalize,alpa-annotate-shardings{...}") and returns its
+  /// remarks and warnings.
   std::vector<Diagnostic> run(const std::string &pipeline);
 
   /// Generic-form text, with locations when `withLocations`.

@@ -1,5 +1,5 @@
-// The door to strategy enumeration for code without MLIR headers: the sharding problem of a module, and what a solution
-// of it means.
+// The door to strategy enumeration for code without MLIR headers: the sharding problem of a module,
+// and what a solution of it means.
 #pragma once
 
 #include "alpa/Module.h"
@@ -28,9 +28,10 @@ using DimAxes = std::vector<std::vector<std::string>>;
 
 class ShardingModel {
 public:
-  /// Enumerates the strategies of a normalised module whose ops have sharding rules. `method` is "auto", "data",
-  /// "zero2" or "zero3". Throws std::invalid_argument on a bad mesh, device or method and std::runtime_error with the
-  /// diagnostics on a bad module. Keeps a reference to `module`, which must outlive it.
+  /// Enumerates the strategies of a normalised module whose ops have sharding rules. `method` is
+  /// "auto", "data", "zero2" or "zero3". Throws std::invalid_argument on a bad mesh, device or
+  /// method and std::runtime_error with the diagnostics on a bad module. Keeps a reference to
+  /// `module`, which must outlive it.
   ShardingModel(Module &module, const DeviceMesh &mesh, const DeviceSpec &device,
                 const std::string &method);
   ~ShardingModel();

@@ -1,8 +1,8 @@
-// alpa-annotate-shardings: chosen shardings become what XLA obeys: a mesh, shardings of arguments and results, and
-// sharding constraints, no more than needed.
+// alpa-annotate-shardings: chosen shardings become what XLA obeys: a mesh, shardings of arguments
+// and results, and sharding constraints, no more than needed.
 //
-// XLA ignores shardings on ops, so a constraint follows the op. Its partitioner knows one-step reshards only, so longer
-// routes are spelled out.
+// XLA ignores shardings on ops, so a constraint follows the op. Its partitioner knows one-step
+// reshards only, so longer routes are spelled out.
 
 #include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
@@ -104,9 +104,9 @@ private:
       return wanted;
     }
     // What flows into a loop or out of a branch has the sharding of the value that is carried.
-    mlir::Operation *carrier = isWhile(op)                                     ? op
+    mlir::Operation *carrier = isWhile(op)                              ? op
                                : isRegionReturn(op) && !isCondition(op) ? op->getParentOp()
-                                                                               : nullptr;
+                                                                        : nullptr;
     auto shardings = carrier ? readResults(carrier, mesh) : readOperands(op, mesh);
     if (mlir::failed(shardings))
       return mlir::failure();
@@ -117,7 +117,8 @@ private:
   }
 
   static bool isCondition(mlir::Operation *op) {
-    return isWhile(op->getParentOp()) && op->getParentRegion() == &whileCondition(op->getParentOp());
+    return isWhile(op->getParentOp()) &&
+           op->getParentRegion() == &whileCondition(op->getParentOp());
   }
 
   struct Source {
@@ -125,8 +126,8 @@ private:
     mlir::Operation *op = nullptr; ///< what decided it; null for arguments
   };
 
-  /// Constrains `value` itself where needed, then gives each use the sharding it reads, along the cheapest route. Uses
-  /// that want the same share the steps.
+  /// Constrains `value` itself where needed, then gives each use the sharding it reads, along the
+  /// cheapest route. Uses that want the same share the steps.
   void annotate(mlir::Value value, const Source &source) {
     mlir::OpBuilder builder(module.getContext());
     builder.setInsertionPointAfterValue(value);
@@ -158,17 +159,32 @@ private:
     return at;
   }
 
-  /// Shardy carries shardings forward through ops that only rename dims, so these need no constraint unless an axis
-  /// appears in the result that no operand has.
+  /// Shardy carries shardings forward through ops that only rename dims, so these need no
+  /// constraint where every axis of the result arrives with an operand, and no reader can add
+  /// another axis.
   bool needsConstraint(mlir::Value value, const Source &source) const {
     if (!source.op || shapeOf(value.getType()).empty())
       return false; // arguments have a sharding of their own
     if (llvm::isa<mlir::BlockArgument>(value) || !forwardsShardings(source.op))
       return kindOf(source.op) != OpKind::ShardingConstraint;
-    for (int axis = 0; axis < mesh.numAxes(); ++axis)
-      if (source.sharding.dimOf(axis) >= 0 && !arrives(source.op, axis))
+    for (int axis = 0; axis < mesh.numAxes(); ++axis) {
+      if (mesh.axes[axis].size == 1)
+        continue;
+      if (source.sharding.dimOf(axis) >= 0 ? !arrives(source.op, axis) : !isOnlyForwarded(value))
         return true;
+    }
     return false;
+  }
+
+  /// Whether the only reader of `value` passes its sharding on as it is, and will not split it by
+  /// more axes.
+  bool isOnlyForwarded(mlir::Value value) const {
+    if (!value.hasOneUse())
+      return false;
+    mlir::Operation *reader = *value.user_begin();
+    auto results = readResults(reader, mesh);
+    return forwardsShardings(reader) && mlir::succeeded(results) && *results &&
+           sources.lookup(value).sharding.numShards(mesh) == (*results)->front().numShards(mesh);
   }
 
   static bool forwardsShardings(mlir::Operation *op) {
@@ -273,6 +289,8 @@ struct AnnotateShardings : impl::AnnotateShardingsBase<AnnotateShardings> {
       if (mlir::failed(Annotator(getOperation(), func, *chosen).run()))
         return signalPassFailure();
     eraseChoices(getOperation());
+    // XLA would take rules left on ops for the user's own and can fail to export the module.
+    getOperation().walk([](mlir::Operation *op) { op->removeDiscardableAttr(kShardingRuleAttr); });
   }
 };
 

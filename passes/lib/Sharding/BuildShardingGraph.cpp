@@ -1,5 +1,5 @@
-// Builds the sharding graph: walks the function in program order, into loops and branches, and gives every argument,
-// op and carried value its strategies, live interval and memory use.
+// Builds the sharding graph: walks the function in program order, into loops and branches, and
+// gives every argument, op and carried value its strategies, live interval and memory use.
 
 #include "alpa/IR/OpRules.h"
 #include "alpa/IR/Stablehlo.h"
@@ -36,7 +36,9 @@ private:
   int addCarried(mlir::Operation *op, unsigned index, double multiplicity);
   int addVertex(Vertex vertex, mlir::ValueRange values);
   void addFlow(mlir::Value value, int consumer, unsigned operand, double multiplicity);
-  void setSource(mlir::Value value, int vertex, unsigned result) { sources[value] = {vertex, result}; }
+  void setSource(mlir::Value value, int vertex, unsigned result) {
+    sources[value] = {vertex, result};
+  }
   std::vector<Strategy> anySharding(mlir::Type type) const;
   OpCost costOf(mlir::Operation *op) const;
   int64_t lastUse(mlir::Value value) const;
@@ -49,7 +51,8 @@ private:
 
 namespace {
 
-/// Whether XLA computes `op` inside the loop of its only reader, so that its result never reaches memory.
+/// Whether XLA computes `op` inside the loop of its only reader, so that its result never reaches
+/// memory.
 bool isFusedAway(mlir::Operation *op) {
   if (!isElementwise(op) && kindOf(op) != OpKind::BroadcastInDim)
     return false;
@@ -131,8 +134,8 @@ int GraphBuilder::addVertex(Vertex vertex, mlir::ValueRange values) {
 void GraphBuilder::addFlow(mlir::Value value, int consumer, unsigned operand, double multiplicity) {
   auto source = sources.find(value);
   if (source != sources.end())
-    graph.allFlows.push_back({value, source->second.vertex, source->second.result, consumer, operand,
-                              multiplicity});
+    graph.allFlows.push_back(
+        {value, source->second.vertex, source->second.result, consumer, operand, multiplicity});
 }
 
 mlir::LogicalResult GraphBuilder::addArguments() {
@@ -214,7 +217,8 @@ int GraphBuilder::addCarried(mlir::Operation *op, unsigned index, double multipl
 mlir::LogicalResult GraphBuilder::addLoop(mlir::Operation *op, double multiplicity) {
   std::optional<int64_t> trips = tripCount(op);
   if (!trips)
-    op->emitRemark() << "the trip count of this loop is not known, so its body is priced as one run";
+    op->emitRemark()
+        << "the trip count of this loop is not known, so its body is priced as one run";
   const double inside = multiplicity * static_cast<double>(trips.value_or(1));
 
   mlir::Block &condition = whileCondition(op).front();
@@ -248,8 +252,8 @@ mlir::LogicalResult GraphBuilder::addBranch(mlir::Operation *op, double multipli
 }
 
 void GraphBuilder::addReturn(mlir::Operation *op) {
-  // State comes back as it went in, so that the next call finds it where it expects it. The vertices of the arguments
-  // are the first ones, in order.
+  // State comes back as it went in, so that the next call finds it where it expects it. The
+  // vertices of the arguments are the first ones, in order.
   for (unsigned argument = 0; argument < graph.func.getNumArguments(); ++argument)
     if (std::optional<unsigned> result = updatedBy(graph.func, argument))
       addFlow(op->getOperand(*result), static_cast<int>(argument), 0, 1);

@@ -112,10 +112,11 @@ mlir::FailureOr<ChosenMesh> readMesh(mlir::ModuleOp module) {
           {name.str(), size.getInt(), number(latencies[i]), number(rates[i])});
   }
   if (!isValid)
-    return module.emitError() << "expected '" << kMesh
-                              << "' with distinct axes, sizes, latency_seconds, bytes_per_second and "
-                                 "memory_bytes_per_second, got "
-                              << dictionary;
+    return module.emitError()
+           << "expected '" << kMesh
+           << "' with distinct axes, sizes, latency_seconds, bytes_per_second and "
+              "memory_bytes_per_second, got "
+           << dictionary;
   return chosen;
 }
 

@@ -8,7 +8,8 @@
 namespace alpa {
 namespace {
 
-/// A fixed sharding over a mesh of ours: per dim the axes it must start with, and whether more may follow.
+/// A fixed sharding over a mesh of ours: per dim the axes it must start with, and whether more may
+/// follow.
 struct Fixed {
   Sharding sharding;
   std::vector<bool> isClosed;

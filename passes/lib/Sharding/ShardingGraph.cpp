@@ -1,5 +1,5 @@
-// What is read off a sharding graph: the sharding problem, the predicted collectives, and the shardings written into
-// the IR.
+// What is read off a sharding graph: the sharding problem, the predicted collectives, and the
+// shardings written into the IR.
 
 #include "alpa/Sharding/ShardingGraph.h"
 #include "alpa/IR/Stablehlo.h"

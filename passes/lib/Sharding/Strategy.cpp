@@ -79,8 +79,9 @@ private:
     return product;
   }
 
-  /// The sharding of a tensor whose dims consist of factors. A factor of a compound dim may be split only when the
-  /// factors before it are split completely: otherwise its pieces are not contiguous and no sharding says so.
+  /// The sharding of a tensor whose dims consist of factors. A factor of a compound dim may be
+  /// split only when the factors before it are split completely: otherwise its pieces are not
+  /// contiguous and no sharding says so.
   bool project(const Assignment &assignment, const ShardingRule::TensorFactors &dims,
                llvm::ArrayRef<int64_t> shape, Sharding &sharding) const {
     sharding = Sharding();
@@ -97,7 +98,8 @@ private:
           }
         isComplete = isComplete && shards == rule.factorSizes[factor];
       }
-      // A dim can be smaller than its factor (slices, broadcasts); what does not divide cannot be split.
+      // A dim can be smaller than its factor (slices, broadcasts); what does not divide cannot be
+      // split.
       if (dim < static_cast<int>(shape.size()) && shape[dim] % sharding.shardsOf(dim, mesh) != 0)
         return false;
     }
@@ -115,8 +117,8 @@ private:
       numShards *= mesh.axes[axis].size;
       if (rule.factorKinds[factor] == FactorKind::Reduction)
         reduced |= AxisSet(1) << axis;
-      strategy.name += (strategy.name.empty() ? "" : ",") + mesh.axes[axis].name + "=" +
-                       factorName(factor);
+      strategy.name +=
+          (strategy.name.empty() ? "" : ",") + mesh.axes[axis].name + "=" + factorName(factor);
     }
     if (strategy.name.empty())
       strategy.name = "replicated";
@@ -143,8 +145,8 @@ private:
     return true;
   }
 
-  /// Partial sums along `reduced` are added by an all-reduce or, where a result dim can take the axes, by a
-  /// reduce-scatter.
+  /// Partial sums along `reduced` are added by an all-reduce or, where a result dim can take the
+  /// axes, by a reduce-scatter.
   void addReductions(const Strategy &partial, AxisSet reduced) {
     Strategy whole = partial;
     for (auto [type, sharding] : llvm::zip(op->getResultTypes(), partial.results))

@@ -1,7 +1,8 @@
-// Chosen shardings in the IR, between the solver and alpa-annotate-shardings: what each op reads and leaves, as text
-// such as "[{x},{}]".
+// Chosen shardings in the IR, between the solver and alpa-annotate-shardings: what each op reads
+// and leaves, as text such as "[{x},{}]".
 //
-//   module           alpa.mesh = {axes = ["x", "y"], sizes = [2, 4], latency_seconds = [...], bytes_per_second = [...],
+//   module           alpa.mesh = {axes = ["x", "y"], sizes = [2, 4], latency_seconds = [...],
+//   bytes_per_second = [...],
 //                                 memory_bytes_per_second = ...}
 //   an argument      alpa.sharding = "[{x},{}]"
 //   an op            alpa.operands = ["[{x},{}]", ...], alpa.results = [...]
@@ -29,8 +30,8 @@ struct ChosenMesh {
 /// Fails with a diagnostic where `alpa.mesh` is missing or malformed.
 mlir::FailureOr<ChosenMesh> readMesh(mlir::ModuleOp module);
 
-/// The shardings written for an op or argument; nullopt where there are none. Malformed text is a diagnostic and
-/// failure.
+/// The shardings written for an op or argument; nullopt where there are none. Malformed text is a
+/// diagnostic and failure.
 using MaybeShardings = mlir::FailureOr<std::optional<llvm::SmallVector<Sharding>>>;
 MaybeShardings readOperands(mlir::Operation *op, const DeviceMesh &mesh);
 MaybeShardings readResults(mlir::Operation *op, const DeviceMesh &mesh);

@@ -1,5 +1,5 @@
-// Shardings the user has fixed: arguments with a sharding of their own, and with_sharding_constraint. Strategies that
-// disagree with them are taken away.
+// Shardings the user has fixed: arguments with a sharding of their own, and
+// with_sharding_constraint. Strategies that disagree with them are taken away.
 #pragma once
 
 #include "alpa/Sharding/Strategy.h"
@@ -7,8 +7,9 @@
 
 namespace alpa {
 
-/// Keeps the strategies of argument `argument` that agree with its `sdy.sharding`; where none is among them but the
-/// sharding fits, it becomes the only one. Fails with a diagnostic where it names axes the mesh lacks or does not divide.
+/// Keeps the strategies of argument `argument` that agree with its `sdy.sharding`; where none is
+/// among them but the sharding fits, it becomes the only one. Fails with a diagnostic where it
+/// names axes the mesh lacks or does not divide.
 mlir::LogicalResult keepFixedArgument(mlir::FunctionOpInterface func, unsigned argument,
                                       const DeviceMesh &mesh, std::vector<Strategy> &strategies);
 

@@ -1,5 +1,5 @@
-// The sharding graph of a function: vertices choose a strategy, flows carry values between them. The sharding problem,
-// the predicted collectives and the annotations are read off it.
+// The sharding graph of a function: vertices choose a strategy, flows carry values between them.
+// The sharding problem, the predicted collectives and the annotations are read off it.
 #pragma once
 
 #include "alpa/Sharding/Strategy.h"
@@ -38,8 +38,8 @@ struct Vertex {
   Kind kind = Kind::Op;
   mlir::Operation *op = nullptr; ///< null for arguments
   unsigned index = 0;            ///< number of the argument, or of the carried value
-  double multiplicity = 1;       ///< how often it runs in one call: trip counts of the loops around it
-  Interval live;                 ///< in op index time
+  double multiplicity = 1; ///< how often it runs in one call: trip counts of the loops around it
+  Interval live;           ///< in op index time
   std::vector<Strategy> strategies;
   std::vector<int64_t> usages; ///< bytes per device, by strategy
 };
@@ -50,23 +50,25 @@ struct Flow {
   int producer = 0;
   unsigned result = 0; ///< of the producer's strategies
   int consumer = 0;
-  unsigned operand = 0; ///< of the consumer's strategies; results[0] where the consumer is an argument or carried
+  unsigned operand =
+      0; ///< of the consumer's strategies; results[0] where the consumer is an argument or carried
   double multiplicity = 1;
 };
 
 /// A collective that a plan is expected to run, and what it is for.
 struct PredictedCollective {
   Collective collective;
-  double count = 1;   ///< runs in one call
-  double seconds = 0; ///< of all runs
+  double count = 1;              ///< runs in one call
+  double seconds = 0;            ///< of all runs
   mlir::Operation *op = nullptr; ///< what needs it; null where an argument is returned
   std::string reason;
 };
 
 class ShardingGraph {
 public:
-  /// Reads the only public function of a normalised module whose ops have sharding rules. Remarks name the ops that
-  /// stay replicated for want of a rule. Fails with a diagnostic where a sharding the user fixed does not fit the mesh.
+  /// Reads the only public function of a normalised module whose ops have sharding rules. Remarks
+  /// name the ops that stay replicated for want of a rule. Fails with a diagnostic where a sharding
+  /// the user fixed does not fit the mesh.
   static mlir::FailureOr<ShardingGraph> build(mlir::ModuleOp module, const ShardingTarget &target);
 
   const ShardingTarget &target() const { return shardingTarget; }
@@ -77,12 +79,13 @@ public:
   /// The problem in picoseconds and bytes; nodes are the vertices in order.
   ShardingProblem problem() const;
 
-  /// What `choices` (one strategy per vertex) is expected to communicate: partial sums, and the reshards of each value,
-  /// a step shared by several readers once.
+  /// What `choices` (one strategy per vertex) is expected to communicate: partial sums, and the
+  /// reshards of each value, a step shared by several readers once.
   std::vector<PredictedCollective> collectives(llvm::ArrayRef<int> choices) const;
 
-  /// Writes a choice into the IR: the shardings each op reads and leaves (`alpa.operands`, `alpa.results`) and the
-  /// arguments' (`alpa.sharding`), and the mesh (`alpa.mesh`). This is what alpa-annotate-shardings needs.
+  /// Writes a choice into the IR: the shardings each op reads and leaves (`alpa.operands`,
+  /// `alpa.results`) and the arguments' (`alpa.sharding`), and the mesh (`alpa.mesh`). This is what
+  /// alpa-annotate-shardings needs.
   void write(llvm::ArrayRef<int> choices);
 
   /// Cheapest routes between the shardings of a type.

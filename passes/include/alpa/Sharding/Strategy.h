@@ -1,5 +1,5 @@
-// The ways to run one op on a mesh: which axis splits which factor of its sharding rule (Alpa, section 4.1, with
-// Shardy's factors in place of a table of op handlers).
+// The ways to run one op on a mesh: which axis splits which factor of its sharding rule (Alpa,
+// section 4.1, with Shardy's factors in place of a table of op handlers).
 #pragma once
 
 #include "alpa/IR/ShardyText.h"
@@ -28,9 +28,9 @@ struct OpCost {
   std::string elementType;
 };
 
-/// Every strategy of `op` under `rule`: each axis splits one factor or none. Factors that need replication or permute
-/// are not split, nor is a reduction whose partial results XLA cannot combine. The replicated strategy comes first and
-/// the order is fixed.
+/// Every strategy of `op` under `rule`: each axis splits one factor or none. Factors that need
+/// replication or permute are not split, nor is a reduction whose partial results XLA cannot
+/// combine. The replicated strategy comes first and the order is fixed.
 std::vector<Strategy> enumerateStrategies(mlir::Operation *op, const ShardingRule &rule,
                                           const OpCost &cost, const DeviceMesh &mesh,
                                           const DeviceSpec &device);

@@ -167,6 +167,10 @@ private:
       return false; // arguments have a sharding of their own
     if (llvm::isa<mlir::BlockArgument>(value) || !forwardsShardings(source.op))
       return kindOf(source.op) != OpKind::ShardingConstraint;
+    // Where the value is about to change hands, its reader's sharding must not flow back to it.
+    for (const Demand &demand : demands.lookup(value))
+      if (!(demand.sharding == source.sharding))
+        return true;
     for (int axis = 0; axis < mesh.numAxes(); ++axis) {
       if (mesh.axes[axis].size == 1)
         continue;

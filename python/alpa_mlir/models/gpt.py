@@ -5,6 +5,10 @@ program, `checkpointed` also recomputes each layer in the backward pass, `scanne
 a loop over stacked parameters. The ladder is the one of Alpa's evaluation (OSDI'22, table 3).
 """
 
+# JAX declares only part of its types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -132,9 +136,9 @@ def attention(params: Params, x: jax.Array) -> jax.Array:
 
 
 def feed_forward(params: Params, x: jax.Array) -> jax.Array:
-    params = jax.tree.map(lambda p: p.astype(x.dtype), params)
-    inner = jax.nn.gelu(x @ params["input"] + params["input_bias"])
-    return inner @ params["output"] + params["output_bias"]
+    dtype = x.dtype
+    inner = jax.nn.gelu(x @ params["input"].astype(dtype) + params["input_bias"].astype(dtype))
+    return inner @ params["output"].astype(dtype) + params["output_bias"].astype(dtype)
 
 
 def _layer(params: Params, x: jax.Array) -> jax.Array:
@@ -142,17 +146,24 @@ def _layer(params: Params, x: jax.Array) -> jax.Array:
     return x + feed_forward(params["feed_forward"], layer_norm(params["feed_forward_norm"], x))
 
 
+def _apply_layers(layers: Any, x: jax.Array, form: Form) -> jax.Array:
+    if form == "scanned":
+
+        def body(x: jax.Array, layer_params: Params) -> tuple[jax.Array, None]:
+            return _layer(layer_params, x), None
+
+        return jax.lax.scan(body, x, layers)[0]
+    layer = jax.checkpoint(_layer) if form == "checkpointed" else _layer
+    for layer_params in layers:
+        x = layer(layer_params, x)
+    return x
+
+
 def apply(params: Params, tokens: jax.Array, config: Config) -> jax.Array:
     """Logits `(batch, sequence, vocabulary)` for tokens `(batch, sequence)`."""
     x = params["tokens"][tokens] + params["positions"][: tokens.shape[1]]
     x = x.astype(config.dtype)
-    layer = jax.checkpoint(_layer) if config.form == "checkpointed" else _layer
-    if config.form == "scanned":
-        x, _ = jax.lax.scan(lambda x, p: (_layer(p, x), None), x, params["layers"])
-    else:
-        for layer_params in params["layers"]:
-            x = layer(layer_params, x)
-    x = layer_norm(params["norm"], x)
+    x = layer_norm(params["norm"], _apply_layers(params["layers"], x, config.form))
     head = params["tokens"] if config.ties_embeddings else params["head"]
     return jnp.einsum("bsh,vh->bsv", x, head.astype(config.dtype))
 

@@ -4,6 +4,9 @@ The step is what any JAX user would write; nothing in it knows that it will be p
 optimizer is optax's or anything else with the same two methods, so optax is not imported here.
 """
 
+# JAX declares only part of its types.
+# pyright: reportUnknownMemberType=false
+
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -58,10 +61,14 @@ def make_train_step(
         gradient_fn = jax.value_and_grad(loss_and_statistics, has_aux=True)
         (loss, statistics), gradients = gradient_fn(state.params, batch, state.statistics)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, state.params)
-        params = jax.tree.map(lambda p, u: p + u.astype(p.dtype), state.params, updates)
+        params = jax.tree.map(_add_update, state.params, updates)
         return TrainState(params, optimizer_state, statistics), loss
 
     return train_step
+
+
+def _add_update(param: jax.Array, update: jax.Array) -> jax.Array:
+    return param + update.astype(param.dtype)
 
 
 def mean_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:

@@ -5,7 +5,11 @@ and keeps running averages for inference, so the loss function takes and returns
 the one of Alpa's evaluation.
 """
 
+# JAX declares only part of its types.
+# pyright: reportUnknownMemberType=false
+
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -103,7 +107,7 @@ def _init_norm(channels: int, config: Config) -> Params:
 
 def init_statistics(config: Config) -> Statistics:
     """Running mean 0 and variance 1 for every norm of the model, by its path."""
-    params = jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
+    params = jax.eval_shape(partial(init, config=config), jax.random.key(0))
     sizes = {"stem_norm": params["stem_norm"]["scale"].shape}
     for name, *_ in _block_shapes(config):
         norms = (part for part in params[name] if part.endswith("_norm"))
@@ -128,7 +132,7 @@ def batch_norm(
     variance = jnp.square(x - mean).mean(axis=(0, 1, 2))
     normalised = (x - mean) * jax.lax.rsqrt(variance + 1e-5)
     batch = jax.lax.stop_gradient({"mean": mean, "variance": variance})
-    moved = jax.tree.map(lambda old, new: _MOMENTUM * old + (1 - _MOMENTUM) * new, running, batch)
+    moved = {k: _MOMENTUM * running[k] + (1 - _MOMENTUM) * batch[k] for k in running}
     return normalised * params["scale"] + params["bias"], moved
 
 

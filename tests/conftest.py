@@ -1,6 +1,7 @@
 """What every test layer shares: eight virtual CPU devices and reproducible property tests.
 
-The environment is set before anything imports JAX; pytest-xdist's workers and subprocesses inherit it.
+The environment is set before anything imports JAX; pytest-xdist's workers and subprocesses inherit
+it.
 """
 
 import os

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ config.test_source_root = str(Path(__file__).parent)
 config.test_exec_root = str(ROOT / "build" / "lit")
 config.environment["PATH"] = os.pathsep.join([str(tools), os.environ.get("PATH", "")])
 config.environment["JAX_PLATFORMS"] = "cpu"
-if any(in_place.glob("_native*.so")):
+if any((in_place / f"_native{suffix}").exists() for suffix in EXTENSION_SUFFIXES):
     config.environment["PYTHONPATH"] = str(in_place.parent)
 if (tools / "mlir-opt").exists() and plugin.exists():
     config.available_features.add("plugin")

@@ -63,7 +63,7 @@ test-core: setup
 	$(pytest) tests/core
 
 test-passes: setup
-	$(run) -m lit.main -v -j $(jobs) tests/passes
+	$(bin)/lit -v -j $(jobs) tests/passes
 
 test-plan: setup
 	$(pytest) tests/plan
@@ -77,7 +77,7 @@ test-slow: setup
 lint: setup
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
-	$(bin)/pyright
+	$(bin)/pyright --pythonpath $(run)
 	$(bin)/codespell
 	$(run) .ci/import_doors.py
 	git ls-files '*.cpp' '*.h' | xargs $(bin)/clang-format --dry-run --Werror
@@ -91,4 +91,4 @@ wheel: $(VENV)/.installed
 	$(pip) wheel --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf build dist python/alpa_mlir/_native*.so python/alpa_mlir/plugin
+	rm -rf build dist python/alpa_mlir/_native*.{so,pyi} python/alpa_mlir/plugin

@@ -1,4 +1,4 @@
-"""Generates docs/passes.md from Passes.td: `make docs`. With --check, says whether it is up to date."""
+"""Generates docs/passes.md from Passes.td (`make docs`). --check says whether it is up to date."""
 
 import os
 import re

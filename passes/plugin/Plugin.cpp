@@ -1,4 +1,5 @@
-// The entry point of AlpaPasses.so: `mlir-opt-22 --load-pass-plugin=AlpaPasses.so` calls it to register our passes.
+// The entry point of AlpaPasses.so: `mlir-opt-22 --load-pass-plugin=AlpaPasses.so` calls it to
+// register our passes.
 
 #include "alpa/Passes.h"
 #include "mlir/Tools/Plugins/PassPlugin.h"

@@ -78,7 +78,7 @@ class JaxlibHost:
 
 
 def _generic(module: ir.Module) -> str:
-    return module.operation.get_asm(print_generic_op_form=True, enable_debug_info=True)
+    return str(module.operation.get_asm(print_generic_op_form=True, enable_debug_info=True))
 
 
 def _printed(module: ir.Module, form: _native.OutputForm) -> str | bytes:
@@ -86,13 +86,14 @@ def _printed(module: ir.Module, form: _native.OutputForm) -> str | bytes:
         file = io.BytesIO()
         module.operation.write_bytecode(file, desired_version=form.bytecode_version)
         return file.getvalue()
-    return module.operation.get_asm(
+    text = module.operation.get_asm(
         print_generic_op_form=form.generic,
         enable_debug_info=form.debug_info,
         pretty_debug_info=form.pretty_debug_info,
         use_local_scope=form.local_scope,
         large_elements_limit=form.elide_elements_larger_than,
     )
+    return str(text)
 
 
 def _renamed(text: str, file_name: str) -> str:

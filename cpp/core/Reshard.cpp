@@ -1,6 +1,7 @@
 // ReshardTable: steps of one sharding, and Dijkstra's algorithm over them.
 
 #include "core/Reshard.h"
+#include <algorithm>
 #include <functional>
 #include <limits>
 #include <queue>
@@ -130,6 +131,13 @@ std::vector<ReshardStep> ReshardTable::route(const Sharding &from, const Shardin
   for (int at = indexOf(to); all[at].previous >= 0; at = all[at].previous)
     route.insert(route.begin(), *all[at].step);
   return route;
+}
+
+bool ReshardTable::isOneStep(const Sharding &from, const Sharding &to) const {
+  if (from == to)
+    return true;
+  const std::vector<int> &targets = stepTargets[indexOf(from)];
+  return std::find(targets.begin(), targets.end(), indexOf(to)) != targets.end();
 }
 
 } // namespace alpa

@@ -36,6 +36,8 @@ public:
   double seconds(int from, int to) const { return routesFrom(from)[to].seconds; }
   /// Its steps, empty from a sharding to itself.
   std::vector<ReshardStep> route(const Sharding &from, const Sharding &to) const;
+  /// Whether `to` is `from` or one step away from it.
+  bool isOneStep(const Sharding &from, const Sharding &to) const;
 
 private:
   struct Reached {

@@ -49,7 +49,7 @@ int64_t Sharding::numShards(const DeviceMesh &mesh) const {
 }
 
 std::string Sharding::str(int rank, const DeviceMesh &mesh) const {
-  std::string text = "[";
+  std::string text;
   for (int dim = 0; dim < rank; ++dim) {
     text += dim ? ",{" : "{";
     bool first = true;
@@ -59,25 +59,23 @@ std::string Sharding::str(int rank, const DeviceMesh &mesh) const {
     }
     text += "}";
   }
-  return text + "]";
+  return text;
 }
 
 std::optional<Sharding> Sharding::parse(const std::string &text, const DeviceMesh &mesh,
                                         std::string &error) {
   auto fail = [&](const std::string &why) -> std::optional<Sharding> {
-    error = "expected a sharding such as [{x},{}], got '" + text + "': " + why;
+    error = "expected a sharding such as {x},{}, got '" + text + "': " + why;
     return std::nullopt;
   };
   Sharding result;
   size_t at = 0;
   auto take = [&](char c) { return at < text.size() && text[at] == c ? (++at, true) : false; };
-  if (!take('['))
-    return fail("no opening bracket");
-  for (int dim = 0; !take(']'); ++dim) {
+  for (int dim = 0; at < text.size(); ++dim) {
     if ((dim && !take(',')) || !take('{'))
       return fail("expected a dim in braces");
     while (!take('}')) {
-      size_t end = text.find_first_of(",}", at);
+      const size_t end = text.find_first_of(",}", at);
       if (end == std::string::npos)
         return fail("a brace is not closed");
       const std::string name = text.substr(at, end - at);
@@ -91,8 +89,6 @@ std::optional<Sharding> Sharding::parse(const std::string &text, const DeviceMes
       take(',');
     }
   }
-  if (at != text.size())
-    return fail("text after the closing bracket");
   return result;
 }
 

@@ -37,7 +37,7 @@ public:
   int64_t shardsOf(int dim, const DeviceMesh &mesh) const;
   int64_t numShards(const DeviceMesh &mesh) const;
 
-  /// "[{x,y},{}]".
+  /// "{x,y},{}".
   std::string str(int rank, const DeviceMesh &mesh) const;
   /// Reads what `str` writes; nullopt, and `error` says why, where it cannot.
   static std::optional<Sharding> parse(const std::string &text, const DeviceMesh &mesh,

@@ -2,24 +2,13 @@
 
 #include "alpa/ShardingModel.h"
 #include "DiagnosticCollector.h"
+#include "Sharding/TargetOptions.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/ShardingGraph.h"
 #include <stdexcept>
 
 namespace alpa {
 namespace {
-
-ShardingMethod parseMethod(const std::string &name) {
-  if (name == "auto")
-    return ShardingMethod::Auto;
-  if (name == "data")
-    return ShardingMethod::Data;
-  if (name == "zero2")
-    return ShardingMethod::Zero2;
-  if (name == "zero3")
-    return ShardingMethod::Zero3;
-  throw std::invalid_argument("expected the method auto, data, zero2 or zero3, got '" + name + "'");
-}
 
 int64_t idOf(mlir::Operation *op) {
   auto id = op ? op->getAttrOfType<mlir::IntegerAttr>("alpa.op") : mlir::IntegerAttr();
@@ -39,7 +28,11 @@ ShardingModel::ShardingModel(Module &module, const DeviceMesh &mesh, const Devic
     : state(std::make_unique<State>()) {
   mesh.check();
   device.check();
-  const ShardingTarget target{mesh, device, parseMethod(method)};
+  std::optional<ShardingMethod> parsed = parseMethod(method);
+  if (!parsed)
+    throw std::invalid_argument("expected the method auto, data, zero2 or zero3, got '" + method +
+                                "'");
+  const ShardingTarget target{mesh, device, *parsed};
   DiagnosticCollector collector(module.get().getContext());
   mlir::FailureOr<ShardingGraph> graph = ShardingGraph::build(module.get(), target);
   if (mlir::failed(graph))

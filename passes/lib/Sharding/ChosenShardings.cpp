@@ -23,12 +23,12 @@ mlir::ArrayAttr texts(mlir::TypeRange types, llvm::ArrayRef<Sharding> shardings,
   return mlir::ArrayAttr::get(context, attributes);
 }
 
-/// Reads "[{x},{}]"; the number of dims must be the type's.
+/// Reads "{x},{}"; the number of dims must be the type's.
 mlir::FailureOr<Sharding> read(mlir::Attribute attribute, mlir::Type type, const DeviceMesh &mesh,
                                llvm::function_ref<mlir::InFlightDiagnostic()> emitError) {
   auto text = llvm::dyn_cast<mlir::StringAttr>(attribute);
   if (!text)
-    return emitError() << "expected a sharding such as \"[{x},{}]\", got " << attribute;
+    return emitError() << "expected a sharding such as \"{x},{}\", got " << attribute;
   std::string error;
   std::optional<Sharding> sharding = Sharding::parse(text.str(), mesh, error);
   if (!sharding)

@@ -1,11 +1,11 @@
 // Chosen shardings in the IR, between the solver and alpa-annotate-shardings: what each op reads
-// and leaves, as text such as "[{x},{}]".
+// and leaves, as text such as "{x},{}".
 //
 //   module           alpa.mesh = {axes = ["x", "y"], sizes = [2, 4], latency_seconds = [...],
 //   bytes_per_second = [...],
 //                                 memory_bytes_per_second = ...}
-//   an argument      alpa.sharding = "[{x},{}]"
-//   an op            alpa.operands = ["[{x},{}]", ...], alpa.results = [...]
+//   an argument      alpa.sharding = "{x},{}"
+//   an op            alpa.operands = ["{x},{}", ...], alpa.results = [...]
 //   a loop, branch   alpa.results: one per carried value
 #pragma once
 

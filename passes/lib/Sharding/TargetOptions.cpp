@@ -1,0 +1,57 @@
+// Reads a sharding target off pass options.
+
+#include "TargetOptions.h"
+
+namespace alpa {
+
+std::optional<ShardingMethod> parseMethod(llvm::StringRef name) {
+  if (name == "auto")
+    return ShardingMethod::Auto;
+  if (name == "data")
+    return ShardingMethod::Data;
+  if (name == "zero2")
+    return ShardingMethod::Zero2;
+  if (name == "zero3")
+    return ShardingMethod::Zero3;
+  return std::nullopt;
+}
+
+mlir::FailureOr<ShardingTarget> makeTarget(mlir::Operation *op, const TargetOptionValues &options) {
+  ShardingTarget target;
+  if (options.mesh.empty() || options.mesh.size() > kMaxMeshAxes)
+    return op->emitError() << "expected mesh=x=2,y=4 with one to " << kMaxMeshAxes << " axes, got "
+                           << options.mesh.size();
+  for (size_t i = 0; i < options.mesh.size(); ++i) {
+    auto [name, sizeText] = llvm::StringRef(options.mesh[i]).split('=');
+    DeviceMeshAxis axis;
+    axis.name = name.trim().str();
+    if (axis.name.empty() || sizeText.trim().getAsInteger(10, axis.size) || axis.size < 1 ||
+        target.mesh.axisIndex(axis.name) >= 0)
+      return op->emitError() << "expected mesh axes such as x=2 with distinct names, got '"
+                             << options.mesh[i] << "'";
+    axis.latencySeconds = i < options.latencySeconds.size() ? options.latencySeconds[i] : 1e-5;
+    axis.bytesPerSecond = i < options.bytesPerSecond.size() ? options.bytesPerSecond[i] : 1e11;
+    if (!(axis.latencySeconds >= 0) || !(axis.bytesPerSecond > 0))
+      return op->emitError()
+             << "expected latency-seconds of at least 0 and bytes-per-second above 0 "
+                "for axis '"
+             << axis.name << "'";
+    target.mesh.axes.push_back(std::move(axis));
+  }
+  if (!(options.peakFlops > 0) || !(options.memoryBytesPerSecond > 0) ||
+      options.memoryLimitBytes < 0)
+    return op->emitError() << "expected peak-flops and memory-bytes-per-second above 0 and "
+                              "memory-limit-bytes of at least 0";
+  target.device = {{{"f32", options.peakFlops}},
+                   options.memoryBytesPerSecond,
+                   options.memoryLimitBytes,
+                   options.hasReduceScatter};
+  std::optional<ShardingMethod> method = parseMethod(options.method);
+  if (!method)
+    return op->emitError() << "expected the method auto, data, zero2 or zero3, got '"
+                           << options.method << "'";
+  target.method = *method;
+  return target;
+}
+
+} // namespace alpa

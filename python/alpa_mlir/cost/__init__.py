@@ -1,0 +1,1 @@
+"""Hands the cluster to the C++ cost model."""

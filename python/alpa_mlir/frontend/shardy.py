@@ -1,0 +1,229 @@
+"""The one door to jaxlib's MLIR, which has the real StableHLO and Shardy dialects.
+
+Everything goes in and out as text: our passes live in another MLIR (see docs, "Two MLIRs").
+"""
+
+# JAX declares only part of its types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+import re
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from jax.extend.mlir import ir
+from jax.extend.mlir.dialects import sdy, stablehlo
+from jax.extend.mlir.passmanager import PassManager
+from jax.interpreters import mlir
+
+from alpa_mlir.errors import PassError
+
+_POPULATE_RULES = "builtin.module(func.func(sdy-populate-op-sharding-rules))"
+_PROPAGATE = "builtin.module(sdy-propagation-pipeline)"
+_EXPLICIT_COLLECTIVES = (
+    "builtin.module(sdy-propagation-pipeline,"
+    "sdy-export-pipeline{enable-insert-explicit-collectives=true})"
+)
+_EMPTY_MESH = "empty_mesh"
+
+
+def generic_text(module: Any) -> str:
+    """Generic form with locations: the form our passes read."""
+    return module.operation.get_asm(print_generic_op_form=True, enable_debug_info=True)
+
+
+def to_generic(source: str | bytes) -> str:
+    """StableHLO as text (pretty or generic), bytecode or portable artifact, as generic text."""
+    with _parsed(source) as module:
+        return generic_text(module)
+
+
+def to_pretty(text: str) -> str:
+    """The module as StableHLO is usually read."""
+    with _parsed(text) as module:
+        return module.operation.get_asm(enable_debug_info=False)
+
+
+def mark_arguments(text: str, attributes: Sequence[Mapping[str, str]], mesh: str | None) -> str:
+    """Adds attributes to the arguments of @main, in order; values are MLIR attribute text.
+
+    `mesh` declares the `sdy.mesh` that shardings among them refer to, unless the module has it.
+    JAX's constraints on an empty mesh (it writes them for PRNG keys) say nothing and are dropped.
+    """
+    with _parsed(text) as module:
+        _drop_empty_mesh(module)
+        if mesh is not None and not mesh_axes_of(module):
+            module.body.append(ir.Operation.parse(f"sdy.mesh @mesh = <{mesh}>"))
+        main = _function(module, "main")
+        main.attributes["arg_attrs"] = ir.ArrayAttr.get(
+            [_merged(old, new) for old, new in zip(_arg_attrs(main), attributes, strict=True)]
+        )
+        return generic_text(module)
+
+
+def populate_rules(text: str) -> str:
+    """Attaches `sdy.sharding_rule`, Shardy's factor map, to every op it knows one for."""
+    return _run(text, _POPULATE_RULES)
+
+
+def propagate(text: str) -> str:
+    """Shardy's own propagation from the shardings that are there."""
+    return _run(text, _PROPAGATE)
+
+
+@dataclass(frozen=True)
+class ShardyCollective:
+    """A collective that Shardy would insert. Bytes are per device; count is always one."""
+
+    kind: str
+    operand_bytes: int
+    result_bytes: int
+    axes: tuple[str, ...]
+
+    @property
+    def bytes(self) -> int:
+        return max(self.operand_bytes, self.result_bytes)
+
+
+_SHARDY_KINDS = {
+    "sdy.all_reduce": "all-reduce",
+    "sdy.all_gather": "all-gather",
+    "sdy.reduce_scatter": "reduce-scatter",
+    "sdy.all_to_all": "all-to-all",
+    "sdy.collective_permute": "collective-permute",
+}
+
+
+def explicit_collectives(text: str) -> list[ShardyCollective]:
+    """The collectives Shardy itself inserts for an annotated module, without asking XLA."""
+    found: list[ShardyCollective] = []
+    sizes = mesh_axes(text)  # the pipeline inlines or drops the mesh, depending on the version
+    with _parsed(_run(text, _EXPLICIT_COLLECTIVES)) as module:
+
+        def visit(op: Any) -> Any:
+            if kind := _SHARDY_KINDS.get(op.name):
+                found.append(_shardy_collective(op, kind, sizes))
+            return ir.WalkResult.ADVANCE
+
+        module.operation.walk(visit)
+    return found
+
+
+def mesh_axes(text: str) -> dict[str, int]:
+    """Axis sizes of the first non-empty `sdy.mesh` of a module, empty where there is none."""
+    with _parsed(text) as module:
+        return mesh_axes_of(module)
+
+
+def mesh_axes_of(module: Any) -> dict[str, int]:
+    for op in module.body.operations:
+        if op.operation.name == "sdy.mesh":
+            axes = [sdy.MeshAxisAttr(axis) for axis in sdy.MeshAttr(op.attributes["mesh"]).axes]
+            if axes:
+                return {axis.name: axis.size for axis in axes}
+    return {}
+
+
+@contextmanager
+def _parsed(source: str | bytes) -> Generator[Any]:
+    context = mlir.make_ir_context()
+    with context, ir.Location.unknown():
+        try:
+            if (
+                isinstance(source, bytes)
+                and source[:4] == b"ML\xefR"
+                and b"StableHLO" in source[:32]
+            ):
+                yield stablehlo.deserialize_portable_artifact(context, source)
+            else:
+                yield ir.Module.parse(source)
+        except ir.MLIRError as error:
+            raise PassError(str(error)) from None
+
+
+def _run(text: str, pipeline: str) -> str:
+    with _parsed(text) as module:
+        PassManager.parse(pipeline).run(module.operation)
+        return generic_text(module)
+
+
+def _function(module: Any, name: str) -> Any:
+    for op in module.body.operations:
+        if op.operation.name == "func.func" and op.attributes["sym_name"].value == name:
+            return op
+    raise PassError(f"expected a function @{name}, got a module without one")
+
+
+def _arg_attrs(function: Any) -> list[Any]:
+    if "arg_attrs" in function.attributes:
+        return list(ir.ArrayAttr(function.attributes["arg_attrs"]))
+    num_arguments = len(function.regions[0].blocks[0].arguments)
+    return [ir.DictAttr.get({}) for _ in range(num_arguments)]
+
+
+def _merged(old: Any, new: Mapping[str, str]) -> Any:
+    attributes = {entry.name: entry.attr for entry in ir.DictAttr(old)}
+    attributes |= {name: ir.Attribute.parse(text) for name, text in new.items()}
+    return ir.DictAttr.get(attributes)
+
+
+def _drop_empty_mesh(module: Any) -> None:
+    dropped: list[Any] = []
+
+    def visit(op: Any) -> Any:
+        if op.name == "sdy.sharding_constraint" and f"@{_EMPTY_MESH}" in str(
+            op.attributes["sharding"]
+        ):
+            op.results[0].replace_all_uses_with(op.operands[0])
+            dropped.append(op)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    for op in module.body.operations:
+        if op.operation.name == "sdy.mesh" and op.attributes["sym_name"].value == _EMPTY_MESH:
+            dropped.append(op.operation)
+    for op in dropped:
+        op.erase()
+
+
+def _shardy_collective(op: Any, kind: str, sizes: Mapping[str, int]) -> ShardyCollective:
+    sharding = sdy.TensorShardingAttr(op.attributes["out_sharding"])
+    dims = [sdy.DimensionShardingAttr(dim) for dim in sharding.dimension_shardings]
+    split = [sdy.AxisRefAttr(axis) for dim in dims for axis in dim.axes]
+    result = _type_bytes(op.results[0].type) // prod(_axis_size(axis, sizes) for axis in split)
+    axes = _collective_axes(op)
+    group = prod(sizes[axis] for axis in axes) if axes else 1
+    operand = {"all-gather": result // group, "reduce-scatter": result * group}.get(kind, result)
+    return ShardyCollective(kind, operand, result, axes)
+
+
+def _collective_axes(op: Any) -> tuple[str, ...]:
+    """Axes named by the op's own attribute, whatever its form: lists of lists of quoted names."""
+    text = "".join(
+        str(op.attributes[name])
+        for name in ("reduction_axes", "gathering_axes", "reduce_scatter_axes", "params")
+        if name in op.attributes
+    )
+    return tuple(dict.fromkeys(part for part in text.split('"')[1::2]))
+
+
+def _axis_size(axis: Any, sizes: Mapping[str, int]) -> int:
+    part = axis.sub_axis_info
+    return sdy.SubAxisInfoAttr(part).size if part else sizes[axis.name]
+
+
+def _type_bytes(tensor: Any) -> int:
+    return prod(tensor.shape) * _element_bits(str(tensor.element_type)) // 8
+
+
+def _element_bits(element: str) -> int:
+    """Bits of an MLIR element type: f8E4M3FN has 8, complex<f32> 64; a bool takes a byte."""
+    if element == "i1":
+        return 8
+    digits = re.search(r"\d+", element)
+    if digits is None:
+        raise PassError(f"expected a numeric element type, got {element}")
+    return int(digits[0]) * (2 if element.startswith("complex") else 1)

@@ -1,0 +1,88 @@
+"""The user's function seen from its calls: positional arguments, static ones, names for people."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from alpa_mlir.errors import ArgumentError
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call with every argument positional.
+
+    Attributes:
+      arguments: in order; keyword-only arguments are one dict at the end.
+      has_keywords: whether there is such a dict.
+    """
+
+    arguments: tuple[Any, ...]
+    has_keywords: bool = False
+
+
+class Signature:
+    """Turns calls into positional arguments, and those into dynamic and static ones."""
+
+    def __init__(self, fn: Callable[..., Any], static_argnums: Sequence[int] = ()) -> None:
+        self.fn = fn
+        self.name: str = getattr(fn, "__name__", type(fn).__name__)
+        self._signature = _signature(fn)
+        self.static_argnums = tuple(sorted(set(static_argnums)))
+        if any(i < 0 for i in self.static_argnums):
+            raise ArgumentError(
+                f"expected static_argnums that count from 0, got {tuple(static_argnums)}"
+            )
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
+        """Raises ArgumentError where the call does not fit the function."""
+        if not kwargs:
+            return Call(args)
+        if self._signature is None:
+            return Call((*args, dict(kwargs)), has_keywords=True)
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise ArgumentError(f"{self.name}(): {error}") from None
+        if bound.kwargs:
+            return Call((*bound.args, bound.kwargs), has_keywords=True)
+        return Call(bound.args)
+
+    def call(self, call: Call) -> Callable[..., Any]:
+        """The function as one of positional arguments only, for calls such as `call`."""
+        if not call.has_keywords:
+            return self.fn
+        fn = self.fn
+
+        def with_keywords(*args: Any) -> Any:
+            return fn(*args[:-1], **args[-1])
+
+        with_keywords.__name__ = self.name
+        return with_keywords
+
+    def dynamic(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments that are arrays, or pytrees of them."""
+        if not self.static_argnums:
+            return arguments
+        return tuple(a for i, a in enumerate(arguments) if i not in self.static_argnums)
+
+    def static(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(arguments[i] for i in self.static_argnums if i < len(arguments))
+
+    def argument_names(self, num_arguments: int) -> list[str]:
+        """A name for each positional argument, as the function's author wrote it."""
+        names: list[str] = []
+        for parameter in self._signature.parameters.values() if self._signature else ():
+            if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+                names += [f"{parameter.name}[{i}]" for i in range(num_arguments - len(names))]
+            elif parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+                names.append(parameter.name)
+        names += [f"arg{i}" for i in range(len(names), num_arguments)]
+        return names[:num_arguments]
+
+
+def _signature(fn: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(fn)
+    except (TypeError, ValueError):  # builtins and some callables have none
+        return None

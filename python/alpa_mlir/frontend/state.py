@@ -1,0 +1,146 @@
+"""Finds the state of a training step: the arguments that come back updated.
+
+An argument is state when some subtree of the result has its pytree structure, shapes and dtypes,
+and most of its leaves come back as elementwise functions of themselves, as `w - lr * g` is. The
+second condition tells updated parameters from gradients, which look the same from outside.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+# Ops whose result has the shape of an operand without being a value at the same place of it.
+_MIXING = frozenset(
+    {
+        "dot_general",
+        "conv_general_dilated",
+        "transpose",
+        "rev",
+        "sort",
+        "gather",
+        "reduce_window",
+        "cumsum",
+        "cumprod",
+        "cummax",
+        "cummin",
+        "cumlogsumexp",
+        "triangular_solve",
+        "cholesky",
+        "fft",
+        "custom_linear_solve",
+        "cond",
+    }
+)
+
+
+def find_state(jaxpr: ClosedJaxpr, arguments: Mapping[int, Any], out_tree: Any) -> dict[int, int]:
+    """Pairs flat arguments with flat results.
+
+    Args:
+      jaxpr: the step, its variables in flat order.
+      arguments: for every candidate, the index of its first leaf and its `PyTreeDef`.
+      out_tree: `PyTreeDef` of the result.
+
+    Returns:
+      flat argument index → flat result index, for every leaf of every state argument.
+    """
+    flow = _Flow(jaxpr.jaxpr)
+    pairs: dict[int, int] = {}
+    taken: set[int] = set()
+    for start, tree in arguments.items():
+        inputs = range(start, start + tree.num_leaves)
+        for outputs in _places(tree, out_tree):
+            if not inputs or not taken.isdisjoint(outputs):
+                continue
+            if flow.same_types(inputs, outputs) and flow.most_updated(inputs, outputs):
+                pairs.update(zip(inputs, outputs, strict=True))
+                taken.update(outputs)
+                break
+    return pairs
+
+
+def pair_donated(jaxpr: ClosedJaxpr, donated: Iterable[int], pairs: dict[int, int]) -> None:
+    """Adds the pairs XLA aliases for donation alone: a result of the same type, first come."""
+    outs = jaxpr.jaxpr.outvars
+    free = [i for i in range(len(outs)) if i not in set(pairs.values())]
+    for i in donated:
+        if i in pairs:
+            continue
+        kind = _kind(jaxpr.jaxpr.invars[i])
+        match = next((j for j in free if _kind(outs[j]) == kind), None)
+        if match is not None:
+            pairs[i] = match
+            free.remove(match)
+
+
+def _places(tree: Any, out_tree: Any) -> Iterator[range]:
+    """Leaf ranges of the subtrees of `out_tree` equal to `tree`, outermost first."""
+    level = [(0, out_tree)]
+    while level:
+        below: list[tuple[int, Any]] = []
+        for start, subtree in level:
+            if subtree == tree:
+                yield range(start, start + subtree.num_leaves)
+            for child in subtree.children():
+                below.append((start, child))
+                start += child.num_leaves
+        level = below
+
+
+def _kind(var: Any) -> tuple[Any, Any]:
+    return tuple(var.aval.shape), var.aval.dtype
+
+
+class _Flow:
+    """Which values of a jaxpr are elementwise functions of which."""
+
+    def __init__(self, jaxpr: Jaxpr) -> None:
+        self._jaxpr = jaxpr
+        self._producers = {var: eqn for eqn in jaxpr.eqns for var in eqn.outvars}
+
+    def same_types(self, inputs: Iterable[int], outputs: Iterable[int]) -> bool:
+        invars, outvars = self._jaxpr.invars, self._jaxpr.outvars
+        pairs = zip(inputs, outputs, strict=True)
+        return all(_kind(invars[i]) == _kind(outvars[j]) for i, j in pairs)
+
+    def most_updated(self, inputs: range, outputs: range) -> bool:
+        pairs = zip(inputs, outputs, strict=True)
+        return 2 * sum(i in self.origins(j) for i, j in pairs) >= len(inputs)
+
+    def origins(self, output: int) -> set[int]:
+        """Inputs that `output` is an elementwise function of."""
+        target: Any = self._jaxpr.outvars[output]
+        shape = target.aval.shape
+        reached: set[Any] = set()
+        waiting: list[Any] = [target]
+        while waiting:
+            var = waiting.pop()
+            if isinstance(var, Literal) or var in reached or var.aval.shape != shape:
+                continue
+            reached.add(var)
+            if eqn := self._producers.get(var):
+                waiting += _operands_behind(eqn, var)
+        return {i for i, var in enumerate(self._jaxpr.invars) if var in reached}
+
+
+def _operands_behind(eqn: Any, var: Any) -> list[Any]:
+    """The operands of `eqn` that its result `var` may be an elementwise function of."""
+    if eqn.primitive.name in _MIXING:
+        return []
+    if (inner := _inner_jaxpr(eqn.params)) is None:
+        return list(eqn.invars)
+    index = eqn.outvars.index(var)
+    if inner.outvars[index].aval.shape != var.aval.shape:  # stacked by a scan
+        return []
+    first = len(eqn.invars) - len(inner.invars)  # a while loop's condition has operands of its own
+    return [eqn.invars[first + i] for i in _Flow(inner).origins(index)]
+
+
+def _inner_jaxpr(params: Mapping[str, Any]) -> Any | None:
+    """What jit, checkpoint, custom derivatives and loops run inside."""
+    for value in (params.get("body_jaxpr"), *params.values()):
+        inner = value.jaxpr if isinstance(value, ClosedJaxpr) else value
+        if isinstance(inner, Jaxpr):
+            return inner
+    return None

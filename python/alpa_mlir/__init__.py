@@ -1,1 +1,13 @@
 """Automatic parallelism for JAX: the whole public API."""
+
+from alpa_mlir.cluster import Cluster as Cluster
+from alpa_mlir.cluster import Device as Device
+from alpa_mlir.cluster import Link as Link
+from alpa_mlir.errors import AlpaError as AlpaError
+from alpa_mlir.options import DataParallel as DataParallel
+from alpa_mlir.options import FixedPlan as FixedPlan
+from alpa_mlir.options import ShardParallel as ShardParallel
+from alpa_mlir.options import Zero2Parallel as Zero2Parallel
+from alpa_mlir.options import Zero3Parallel as Zero3Parallel
+from alpa_mlir.parallelize import parallelize as parallelize
+from alpa_mlir.plan import Plan as Plan

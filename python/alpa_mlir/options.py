@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from alpa_mlir.plan import Plan
+
 
 @dataclass(frozen=True)
 class Method:
@@ -53,3 +55,10 @@ class Zero3Parallel(Method):
     @property
     def strategy_space(self) -> str:
         return "zero3"
+
+
+@dataclass(frozen=True)
+class FixedPlan:
+    """What a plan says, nothing searched: for plans that were saved, shipped or edited."""
+
+    plan: Plan

@@ -120,7 +120,7 @@ def test_trace_two_meshes_fail() -> None:
         return jax.ShapeDtypeStruct((16, 16), jnp.float32, sharding=sharding)
 
     two = struct(AbstractMesh((2,), ("a",))), struct(AbstractMesh((4,), ("b",)))
-    with pytest.raises(ArgumentError, match=r'expected all arguments on one mesh, got .*"a"=2'):
+    with pytest.raises(ArgumentError, match=r"expected all arguments on one mesh, got \{a: 2"):
         traced(lambda w, x: x @ w, *two)
 
 

@@ -70,7 +70,9 @@ class Cluster:
         }
         for field, value in rates.items():
             if value <= 0:
-                raise ClusterError(f"expected a positive {field} in cluster '{self.name}', got {value}")
+                raise ClusterError(
+                    f"expected a positive {field} in cluster '{self.name}', got {value}"
+                )
 
     @property
     def num_devices(self) -> int:
@@ -85,7 +87,7 @@ class Cluster:
         """
         from alpa_mlir.cluster.presets import describe_devices
 
-        return describe_devices(jax.local_devices())
+        return describe_devices(jax.local_devices())  # pyright: ignore
 
     @staticmethod
     def preset(name: str, num_nodes: int = 1) -> "Cluster":

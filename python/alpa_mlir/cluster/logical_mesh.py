@@ -70,6 +70,12 @@ class LogicalMesh:
         grid = np.array(devices[: self.num_devices], dtype=object).reshape(self.axis_sizes)
         return Mesh(grid, self.axis_names)
 
+    @property
+    def shardy_text(self) -> str:
+        """As in `sdy.mesh`."""
+        axes = zip(self.axis_names, self.axis_sizes, strict=True)
+        return "[" + ", ".join(f'"{name}"={size}' for name, size in axes) + "]"
+
     def __str__(self) -> str:
         axes = zip(self.axis_names, self.axis_sizes, strict=True)
         return "{" + ", ".join(f"{name}: {size}" for name, size in axes) + "}"

@@ -19,6 +19,7 @@ from jax.extend.mlir.dialects import sdy, stablehlo
 from jax.extend.mlir.passmanager import PassManager
 from jax.interpreters import mlir
 
+from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.errors import PassError
 
 _POPULATE_RULES = "builtin.module(func.func(sdy-populate-op-sharding-rules))"
@@ -227,3 +228,63 @@ def _element_bits(element: str) -> int:
     if digits is None:
         raise PassError(f"expected a numeric element type, got {element}")
     return int(digits[0]) * (2 if element.startswith("complex") else 1)
+
+
+def boundary_shardings(text: str) -> tuple[list[Spec], list[Spec]]:
+    """The shardings of @main's arguments and results: per dim, its axes, major first."""
+    with _parsed(text) as module:
+        main = _function(module, "main")
+        kind = ir.FunctionType(ir.TypeAttr(main.attributes["function_type"]).value)
+        return (
+            _specs(main, "arg_attrs", [ir.RankedTensorType(t).rank for t in kind.inputs]),
+            _specs(main, "res_attrs", [ir.RankedTensorType(t).rank for t in kind.results]),
+        )
+
+
+def _specs(function: Any, attribute: str, ranks: Sequence[int]) -> list[Spec]:
+    if attribute not in function.attributes:
+        return [((),) * rank for rank in ranks]
+    specs: list[Spec] = []
+    for attributes, rank in zip(ir.ArrayAttr(function.attributes[attribute]), ranks, strict=True):
+        named = {entry.name: entry.attr for entry in ir.DictAttr(attributes)}
+        if "sdy.sharding" not in named:
+            specs.append(((),) * rank)
+            continue
+        dims = sdy.TensorShardingAttr(named["sdy.sharding"]).dimension_shardings
+        specs.append(
+            tuple(
+                tuple(sdy.AxisRefAttr(axis).name for axis in sdy.DimensionShardingAttr(dim).axes)
+                for dim in dims
+            )
+        )
+    return specs
+
+
+_PRODUCTS = ("stablehlo.dot_general", "stablehlo.convolution", "stablehlo.gather")
+_MAX_HOPS = 6
+
+
+def argument_readers(text: str) -> list[int]:
+    """For each argument of @main the `alpa.op` id of the op that best explains its sharding.
+
+    It is the nearest product (or table look-up) behind it, or else its first reader; -1: nobody.
+    """
+    with _parsed(text) as module:
+        block = _function(module, "main").regions[0].blocks[0]
+        return [_reader(argument) for argument in block.arguments]
+
+
+def _reader(argument: Any) -> int:
+    first = -1
+    level = [argument]
+    for _ in range(_MAX_HOPS):
+        readers = [use.owner for value in level for use in value.uses]
+        for op in readers:
+            if "alpa.op" not in op.attributes:
+                continue
+            op_id = int(op.attributes["alpa.op"].value)
+            first = op_id if first < 0 else first
+            if op.name in _PRODUCTS:
+                return op_id
+        level = [result for op in readers for result in op.results]
+    return first

@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
+import numpy as np
+
 from alpa_mlir.errors import ArgumentError
 
 
@@ -69,6 +72,12 @@ class Signature:
     def static(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(arguments[i] for i in self.static_argnums if i < len(arguments))
 
+    def key(self, call: Call) -> Any:
+        """What decides whether two calls can run the same executable: structure, types, statics."""
+        leaves, tree = jax.tree.flatten(self.dynamic(call.arguments))  # pyright: ignore
+        types = tuple((np.shape(leaf), _dtype(leaf)) for leaf in leaves)
+        return tree, types, self.static(call.arguments)
+
     def argument_names(self, num_arguments: int) -> list[str]:
         """A name for each positional argument, as the function's author wrote it."""
         names: list[str] = []
@@ -86,3 +95,9 @@ def _signature(fn: Callable[..., Any]) -> inspect.Signature | None:
         return inspect.signature(fn)
     except (TypeError, ValueError):  # builtins and some callables have none
         return None
+
+
+def _dtype(leaf: Any) -> Any:
+    if isinstance(leaf, jax.Array | jax.ShapeDtypeStruct):
+        return leaf.dtype
+    return jax.dtypes.canonicalize_dtype(np.result_type(leaf))

@@ -16,11 +16,12 @@ import jax
 from jax.api_util import shaped_abstractify
 from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unflatten
 
+from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.errors import ArgumentError, TraceError
 from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.signature import Call, Signature
 from alpa_mlir.frontend.state import find_state, pair_donated
-from alpa_mlir.frontend.user_sharding import UserMesh, user_mesh, user_sharding
+from alpa_mlir.frontend.user_sharding import user_mesh, user_sharding
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Program:
     in_tree: Any
     out_tree: Any
     donate_argnums: tuple[int, ...]
-    mesh: UserMesh | None
+    mesh: LogicalMesh | None
     keepalive: Any
 
 
@@ -128,7 +129,7 @@ def trace(
         text=shardy.mark_arguments(
             shardy.generic_text(lowered.compiler_ir("stablehlo")),
             [_marks(argument) for argument in flat_arguments],
-            mesh.text if mesh else None,
+            mesh.shardy_text if mesh else None,
         ),
         arguments=flat_arguments,
         results=tuple(

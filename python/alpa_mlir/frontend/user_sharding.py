@@ -5,49 +5,35 @@
 # pyright: reportUnknownArgumentType=false
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from jax.sharding import NamedSharding, PartitionSpec
 
+from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.errors import ArgumentError
 
 
-@dataclass(frozen=True)
-class UserMesh:
-    """Axis names and sizes of the mesh the user's shardings are on."""
-
-    axis_names: tuple[str, ...]
-    axis_sizes: tuple[int, ...]
-
-    @property
-    def text(self) -> str:
-        """As in `sdy.mesh`."""
-        axes = zip(self.axis_names, self.axis_sizes, strict=True)
-        return "[" + ", ".join(f'"{name}"={size}' for name, size in axes) + "]"
-
-
-def user_mesh(leaves: Sequence[Any]) -> UserMesh | None:
+def user_mesh(leaves: Sequence[Any]) -> LogicalMesh | None:
     """The one mesh all named shardings of `leaves` are on.
 
     Raises:
       ArgumentError: there are two.
     """
-    found: UserMesh | None = None
+    found: LogicalMesh | None = None
     for leaf in leaves:
         if (sharding := _named(leaf)) is None:
             continue
-        mesh = UserMesh(tuple(sharding.mesh.axis_names), tuple(sharding.mesh.axis_sizes))
+        mesh = LogicalMesh(tuple(sharding.mesh.axis_names), tuple(sharding.mesh.axis_sizes))
         if found not in (None, mesh):
             raise ArgumentError(
-                f"expected all arguments on one mesh, got {found.text} and {mesh.text}; "
+                f"expected all arguments on one mesh, got {found} and {mesh}; "
                 "place the arguments on one mesh, or pass them without shardings"
             )
         found = mesh
     return found
 
 
-def user_sharding(leaf: Any, mesh: UserMesh | None) -> str | None:
+def user_sharding(leaf: Any, mesh: LogicalMesh | None) -> str | None:
     """The sharding of `leaf` as a `#sdy.sharding` on @mesh; None where the user left it open."""
     sharding = _named(leaf)
     if sharding is None or mesh is None:

@@ -18,12 +18,10 @@ from jax.extend.core import Primitive
 from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import func
 from jax.interpreters import mlir
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
+from alpa_mlir.cluster.spec import Spec, named_sharding
 from alpa_mlir.errors import CompileError
-
-# One entry per dim; each entry names the mesh axes that split the dim, major to minor.
-Spec = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +54,6 @@ class AnnotatedProgram:
     def out_shardings(self, mesh: Mesh) -> Any:
         """The result's pytree with a `NamedSharding` at every leaf."""
         return self.out_tree.unflatten([named_sharding(mesh, s) for s in self.out_specs])
-
-
-def named_sharding(mesh: Mesh, spec: Spec) -> NamedSharding:
-    """A sharding that writes each dim the way JAX's users do: None, an axis, or a tuple of axes."""
-    entries = [None if not axes else axes[0] if len(axes) == 1 else axes for axes in spec]
-    while entries and entries[-1] is None:
-        entries.pop()
-    return NamedSharding(mesh, PartitionSpec(*entries))
 
 
 def jit_program(program: AnnotatedProgram, mesh: Mesh) -> Callable[..., Any]:

@@ -1,0 +1,101 @@
+"""Turns a sharded module into a `Plan`: the decisions in words and numbers that outlive it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from alpa_mlir.cluster import Cluster, LogicalMesh
+from alpa_mlir.cluster.spec import Spec
+from alpa_mlir.frontend import shardy
+from alpa_mlir.frontend.trace import Argument, Program
+from alpa_mlir.intra_op.shard import NormalizedModule, ShardedModule, named_choices
+from alpa_mlir.options import Method
+from alpa_mlir.plan import Choice, Plan, PlannedCollective, TensorPlan, bytes_per_device
+
+_PICOSECOND = 1e-12  # unit of the costs of a sharding problem
+
+
+def make_plan(
+    program: Program,
+    normal: NormalizedModule,
+    sharded: ShardedModule,
+    cluster: Cluster,
+    method: Method,
+) -> Plan:
+    """The plan of a module that was just sharded."""
+    assert sharded.solution is not None
+    arguments, results = shardy.boundary_shardings(sharded.text)
+    choices = named_choices(sharded.model, sharded.choices)
+    reasons = _reasons(sharded.text, choices)
+    return Plan(
+        program_name=program.name,
+        program_hash=normal.hash,
+        method=type(method).__name__,
+        strategy_space=method.strategy_space,
+        cluster=cluster,
+        mesh=sharded.mesh,
+        arguments=tuple(
+            _tensor(a.name, _role(a), a.aval, spec, sharded.mesh, reason)
+            for a, spec, reason in zip(program.arguments, arguments, reasons, strict=True)
+        ),
+        results=tuple(
+            _tensor(r.name, role, r.aval, spec, sharded.mesh, "")
+            for r, role, spec in zip(program.results, _result_roles(program), results, strict=True)
+        ),
+        choices=choices,
+        collectives=tuple(
+            PlannedCollective(
+                kind=c.kind,
+                axes=tuple(c.axes),
+                bytes=c.bytes,
+                count=c.count,
+                seconds=c.seconds,
+                op_id=c.op_id,
+                op_name=c.op_name,
+                reason=c.reason,
+            )
+            for c in sharded.model.collectives(sharded.choices)
+        ),
+        step_seconds=sharded.solution.cost * _PICOSECOND,
+        memory_bytes=sharded.solution.peak_usage,
+        solver_gap=sharded.solution.gap,
+        remarks=sharded.remarks,
+    )
+
+
+def _tensor(
+    name: str, role: str, aval: Any, spec: Spec, mesh: LogicalMesh, reason: str
+) -> TensorPlan:
+    if jax.dtypes.issubdtype(aval.dtype, jax.dtypes.extended):  # a key: shown without its words
+        spec = spec[: len(aval.shape)]
+    return TensorPlan(
+        name=name,
+        role=role,
+        dtype=str(aval.dtype),
+        shape=tuple(aval.shape),
+        spec=spec,
+        bytes_per_device=bytes_per_device(tuple(aval.shape), aval.dtype.itemsize, spec, mesh),
+        reason=reason,
+    )
+
+
+def _role(argument: Argument) -> str:
+    if argument.is_batch:
+        return "batch"
+    return "input" if argument.state_result is None else "state"
+
+
+def _result_roles(program: Program) -> list[str]:
+    state = {a.state_result for a in program.arguments}
+    return ["state" if i in state else "result" for i in range(len(program.results))]
+
+
+def _reasons(text: str, choices: Sequence[Choice]) -> list[str]:
+    """For each argument, the op that reads it first, a product if there is one, and how it runs."""
+    strategies = {c.op_id: c for c in reversed(choices) if c.op_id >= 0}
+    reasons: list[str] = []
+    for op_id in shardy.argument_readers(text):
+        choice = strategies.get(op_id)
+        reasons.append(f"{choice.node.split('.')[-1]} runs {choice.strategy}" if choice else "")
+    return reasons

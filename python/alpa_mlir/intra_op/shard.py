@@ -1,0 +1,173 @@
+"""Chooses a sharding for every op of a module: strategies, ILP, annotations.
+
+The heart of intra-operator parallelism (Alpa, section 4) from module text to module text.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from alpa_mlir._native import Module, ShardingModel
+from alpa_mlir.cluster import Cluster, LogicalMesh
+from alpa_mlir.cost.device_mesh import native_device, native_mesh
+from alpa_mlir.errors import PassError, PlanError
+from alpa_mlir.frontend import shardy
+from alpa_mlir.intra_op.solution import Solution
+from alpa_mlir.intra_op.solve import solve
+from alpa_mlir.plan import Choice
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class NormalizedModule:
+    """One function without calls whose ops have stable ids and sharding rules.
+
+    Attributes:
+      hash: of the module's content, without locations: what a plan is bound to.
+    """
+
+    text: str
+    hash: str
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ShardedModule:
+    """A module with shardings, and how they were found.
+
+    Attributes:
+      text: annotated module in generic form.
+      model: the C++ view of the strategies; holds the module the choices were made on.
+      choices: index of the strategy of each node.
+      solution: the solver's answer; None where the choices came from a plan.
+    """
+
+    text: str
+    mesh: LogicalMesh
+    model: ShardingModel
+    choices: list[int]
+    solution: Solution | None
+    remarks: tuple[str, ...]
+
+
+def normalize(text: str) -> NormalizedModule:
+    """Runs what comes before the choice of strategies.
+
+    Raises:
+      PassError: the module has no public function, or recursion, or does not parse.
+    """
+    module = _passes(lambda: Module.parse(text))
+    remarks = _passes(lambda: module.run("builtin.module(alpa-normalize)"))
+    return NormalizedModule(
+        text=shardy.populate_rules(module.text(with_locations=True)),
+        hash=hashlib.sha256(module.text().encode()).hexdigest(),
+        remarks=_messages(remarks),
+    )
+
+
+def shard(
+    normal: NormalizedModule,
+    mesh: LogicalMesh,
+    cluster: Cluster,
+    strategy_space: str = "auto",
+    memory_limit_bytes: int | None = None,
+    time_limit_seconds: float = 60.0,
+) -> ShardedModule:
+    """Finds the cheapest shardings that fit into memory.
+
+    Raises:
+      InfeasibleError: nothing fits. SolverError: nothing was found in time.
+    """
+    module, model = _model(normal, mesh, cluster, strategy_space, memory_limit_bytes)
+    solution = solve(model.problem, time_limit_seconds=time_limit_seconds)
+    return _annotated(normal, mesh, module, model, solution.choices.tolist(), solution)
+
+
+def replay(
+    normal: NormalizedModule,
+    mesh: LogicalMesh,
+    cluster: Cluster,
+    strategy_space: str,
+    choices: Sequence[Choice],
+) -> ShardedModule:
+    """Applies the choices of a plan.
+
+    Raises:
+      PlanError: a choice names a node or strategy that is not there.
+    """
+    module, model = _model(normal, mesh, cluster, strategy_space, None)
+    if len(choices) != model.num_nodes:
+        raise PlanError(f"expected {model.num_nodes} choices, got {len(choices)}; plan again")
+    indices = [_strategy_index(model, node, choice) for node, choice in enumerate(choices)]
+    return _annotated(normal, mesh, module, model, indices, None)
+
+
+def named_choices(model: ShardingModel, choices: Sequence[int]) -> tuple[Choice, ...]:
+    """Choices in a form that outlives the model."""
+    return tuple(
+        Choice(model.op_id(node), model.node_name(node), model.strategy_names(node)[index])
+        for node, index in enumerate(choices)
+    )
+
+
+def _model(
+    normal: NormalizedModule,
+    mesh: LogicalMesh,
+    cluster: Cluster,
+    strategy_space: str,
+    memory_limit_bytes: int | None,
+) -> tuple[Module, ShardingModel]:
+    module = Module.parse(normal.text)
+    on, device = native_mesh(mesh, cluster), native_device(cluster, memory_limit_bytes)
+    model = _passes(lambda: ShardingModel(module, on, device, strategy_space))
+    return module, model
+
+
+def _annotated(
+    normal: NormalizedModule,
+    mesh: LogicalMesh,
+    module: Module,
+    model: ShardingModel,
+    choices: list[int],
+    solution: Solution | None,
+) -> ShardedModule:
+    model.apply(choices)
+    remarks = _passes(lambda: module.run("builtin.module(alpa-annotate-shardings)"))
+    return ShardedModule(
+        text=module.text(with_locations=True),
+        mesh=mesh,
+        model=model,
+        choices=choices,
+        solution=solution,
+        remarks=normal.remarks + _messages(model.remarks) + _messages(remarks),
+    )
+
+
+def _strategy_index(model: ShardingModel, node: int, choice: Choice) -> int:
+    where = (model.op_id(node), model.node_name(node))
+    if where != (choice.op_id, choice.node):
+        raise PlanError(
+            f"expected a choice for {where[1]} (op {where[0]}) at position {node}, got one for "
+            f"{choice.node} (op {choice.op_id}); plan again"
+        )
+    names = list(model.strategy_names(node))
+    if choice.strategy not in names:
+        raise PlanError(
+            f"expected one of the strategies {', '.join(names)} for {choice.node} (op "
+            f"{choice.op_id}), got '{choice.strategy}'"
+        )
+    return names.index(choice.strategy)
+
+
+def _messages(diagnostics: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(f"{d.location}: {d.message}" if d.location else d.message for d in diagnostics)
+
+
+def _passes(action: Callable[[], _Result]) -> _Result:
+    """Gives the C++ side's diagnostics the class of error users catch."""
+    try:
+        return action()
+    except RuntimeError as error:
+        raise PassError(str(error)) from None

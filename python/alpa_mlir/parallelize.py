@@ -1,0 +1,215 @@
+"""`parallelize`: trace, plan, lower, compile, run. Read this file first.
+
+trace    frontend/     the function → a StableHLO module with marks on its arguments
+plan     intra_op/     the module and a logical mesh → a sharding for every op, by ILP
+lower    intra_op/     the shardings → constraints in the module
+compile  lower/        the module → an XLA executable on a mesh of devices
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from alpa_mlir.cluster import Cluster, LogicalMesh
+from alpa_mlir.cluster.logical_mesh import candidate_meshes
+from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError
+from alpa_mlir.frontend import shardy
+from alpa_mlir.frontend.signature import Call, Signature
+from alpa_mlir.frontend.trace import Program, trace
+from alpa_mlir.intra_op.describe import make_plan
+from alpa_mlir.intra_op.shard import NormalizedModule, ShardedModule, normalize, replay, shard
+from alpa_mlir.lower.compile import AnnotatedProgram
+from alpa_mlir.options import FixedPlan, Method, ShardParallel
+from alpa_mlir.plan import Plan
+from alpa_mlir.report.phases import Phases
+from alpa_mlir.stages import Executable, Lowered, Traced
+
+
+def parallelize(
+    fn: Callable[..., Any],
+    method: Method | FixedPlan | None = None,
+    cluster: Cluster | None = None,
+    batch_argnums: Sequence[int] = (1,),
+    donate_argnums: Sequence[int] | Literal["auto"] = "auto",
+    static_argnums: Sequence[int] = (),
+) -> "ParallelFunction":
+    """Makes `fn`, written for one device, run on all devices of a cluster.
+
+    Args:
+      fn: a JAX function of pytrees of arrays, such as a training step.
+      method: what to search; None is `ShardParallel()`.
+      cluster: what to plan for; None is `Cluster.local()`.
+      batch_argnums: positions of the arguments whose leaves have the batch as leading dim.
+      donate_argnums: positions of the arguments whose memory the results may take. "auto" donates
+        the state: arguments that come back updated, at some place of the result.
+      static_argnums: positions of hashable arguments that are no arrays; new values plan anew.
+
+    Returns:
+      A function of the same arguments. The first call for arguments of new shapes plans and
+      compiles; arrays are moved to where the plan wants them.
+    """
+    return ParallelFunction(
+        Signature(fn, static_argnums),
+        ShardParallel() if method is None else method,
+        cluster,
+        tuple(batch_argnums),
+        "auto" if donate_argnums == "auto" else tuple(int(i) for i in donate_argnums),
+    )
+
+
+class ParallelFunction:
+    """What `parallelize` returns: call it, or stop at any station on the way."""
+
+    def __init__(
+        self,
+        signature: Signature,
+        method: Method | FixedPlan,
+        cluster: Cluster | None,
+        batch_argnums: tuple[int, ...],
+        donate_argnums: tuple[int, ...] | Literal["auto"],
+    ) -> None:
+        self._signature = signature
+        self._method = method
+        self._cluster = cluster
+        self._batch_argnums = batch_argnums
+        self._donate_argnums: tuple[int, ...] | Literal["auto"] = donate_argnums
+        self._executables: dict[Any, Executable] = {}
+        self._latest: Executable | None = None
+        self._latest_static: tuple[Any, ...] = ()
+        self.phases = Phases(signature.name)
+        self.__name__ = signature.name
+        self.__doc__ = signature.fn.__doc__
+
+    @property
+    def cluster(self) -> Cluster:
+        if self._cluster is None:
+            self._cluster = Cluster.local()
+        return self._cluster
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # The hot path leaves every check to the executable, which makes them in C++.
+        if self._latest is not None and not kwargs:
+            try:
+                if not self._signature.static_argnums:
+                    return self._latest(*args)
+                if self._signature.static(args) == self._latest_static:
+                    return self._latest(*self._signature.dynamic(args))
+            except (TypeError, ValueError):
+                pass  # other types, or arrays elsewhere
+        return self._call(self._signature.bind(args, kwargs))
+
+    def trace(self, *args: Any, **kwargs: Any) -> Traced:
+        """The function as StableHLO. Arguments may be `jax.ShapeDtypeStruct`s."""
+        return Traced(self._trace(self._signature.bind(args, kwargs)))
+
+    def plan(self, *args: Any, **kwargs: Any) -> Plan:
+        """The plan for such arguments. `jax.ShapeDtypeStruct`s suffice; no device is needed."""
+        return self.lower(*args, **kwargs).plan
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """Plans, and writes the plan into the module."""
+        return self._lower(self._trace(self._signature.bind(args, kwargs)))
+
+    def compile(self, *args: Any, **kwargs: Any) -> Executable:
+        """Plans and compiles; later calls with arguments of these types run the result."""
+        return self._compile(self._signature.bind(args, kwargs))
+
+    def _call(self, call: Call) -> Any:
+        executable = self._executables.get(self._signature.key(call)) or self._compile(call)
+        dynamic = self._signature.dynamic(call.arguments)
+        result = executable(*executable.place(*dynamic))
+        self._latest, self._latest_static = executable, self._signature.static(call.arguments)
+        return result
+
+    def _trace(self, call: Call) -> Program:
+        with self.phases("trace"):
+            return trace(
+                self._signature,
+                call,
+                self._batch_argnums,
+                self._donate_argnums,
+                self.cluster.device.platform,
+            )
+
+    def _lower(self, program: Program) -> Lowered:
+        with self.phases("normalize"):
+            normal = normalize(program.text)
+        sharded, plan = self._choose(program, normal)
+        return Lowered(_annotated_program(program, sharded), plan, program.keepalive)
+
+    def _compile(self, call: Call) -> Executable:
+        lowered = self._lower(self._trace(call))
+        with self.phases("compile"):
+            executable = lowered.compile()
+        self._executables[self._signature.key(call)] = executable
+        return executable
+
+    def _choose(self, program: Program, normal: NormalizedModule) -> tuple[ShardedModule, Plan]:
+        """The plan with the shortest step over all meshes in question."""
+        if isinstance(self._method, FixedPlan):
+            return self._replay(normal, self._method.plan)
+        best: tuple[ShardedModule, Plan] | None = None
+        infeasible: InfeasibleError | None = None
+        for mesh in self._meshes(program, self._method):
+            try:
+                sharded, plan = self._shard(program, normal, mesh, self._method)
+            except InfeasibleError as error:
+                infeasible = error
+                continue
+            if best is None or plan.step_seconds < best[1].step_seconds:
+                best = sharded, plan
+        if best is None:
+            raise infeasible or AlpaError("expected at least one logical mesh to plan for")
+        return best
+
+    def _shard(
+        self, program: Program, normal: NormalizedModule, mesh: LogicalMesh, method: Method
+    ) -> tuple[ShardedModule, Plan]:
+        with self.phases(f"shard on {mesh}"):
+            sharded = shard(
+                normal,
+                mesh,
+                self.cluster,
+                method.strategy_space,
+                method.memory_limit_bytes,
+                method.time_limit_seconds,
+            )
+        return sharded, make_plan(program, normal, sharded, self.cluster, method)
+
+    def _replay(self, normal: NormalizedModule, plan: Plan) -> tuple[ShardedModule, Plan]:
+        plan.check_program(normal.hash)
+        with self.phases("replay"):
+            space = plan.strategy_space
+            return replay(normal, plan.mesh, plan.cluster, space, plan.choices), plan
+
+    def _meshes(self, program: Program, method: Method) -> list[LogicalMesh]:
+        """The mesh of the user's own shardings, the one asked for, or those worth a try."""
+        asked = LogicalMesh.of_shape(method.mesh_shape) if method.mesh_shape else None
+        fixed = program.mesh
+        if asked and fixed and asked.axis_sizes != fixed.axis_sizes:
+            raise ArgumentError(
+                f"expected mesh_shape {fixed.axis_sizes}, the shape of the mesh that arguments or "
+                f"constraints are sharded on, got {method.mesh_shape}; pass the arguments without "
+                "shardings, or leave mesh_shape out"
+            )
+        chosen = fixed or asked
+        meshes = [chosen] if chosen else candidate_meshes(self.cluster)
+        if method.strategy_space != "auto":  # these split the batch only: the grid hardly matters
+            meshes = meshes[:1]
+        for mesh in meshes:
+            mesh.check_fits(self.cluster)
+        return meshes
+
+
+def _annotated_program(program: Program, sharded: ShardedModule) -> AnnotatedProgram:
+    arguments, results = shardy.boundary_shardings(sharded.text)
+    return AnnotatedProgram(
+        name=program.name,
+        text=sharded.text,
+        in_avals=tuple(argument.aval for argument in program.arguments),
+        out_avals=tuple(result.aval for result in program.results),
+        in_specs=tuple(arguments),
+        out_specs=tuple(results),
+        in_tree=program.in_tree,
+        out_tree=program.out_tree,
+        donate_argnums=program.donate_argnums,
+    )

@@ -22,7 +22,7 @@ def generic_text(lowered: jax.stages.Lowered) -> str:
 
 def normalized(text: str) -> str:
     module = _native.Module.parse(text)
-    module.run("alpa-normalize")
+    module.run("builtin.module(alpa-normalize)")
     return module.text()
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
+from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError
 from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.signature import Call, Signature
@@ -202,14 +203,21 @@ class ParallelFunction:
 
 def _annotated_program(program: Program, sharded: ShardedModule) -> AnnotatedProgram:
     arguments, results = shardy.boundary_shardings(sharded.text)
+    in_avals = tuple(argument.aval for argument in program.arguments)
+    out_avals = tuple(result.aval for result in program.results)
     return AnnotatedProgram(
         name=program.name,
         text=sharded.text,
-        in_avals=tuple(argument.aval for argument in program.arguments),
-        out_avals=tuple(result.aval for result in program.results),
-        in_specs=tuple(arguments),
-        out_specs=tuple(results),
+        in_avals=in_avals,
+        out_avals=out_avals,
+        in_specs=_logical(arguments, in_avals),
+        out_specs=_logical(results, out_avals),
         in_tree=program.in_tree,
         out_tree=program.out_tree,
         donate_argnums=program.donate_argnums,
     )
+
+
+def _logical(specs: Sequence[Spec], avals: Sequence[Any]) -> tuple[Spec, ...]:
+    """Without the dim of a PRNG key's words, which JAX does not show."""
+    return tuple(spec[: len(aval.shape)] for spec, aval in zip(specs, avals, strict=True))

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from alpa_mlir.cluster.cluster import local_devices
 from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.trace import Program
 from alpa_mlir.lower.collectives import HloCollective, parse_collectives
@@ -46,7 +47,7 @@ class Lowered:
         Raises:
           ClusterError: there are too few. CompileError: XLA refused the module.
         """
-        mesh = self.plan.mesh.over(jax.devices(self.plan.cluster.device.platform))
+        mesh = self.plan.mesh.over(local_devices(self.plan.cluster))
         compiled, log = with_captured_log(
             lambda: compile_program(self.program, mesh, compiler_options)
         )

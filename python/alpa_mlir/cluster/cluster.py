@@ -13,6 +13,22 @@ from alpa_mlir.errors import ClusterError
 _VERSION = 1
 
 
+def local_devices(cluster: "Cluster") -> list[Any]:
+    """JAX's devices of the cluster's kind.
+
+    Raises:
+      ClusterError: this process has none.
+    """
+    platform = cluster.device.platform
+    try:
+        return list(jax.devices(platform))
+    except RuntimeError as error:
+        raise ClusterError(
+            f"expected {cluster.num_devices} {platform} devices for cluster '{cluster.name}', got "
+            f"none: plans for clusters that are elsewhere can be made and saved, not run ({error})"
+        ) from None
+
+
 @dataclass(frozen=True)
 class Device:
     """One accelerator.

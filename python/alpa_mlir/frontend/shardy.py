@@ -142,7 +142,8 @@ def _parsed(source: str | bytes) -> Generator[Any]:
             else:
                 yield ir.Module.parse(source)
         except ir.MLIRError as error:
-            raise PassError(str(error)) from None
+            # The rest of the message is the whole operation once more.
+            raise PassError(str(error).partition("see current operation")[0]) from None
 
 
 def _run(text: str, pipeline: str) -> str:

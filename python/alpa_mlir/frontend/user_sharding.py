@@ -7,6 +7,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from alpa_mlir.cluster import LogicalMesh
@@ -38,7 +39,8 @@ def user_sharding(leaf: Any, mesh: LogicalMesh | None) -> str | None:
     sharding = _named(leaf)
     if sharding is None or mesh is None:
         return None
-    entries = list(sharding.spec) + [None] * (len(leaf.shape) - len(sharding.spec))
+    rank = len(leaf.shape) + _num_key_dims(leaf.dtype)
+    entries = list(sharding.spec) + [None] * (rank - len(sharding.spec))
     return f"#sdy.sharding<@mesh, [{', '.join(_dim(entry) for entry in entries)}]>"
 
 
@@ -48,6 +50,13 @@ def _named(leaf: Any) -> NamedSharding | None:
     if isinstance(sharding, NamedSharding) and sharding.mesh.size > 1:
         return sharding
     return None
+
+
+def _num_key_dims(dtype: Any) -> int:
+    """A PRNG key is an array of words in the module: its words are a dim behind the others."""
+    if not jax.numpy.issubdtype(dtype, jax.dtypes.prng_key):
+        return 0
+    return jax.eval_shape(jax.random.key_data, jax.ShapeDtypeStruct((), dtype)).ndim
 
 
 def _dim(entry: Any) -> str:

@@ -67,7 +67,7 @@ def make_plan(
 def _tensor(
     name: str, role: str, aval: Any, spec: Spec, mesh: LogicalMesh, reason: str
 ) -> TensorPlan:
-    if jax.dtypes.issubdtype(aval.dtype, jax.dtypes.extended):  # a key: shown without its words
+    if jax.numpy.issubdtype(aval.dtype, jax.dtypes.extended):  # a key: shown without its words
         spec = spec[: len(aval.shape)]
     return TensorPlan(
         name=name,

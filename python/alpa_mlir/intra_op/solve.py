@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from alpa_mlir._native import CoreProblem, ReducibleProblem, ShardingProblem
 from alpa_mlir.errors import InfeasibleError, SolverError
-from alpa_mlir.intra_op.ilp import Ilp
 from alpa_mlir.intra_op.solution import Solution, TracePoint
 
 
@@ -40,6 +39,9 @@ def solve(
         choices = np.array(reduced.expand([]), np.int32)
         return _checked_solution(problem, choices, core.constant_cost, trace, start)
     remaining = time_limit_seconds - (time.monotonic() - start)
+    # Importing CVXPY takes longer than all the rest: who solves nothing does not wait for it.
+    from alpa_mlir.intra_op.ilp import Ilp
+
     result = Ilp(core).solve(time_limit_seconds=remaining, seed=seed)
     if result.is_infeasible:
         raise InfeasibleError(

@@ -64,7 +64,7 @@ void numberOps(mlir::Region &region, int64_t &next) {
       continue;
     mlir::Builder builder(op.getContext());
     op.setDiscardableAttr(kOpIdAttr, builder.getI64IntegerAttr(next++));
-    if (kindOf(&op) == OpKind::While || kindOf(&op) == OpKind::Branch)
+    if (isWhile(&op) || isBranch(&op))
       for (mlir::Region &inner : op.getRegions())
         numberOps(inner, next);
   }

@@ -106,6 +106,12 @@ llvm::StringMap<OpEntry> makeOpTable() {
   return table;
 }
 
+/// One block that ends by returning `count` values.
+bool returns(mlir::Region &region, size_t count) {
+  return region.hasOneBlock() && !region.front().empty() &&
+         region.front().back().getNumOperands() == count;
+}
+
 bool isSplatConstant(mlir::Operation *op) {
   switch (kindOf(op)) {
   case OpKind::Constant:
@@ -136,8 +142,18 @@ OpKind kindOf(mlir::Operation *op) { return entryOf(op).kind; }
 bool isElementwise(mlir::Operation *op) { return kindOf(op) == OpKind::Elementwise; }
 bool isCollective(mlir::Operation *op) { return kindOf(op) == OpKind::Collective; }
 bool isWhile(mlir::Operation *op) {
-  return kindOf(op) == OpKind::While && op->getNumRegions() == 2 && !whileCondition(op).empty() &&
-         !whileBody(op).empty();
+  if (kindOf(op) != OpKind::While || op->getNumRegions() != 2)
+    return false;
+  size_t carried = op->getNumOperands();
+  return op->getNumResults() == carried && returns(whileCondition(op), 1) &&
+         whileCondition(op).getNumArguments() == carried && returns(whileBody(op), carried) &&
+         whileBody(op).getNumArguments() == carried;
+}
+bool isBranch(mlir::Operation *op) {
+  return kindOf(op) == OpKind::Branch && op->getNumOperands() == 1 &&
+         llvm::all_of(op->getRegions(), [op](mlir::Region &region) {
+           return returns(region, op->getNumResults()) && region.getNumArguments() == 0;
+         });
 }
 mlir::Region &whileCondition(mlir::Operation *op) { return op->getRegion(0); }
 mlir::Region &whileBody(mlir::Operation *op) { return op->getRegion(1); }

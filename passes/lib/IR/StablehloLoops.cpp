@@ -50,13 +50,12 @@ bool isNamed(mlir::Operation *op, llvm::StringRef name, unsigned numOperands) {
 /// The while op whose condition or body has `value` as an argument, or null.
 mlir::Operation *whileCarrying(mlir::BlockArgument argument) {
   mlir::Operation *op = argument ? argument.getOwner()->getParentOp() : nullptr;
-  return op && isWhile(op) && argument.getArgNumber() < op->getNumOperands() ? op : nullptr;
+  return op && isWhile(op) ? op : nullptr;
 }
 
-/// What the body returns for carried value `index`, null where it returns fewer.
+/// What the body returns for carried value `index`.
 mlir::Value nextValue(mlir::Operation *whileOp, unsigned index) {
-  mlir::Operation &bodyReturn = whileBody(whileOp).front().back();
-  return index < bodyReturn.getNumOperands() ? bodyReturn.getOperand(index) : mlir::Value();
+  return whileBody(whileOp).front().back().getOperand(index);
 }
 
 bool isCounterOf(mlir::Value value, mlir::Operation *whileOp, mlir::Region &region,
@@ -67,8 +66,7 @@ bool isCounterOf(mlir::Value value, mlir::Operation *whileOp, mlir::Region &regi
 
 /// The constant that the body adds to carried value `index` each time.
 std::optional<int64_t> stepOf(mlir::Operation *whileOp, unsigned index) {
-  mlir::Value next = nextValue(whileOp, index);
-  mlir::Operation *op = next ? next.getDefiningOp() : nullptr;
+  mlir::Operation *op = nextValue(whileOp, index).getDefiningOp();
   bool adds = isNamed(op, "stablehlo.add", 2), subtracts = isNamed(op, "stablehlo.subtract", 2);
   if (!adds && !subtracts)
     return std::nullopt;
@@ -114,8 +112,7 @@ std::optional<int64_t> constantInteger(mlir::Value value) {
   while (auto argument = llvm::dyn_cast<mlir::BlockArgument>(value)) {
     mlir::Operation *whileOp = whileCarrying(argument);
     unsigned index = argument.getArgNumber();
-    if (!whileOp || !nextValue(whileOp, index) ||
-        !isCounterOf(nextValue(whileOp, index), whileOp, whileBody(whileOp), index))
+    if (!whileOp || !isCounterOf(nextValue(whileOp, index), whileOp, whileBody(whileOp), index))
       return std::nullopt;
     value = whileOp->getOperand(index);
   }
@@ -139,8 +136,6 @@ std::optional<int64_t> tripCount(mlir::Operation *whileOp) {
   if (!isWhile(whileOp))
     return std::nullopt;
   mlir::Operation &conditionReturn = whileCondition(whileOp).front().back();
-  if (conditionReturn.getNumOperands() != 1)
-    return std::nullopt;
   mlir::Operation *compare = conditionReturn.getOperand(0).getDefiningOp();
   if (!isNamed(compare, "stablehlo.compare", 2))
     return std::nullopt;

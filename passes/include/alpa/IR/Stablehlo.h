@@ -110,9 +110,11 @@ llvm::StringRef customCallTarget(mlir::Operation *op);
 /// The function a call or composite op runs, null for any other op.
 mlir::FlatSymbolRefAttr callee(mlir::Operation *op);
 
-/// A while op: operand i, argument i of condition and body, value i that the body returns, and
-/// result i are one carried value.
+/// A well-formed while op: operand i, argument i of condition and body, value i that the body
+/// returns, and result i are one carried value.
 bool isWhile(mlir::Operation *op);
+/// A well-formed case or if: value i that a branch returns is result i; the operand chooses.
+bool isBranch(mlir::Operation *op);
 mlir::Region &whileCondition(mlir::Operation *op);
 mlir::Region &whileBody(mlir::Operation *op);
 /// How often the body runs, where that is plain from constants: a counter that the condition

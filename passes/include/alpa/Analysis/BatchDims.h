@@ -1,0 +1,68 @@
+// Where the examples of a batch are: which dim of every value counts them, and which ops end that.
+// From it follow the roles of the arguments, and later the phases of a training step and its
+// microbatches.
+#pragma once
+
+#include "alpa/Analysis/OpGraph.h"
+#include <optional>
+
+namespace alpa {
+
+/// Dim `dim` of a tensor of shape [..., n, ...] counts `size` examples: element k of the dim
+/// belongs to example (k / minor) % size. `minor` is above 1 where a reshape has folded another dim
+/// into it from the right.
+struct BatchDim {
+  int dim = 0;
+  int64_t size = 0, minor = 1;
+};
+bool operator==(const BatchDim &, const BatchDim &);
+
+/// How an op ends a batch dim.
+enum class BatchEnd {
+  Reduced, ///< a reduction factor consumes it: a sum (or maximum, ...) over examples
+  Mixed,  ///< examples meet in another way: a sort or slice along the batch, a product of the batch
+          ///< with itself
+  Unknown ///< an op without a sharding rule, or a reshape that cuts the batch in pieces
+};
+
+/// Follows dim 0 of every argument with the attribute `alpa.batch` through the sharding rules of
+/// the ops: a result dim counts examples if it has the factor that counts them in an operand. Loops
+/// are followed until what they carry no longer changes.
+class BatchDims {
+public:
+  /// Fails with a diagnostic on a sharding rule that does not fit its op or a batch argument
+  /// without dims.
+  static mlir::FailureOr<BatchDims> compute(const OpGraph &graph);
+
+  std::optional<BatchDim> of(mlir::Value value) const;
+  bool carries(mlir::Value value) const { return dims.count(value) != 0; }
+  bool anyResultCarries(mlir::Operation *op) const;
+
+  struct End {
+    mlir::Operation *op;
+    BatchEnd kind;
+  };
+  /// Every op where a batch dim of an operand ends, in program order. Those of kind Reduced are the
+  /// frontier between what is computed per example and what is computed of sums over examples.
+  llvm::ArrayRef<End> ends() const { return allEnds; }
+
+private:
+  friend class BatchFollower;
+  llvm::DenseMap<mlir::Value, BatchDim> dims;
+  std::vector<End> allEnds;
+};
+
+/// What an argument of the program is to it.
+///
+/// A state argument (`alpa.state`: the program returns its next value) of floating type is a
+/// Parameter if the batch meets it: if from it, through ops whose results carry no batch, a value
+/// comes to an op that reads a batch-carrying value as well and whose result carries the batch.
+/// Weights do so in the forward pass, moments of an optimizer, step counts and running averages
+/// never do: they meet only sums over examples. Every other state argument is OptimizerState (so is
+/// a PRNG key, for it is no number to train). Nothing is a Parameter where no argument is a batch.
+enum class ArgumentRole { Parameter, OptimizerState, Batch, Other };
+
+/// The role of each argument of the function.
+std::vector<ArgumentRole> argumentRoles(const OpGraph &graph, const BatchDims &batch);
+
+} // namespace alpa

@@ -1,0 +1,110 @@
+// alpa-print-op-graph: what the analyses found, as remarks at the ops, for people and for tests.
+
+#include "alpa/Analysis/BatchDims.h"
+#include "alpa/Analysis/Liveness.h"
+#include "alpa/Passes.h"
+#include "llvm/Support/Format.h"
+
+namespace alpa {
+#define GEN_PASS_DEF_PRINTOPGRAPH
+#include "alpa/Passes.h.inc"
+namespace {
+
+const char *name(ArgumentRole role) {
+  switch (role) {
+  case ArgumentRole::Parameter:
+    return "parameter";
+  case ArgumentRole::OptimizerState:
+    return "optimizer state";
+  case ArgumentRole::Batch:
+    return "batch";
+  case ArgumentRole::Other:
+    return "other";
+  }
+  return "other";
+}
+
+const char *name(BatchEnd end) {
+  switch (end) {
+  case BatchEnd::Reduced:
+    return "batch reduced here";
+  case BatchEnd::Mixed:
+    return "batch mixed here";
+  case BatchEnd::Unknown:
+    return "batch lost here";
+  }
+  return "";
+}
+
+std::string number(double value) {
+  std::string text;
+  llvm::raw_string_ostream(text) << llvm::format("%.0f", value);
+  return text;
+}
+
+std::string list(llvm::ArrayRef<int> indices) {
+  std::string text;
+  for (int index : indices)
+    text += (text.empty() ? "" : " ") + std::to_string(index);
+  return "[" + text + "]";
+}
+
+std::string describe(mlir::Value value, const Liveness &liveness, const BatchDims &batch) {
+  const LiveInterval &buffer = liveness.intervalOf(value);
+  std::string text = std::to_string(buffer.bytes) + " bytes live [" + std::to_string(buffer.first) +
+                     ", " + std::to_string(buffer.last) + "]";
+  if (std::optional<BatchDim> dim = batch.of(value)) {
+    text += ", batch in dim " + std::to_string(dim->dim);
+    if (dim->minor != 1)
+      text += " above " + std::to_string(dim->minor);
+  }
+  return text;
+}
+
+std::string describe(const OpGraph &graph, int index, const Liveness &liveness,
+                     const BatchDims &batch) {
+  const OpNode &node = graph[index];
+  std::string text = "op " + std::to_string(index) + ": " + number(node.flops) + " flops, reads " +
+                     std::to_string(node.bytesRead) + " bytes, writes " +
+                     std::to_string(node.bytesWritten) + " bytes, runs " +
+                     number(node.multiplicity) + ", from " + list(node.producers) + " to " +
+                     list(node.users);
+  for (mlir::Value value : node.op->getResults())
+    text += "; " + describe(value, liveness, batch);
+  return text;
+}
+
+struct PrintOpGraph : impl::PrintOpGraphBase<PrintOpGraph> {
+  void runOnOperation() override {
+    mlir::FailureOr<OpGraph> graph = OpGraph::build(getOperation());
+    if (mlir::failed(graph))
+      return signalPassFailure();
+    mlir::FailureOr<BatchDims> batch = BatchDims::compute(*graph);
+    if (mlir::failed(batch))
+      return signalPassFailure();
+    Liveness liveness(*graph);
+
+    std::vector<ArgumentRole> roles = argumentRoles(*graph, *batch);
+    for (mlir::BlockArgument argument : graph->function().getArguments())
+      mlir::emitRemark(argument.getLoc())
+          << "argument " << argument.getArgNumber() << ": " << name(roles[argument.getArgNumber()])
+          << ", " << describe(argument, liveness, *batch);
+    llvm::DenseMap<mlir::Operation *, BatchEnd> ends;
+    for (BatchDims::End end : batch->ends())
+      ends[end.op] = end.kind;
+    for (int index = 0; index < graph->size(); ++index) {
+      mlir::Operation *op = (*graph)[index].op;
+      auto remark = mlir::emitRemark(op->getLoc()) << describe(*graph, index, liveness, *batch);
+      if (auto end = ends.find(op); end != ends.end())
+        remark << "; " << name(end->second);
+    }
+    for (mlir::Operation *loop : graph->loopsOfUnknownLength())
+      mlir::emitRemark(loop->getLoc())
+          << "expected a loop with a constant trip count, counted once";
+    mlir::emitRemark(graph->function().getLoc()) << "peak of " << liveness.peakBytes() << " bytes";
+    markAllAnalysesPreserved();
+  }
+};
+
+} // namespace
+} // namespace alpa

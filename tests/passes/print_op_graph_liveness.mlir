@@ -1,0 +1,67 @@
+// Which buffers live when.
+// RUN: alpa-opt %s --alpa-print-op-graph --split-input-file -o /dev/null 2>&1 | FileCheck %s
+
+// Argument 0 gives its buffer to result 0: it ends where the result begins. Argument 1 stays the caller's. Argument 2 is
+// given up without a result that takes it.
+
+// CHECK: argument 0: other, 4096 bytes live [0, 0]
+// CHECK: argument 1: other, 4096 bytes live [0, 2]
+// CHECK: argument 2: other, 4096 bytes live [0, 0]
+// CHECK: op 0: {{.*}}; 4096 bytes live [0, 1]
+// CHECK: op 1: {{.*}}; 4096 bytes live [1, 2]
+// CHECK: op 2: {{.*}}; 4096 bytes live [2, 2]
+// CHECK: peak of 16384 bytes
+func.func public @donated(%a: tensor<1024xf32> {tf.aliasing_output = 0 : i32}, %b: tensor<1024xf32>, %c: tensor<1024xf32> {jax.buffer_donor = true}) -> (tensor<1024xf32>, tensor<1024xf32>) {
+  %0 = stablehlo.add %b, %c : tensor<1024xf32>
+  %1 = stablehlo.add %a, %0 : tensor<1024xf32>
+  %2 = stablehlo.sine %1 : tensor<1024xf32>
+  return %1, %2 : tensor<1024xf32>, tensor<1024xf32>
+}
+
+// -----
+
+// A reshape is the buffer it reads; a broadcast constant is none; an update in place takes over its operand.
+
+// CHECK: op 0: {{.*}}; 4096 bytes live [0, 3]
+// CHECK: op 1: {{.*}}; 4096 bytes live [0, 3]
+// CHECK: op 2: {{.*}}; 0 bytes live [2, 3]
+// CHECK: op 3: {{.*}}; 0 bytes live [3, 4]
+// CHECK: op 4: {{.*}}; 4096 bytes live [4, 4]
+func.func public @shared(%a: tensor<1024xf32>, %i: tensor<i32>) -> tensor<32x32xf32> {
+  %0 = stablehlo.sine %a : tensor<1024xf32>
+  %1 = stablehlo.reshape %0 : (tensor<1024xf32>) -> tensor<32x32xf32>
+  %2 = stablehlo.constant dense<1.0> : tensor<f32>
+  %3 = stablehlo.broadcast_in_dim %2, dims = [] : (tensor<f32>) -> tensor<32x4xf32>
+  %4 = stablehlo.dynamic_update_slice %1, %3, %i, %i : (tensor<32x32xf32>, tensor<32x4xf32>, tensor<i32>, tensor<i32>) -> tensor<32x32xf32>
+  return %4 : tensor<32x32xf32>
+}
+
+// -----
+
+// A loop: what it carries unchanged (%w) is one buffer; what it changes (%y) is a buffer of the loop, then the one the
+// body makes, then the result. %b, read inside, lives until the loop ends.
+
+// CHECK: op 0: {{.*}}; 4096 bytes live [0, 9]
+// CHECK: op 1: {{.*}}; 4096 bytes live [1, 9]
+// CHECK: op 2: {{.*}}; 4096 bytes live [2, 3]
+// CHECK: op 4: {{.*}}; 4 bytes live [9, 9]; 4096 bytes live [0, 9]; 4096 bytes live [9, 9]
+// CHECK: op 7: {{.*}}; 4096 bytes live [7, 8]
+// CHECK: op 8: {{.*}}; 4096 bytes live [8, 8]
+func.func public @loop(%a: tensor<1024xf32>) -> (tensor<1024xf32>, tensor<1024xf32>) {
+  %w = stablehlo.sine %a : tensor<1024xf32>
+  %b = stablehlo.cosine %a : tensor<1024xf32>
+  %x = stablehlo.tanh %a : tensor<1024xf32>
+  %zero = stablehlo.constant dense<0> : tensor<i32>
+  %0:3 = stablehlo.while(%i = %zero, %v = %w, %y = %x) : tensor<i32>, tensor<1024xf32>, tensor<1024xf32>
+  cond {
+    %limit = stablehlo.constant dense<3> : tensor<i32>
+    %1 = stablehlo.compare LT, %i, %limit : (tensor<i32>, tensor<i32>) -> tensor<i1>
+    stablehlo.return %1 : tensor<i1>
+  } do {
+    %1 = stablehlo.multiply %y, %v : tensor<1024xf32>
+    %2 = stablehlo.add %1, %b : tensor<1024xf32>
+    %3 = stablehlo.add %i, %i : tensor<i32>
+    stablehlo.return %3, %v, %2 : tensor<i32>, tensor<1024xf32>, tensor<1024xf32>
+  }
+  return %0#1, %0#2 : tensor<1024xf32>, tensor<1024xf32>
+}

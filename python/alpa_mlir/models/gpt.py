@@ -5,10 +5,6 @@ program, `checkpointed` also recomputes each layer in the backward pass, `scanne
 a loop over stacked parameters. The ladder is the one of Alpa's evaluation (OSDI'22, table 3).
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal

@@ -4,9 +4,6 @@ The smallest model in which data, column and row parallelism can all be right, d
 batch size and the width: Alpa's own tests use it, and so do ours.
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -6,9 +6,6 @@ with a one-hot tensor, which is what lets a partitioner turn them into all-to-al
 the one of Alpa's evaluation, whose feed-forward layers are eight times as wide as the model.
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -4,9 +4,6 @@ The step is what any JAX user would write; nothing in it knows that it will be p
 optimizer is optax's or anything else with the same two methods, so optax is not imported here.
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false
-
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 

@@ -5,9 +5,6 @@ and keeps running averages for inference, so the loss function takes and returns
 the one of Alpa's evaluation.
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false
-
 from dataclasses import dataclass
 from functools import partial
 from typing import Any

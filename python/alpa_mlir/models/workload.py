@@ -4,9 +4,6 @@ What benchmarks, tests and the command line share. Nothing is allocated until `i
 `example_batch` is called; `abstract_arguments` is all that planning needs.
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial

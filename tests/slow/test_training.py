@@ -1,0 +1,30 @@
+"""Every model under every intra-operator method and mesh trains as it does on one device."""
+
+import alpa_mlir as alpa
+import pytest
+from training_equality import CASES, assert_trains_as_on_one_device, case
+
+METHODS = {
+    "shard": alpa.ShardParallel,
+    "data": alpa.DataParallel,
+    "zero2": alpa.Zero2Parallel,
+    "zero3": alpa.Zero3Parallel,
+}
+CASES_ON_MESHES = [
+    (name, mesh_shape)
+    for name in CASES
+    for mesh_shape in [(8,), (2, 4), (2, 2, 2)]
+    if len(mesh_shape) < 3 or name.startswith("gpt")
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("name", "mesh_shape"),
+    CASES_ON_MESHES,
+    ids=[f"{name}-{'x'.join(map(str, shape))}" for name, shape in CASES_ON_MESHES],
+)
+def test_training_equals_one_device(name, mesh_shape, method, capfd):
+    step = alpa.parallelize(case(name).train_step, method=METHODS[method](mesh_shape=mesh_shape))
+    assert_trains_as_on_one_device(name, step)
+    assert "nvoluntary full rematerialization" not in capfd.readouterr().err

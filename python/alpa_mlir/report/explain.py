@@ -27,7 +27,8 @@ def explain(plan: Plan) -> str:
 
 
 def _summary(plan: Plan) -> str:
-    bound = "proven optimal" if plan.solver_gap == 0 else f"within {plan.solver_gap:.2%} of optimal"
+    is_proven = plan.solver_gap < 1e-6  # costs are integers, the bound is not
+    bound = "proven optimal" if is_proven else f"within {plan.solver_gap:.2%} of optimal"
     limit = plan.cluster.device.memory_bytes
     return (
         f"{plan.program_name}: {plan.method} on {plan.cluster.num_devices} x "

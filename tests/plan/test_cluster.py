@@ -1,0 +1,69 @@
+"""Clusters, and what a logical mesh's axes can carry."""
+
+from pathlib import Path
+
+import pytest
+from alpa_mlir import Cluster
+from alpa_mlir.cluster import LogicalMesh
+from alpa_mlir.cluster.logical_mesh import candidate_meshes
+from alpa_mlir.errors import ArgumentError, ClusterError
+
+P3 = Cluster.preset("p3.16xlarge", num_nodes=8)
+
+
+def test_save_and_load_gives_the_same_cluster(tmp_path: Path) -> None:
+    P3.save(tmp_path / "cluster.json")
+    assert Cluster.load(tmp_path / "cluster.json") == P3
+
+
+def test_load_of_a_damaged_file(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.json"
+    path.write_text("{")
+    with pytest.raises(ClusterError, match="cannot read the cluster"):
+        Cluster.load(path)
+    path.write_text('{"version": 1, "name": "a"}')
+    with pytest.raises(ClusterError, match=r"expected the fields of alpa_mlir.Cluster: 'device'"):
+        Cluster.load(path)
+    path.write_text('{"version": 7}')
+    with pytest.raises(ClusterError, match="expected a cluster of version 1, got 7"):
+        Cluster.load(path)
+
+
+def test_preset_of_unknown_name_lists_the_others() -> None:
+    with pytest.raises(ClusterError, match=r"expected one of p3.16xlarge, .*got 'p5'"):
+        Cluster.preset("p5")
+
+
+def test_cluster_without_nodes() -> None:
+    with pytest.raises(ClusterError, match="expected a positive num_nodes"):
+        Cluster.preset("p3.16xlarge", num_nodes=0)
+
+
+def test_axis_inside_a_node_has_the_nodes_own_links() -> None:
+    assert LogicalMesh.of_shape((8, 8)).axis_link(1, P3) == P3.intra_node
+
+
+def test_axis_across_nodes_shares_the_network_card() -> None:
+    across = LogicalMesh.of_shape((8, 8)).axis_link(0, P3)
+    assert across.bytes_per_second == P3.inter_node.bytes_per_second / 8
+    ring = LogicalMesh.of_shape((64,)).axis_link(0, P3)
+    assert ring.bytes_per_second == P3.inter_node.bytes_per_second
+
+
+@pytest.mark.parametrize(
+    ("num_nodes", "shapes"), [(1, [(8,), (2, 4)]), (2, [(2, 8)]), (8, [(8, 8)])]
+)
+def test_candidate_meshes(num_nodes: int, shapes: list[tuple[int, ...]]) -> None:
+    cluster = Cluster.preset("dgx-h100", num_nodes)
+    assert [mesh.axis_sizes for mesh in candidate_meshes(cluster)] == shapes
+
+
+@pytest.mark.parametrize("shape", [(), (2, 2, 2, 2), (0, 4)])
+def test_mesh_of_bad_shape(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ArgumentError, match="expected a mesh_shape of one to 3 positive sizes"):
+        LogicalMesh.of_shape(shape)
+
+
+def test_mesh_that_does_not_fit_the_cluster() -> None:
+    with pytest.raises(ClusterError, match=r"expected a mesh of 64 devices, got \{x: 8\} with 8"):
+        LogicalMesh.of_shape((8,)).check_fits(P3)

@@ -1,0 +1,118 @@
+"""Plans as data: determinism, JSON, refusal of what they were not made for."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import alpa_mlir as alpa
+import jax
+import jax.numpy as jnp
+import pytest
+from alpa_mlir.errors import PlanError
+
+CLUSTER = alpa.Cluster.preset("dgx-h100")
+SHAPES = (
+    [jax.ShapeDtypeStruct((4096, 4096), jnp.float32)] * 3,
+    jax.ShapeDtypeStruct((8192, 4096), jnp.float32),
+)
+
+
+def train_step(params: Any, x: Any) -> Any:
+    def loss(params: Any) -> Any:
+        h = x
+        for w in params:
+            h = jnp.tanh(h @ w)
+        return jnp.square(h).mean()
+
+    value, grads = jax.value_and_grad(loss)(params)
+    return jax.tree.map(lambda p, g: p - 0.1 * g, params, grads), value
+
+
+@pytest.fixture(scope="module")
+def plan() -> alpa.Plan:
+    return alpa.parallelize(train_step, cluster=CLUSTER).plan(*SHAPES)
+
+
+def fixed(plan: alpa.Plan) -> alpa.Plan:
+    return alpa.parallelize(train_step, alpa.FixedPlan(plan), CLUSTER).plan(*SHAPES)
+
+
+def test_plan_holds_its_predictions(plan: alpa.Plan) -> None:
+    assert plan.step_seconds > 0
+    assert plan.memory_bytes > 0
+    assert plan.solver_gap < 1e-6
+    assert plan.arguments[0].role == "state"
+    assert plan.arguments[-1].role == "batch"
+    assert plan.collectives
+
+
+def test_plan_made_twice_is_the_same_byte_for_byte(plan: alpa.Plan) -> None:
+    program = (
+        "import json, sys; sys.path[:0] = sys.argv[1:]; import test_plan as t; "
+        "print(json.dumps(t.alpa.parallelize(t.train_step, cluster=t.CLUSTER)"
+        ".plan(*t.SHAPES).to_json()))"
+    )
+    path = [str(Path(__file__).parent), str(Path(alpa.__file__).parents[1])]
+    printed = subprocess.run(
+        [sys.executable, "-c", program, *path],
+        env=os.environ | {"PYTHONHASHSEED": "7"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert printed == json.dumps(plan.to_json()) + "\n"
+
+
+def test_explain_names_tensors_collectives_and_memory(plan: alpa.Plan) -> None:
+    text = plan.explain()
+    for part in ("ShardParallel on 8 x NVIDIA H100", "params[", "predicted collectives", "GB per"):
+        assert part in text
+
+
+def test_fixed_plan_is_replayed(plan: alpa.Plan) -> None:
+    assert fixed(plan) == plan
+
+
+def test_fixed_plan_for_another_program(plan: alpa.Plan) -> None:
+    with pytest.raises(PlanError, match="got one with hash 000000000000"):
+        plan.check_program("0" * 64)
+
+
+def test_fixed_plan_with_an_edited_strategy(plan: alpa.Plan) -> None:
+    choices = (replace(plan.choices[0], strategy="sideways"), *plan.choices[1:])
+    with pytest.raises(PlanError, match=r"expected one of the strategies .*, got 'sideways'"):
+        fixed(replace(plan, choices=choices))
+
+
+def test_fixed_plan_with_a_missing_choice(plan: alpa.Plan) -> None:
+    with pytest.raises(PlanError, match=r"expected \d+ choices, got \d+"):
+        fixed(replace(plan, choices=plan.choices[1:]))
+
+
+def test_fixed_plan_with_choices_swapped(plan: alpa.Plan) -> None:
+    choices = (*plan.choices[-1:], *plan.choices[1:-1], *plan.choices[:1])
+    with pytest.raises(PlanError, match="expected a choice for argument 0"):
+        fixed(replace(plan, choices=choices))
+
+
+def test_load_of_another_version(plan: alpa.Plan, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(plan.to_json() | {"version": 99}))
+    with pytest.raises(PlanError, match="expected a plan of version 1, got 99"):
+        alpa.Plan.load(path)
+
+
+def test_load_of_a_damaged_file(plan: alpa.Plan, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text("not JSON")
+    with pytest.raises(PlanError, match="cannot read the plan"):
+        alpa.Plan.load(path)
+    data = plan.to_json()
+    del data["choices"]
+    path.write_text(json.dumps(data))
+    with pytest.raises(PlanError, match=r"expected the fields of alpa_mlir.Plan: 'choices'"):
+        alpa.Plan.load(path)

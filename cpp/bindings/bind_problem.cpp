@@ -2,10 +2,12 @@
 // object's own memory.
 
 #include "core/ShardingProblem.h"
+#include "core/sharding/AnytimeSolver.h"
 #include "core/sharding/Reduction.h"
 #include "core/sharding/TieNodes.h"
 #include "native.h"
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/function.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
@@ -111,9 +113,37 @@ void bindCoreProblem(nb::module_ &m) {
   m.attr("FORBIDDEN_COST") = kForbiddenCost;
 }
 
+void bindAnytimeSolver(nb::module_ &m) {
+  nb::class_<AnytimeResult>(m, "AnytimeResult",
+                            "The best answer of a core so far, and a bound on all answers.")
+      .def_ro("choices", &AnytimeResult::choices)
+      .def_ro("cost", &AnytimeResult::cost)
+      .def_ro("lower_bound", &AnytimeResult::lowerBound);
+
+  m.def(
+      "solve_core",
+      [](const CoreProblem &core, double timeLimitSeconds, int64_t workLimit, int32_t numThreads,
+         uint64_t seed, double stopGap, int64_t cutoff,
+         std::function<bool(const std::string &, const AnytimeResult &)> onProgress) {
+        AnytimeOptions options{seed, numThreads, workLimit, timeLimitSeconds, stopGap, cutoff};
+        auto report = [&](const std::string &phase, const AnytimeResult &result) {
+          nb::gil_scoped_acquire gil;
+          return onProgress(phase, result);
+        };
+        nb::gil_scoped_release release;
+        return AnytimeSolver(core, options, report).solve();
+      },
+      nb::arg("core"), nb::kw_only(), nb::arg("time_limit_seconds"), nb::arg("work_limit"),
+      nb::arg("num_threads"), nb::arg("seed"), nb::arg("stop_gap"), nb::arg("cutoff"),
+      nb::arg("on_progress"),
+      "Searches until optimal or a limit is reached. `on_progress(phase, result)` returns whether "
+      "to go on.");
+}
+
 } // namespace
 
 void bindProblem(nb::module_ &m) {
   bindShardingProblem(m);
   bindCoreProblem(m);
+  bindAnytimeSolver(m);
 }

@@ -44,6 +44,17 @@ void reduceAt(ReducibleProblem &problem, const Reductions &reductions, int32_t n
   }
 }
 
+void reduceWith(ReducibleProblem &problem, const Reductions &reductions) {
+  for (int32_t n = problem.takeDirty(); n >= 0 && !problem.isInfeasible();) {
+    reduceAt(problem, reductions, n);
+    n = problem.takeDirty();
+    if (n < 0) {
+      problem.compactMemory();
+      n = problem.takeDirty();
+    }
+  }
+}
+
 } // namespace
 
 std::vector<std::string> reductionNames() {
@@ -54,17 +65,16 @@ std::vector<std::string> reductionNames() {
 }
 
 void reduce(ReducibleProblem &problem, const std::vector<std::string> &names) {
-  Reductions reductions = namedReductions(names);
   for (int32_t n = 0; n < problem.numNodes(); ++n)
     problem.markDirty(n);
-  for (int32_t n = problem.takeDirty(); n >= 0 && !problem.isInfeasible();) {
-    reduceAt(problem, reductions, n);
-    n = problem.takeDirty();
-    if (n < 0) {
-      problem.compactMemory();
-      n = problem.takeDirty();
-    }
-  }
+  reduceWith(problem, namedReductions(names));
+}
+
+void reduceDirty(ReducibleProblem &problem, Effort effort) {
+  Reductions reductions = allReductions();
+  if (effort == Effort::Quick)
+    reductions.pop_back(); // pair dominance, the dearest
+  reduceWith(problem, reductions);
 }
 
 } // namespace alpa

@@ -44,6 +44,28 @@ ReducibleProblem::ReducibleProblem(const ShardingProblem &problem) {
     addMemory(problem);
 }
 
+ReducibleProblem::ReducibleProblem(const CoreProblem &core) {
+  constant = core.constantCost;
+  rowCapacities = core.rowCapacities;
+  rowTimes = core.rowTimes;
+  nodes.resize(core.numNodes());
+  auto slice = [](const std::vector<int64_t> &values, const std::vector<int64_t> &offsets,
+                  size_t i) {
+    return std::vector<int64_t>(values.begin() + offsets[i], values.begin() + offsets[i + 1]);
+  };
+  for (int32_t n = 0; n < numNodes(); ++n) {
+    nodes[n].costs = slice(core.nodeCosts, core.nodeOffsets, n);
+    markDirty(n);
+  }
+  for (size_t s = 0; s < core.segmentNode.size(); ++s)
+    nodes[core.segmentNode[s]].segments.push_back(
+        {core.segmentBegin[s], core.segmentEnd[s],
+         slice(core.segmentUsages, core.segmentOffsets, s)});
+  edges.reserve(core.numEdges());
+  for (int32_t e = 0; e < core.numEdges(); ++e)
+    addToEdge(core.edgeFirst[e], core.edgeSecond[e], slice(core.edgeCosts, core.edgeOffsets, e));
+}
+
 /// One row per span between two consecutive interval ends; compactMemory then drops nearly all of
 /// them.
 void ReducibleProblem::addMemory(const ShardingProblem &problem) {

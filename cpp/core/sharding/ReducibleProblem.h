@@ -54,6 +54,9 @@ public:
   /// The problem must be checked.
   explicit ReducibleProblem(const ShardingProblem &problem);
 
+  /// A core to reduce further; answers expand to answers of the core.
+  explicit ReducibleProblem(const CoreProblem &core);
+
   int32_t numNodes() const { return static_cast<int32_t>(nodes.size()); }
   const Node &node(int32_t n) const { return nodes[n]; }
   Node &node(int32_t n) { return nodes[n]; }
@@ -74,9 +77,23 @@ public:
   /// Keeps the strategies `kept` (ascending) of a node, in its edges and segments too.
   void keepStrategies(int32_t n, const std::vector<int32_t> &kept);
 
-  /// Two neighbours become one: strategy i of `n` is then strategy pairs[i].first of `n` with
-  /// pairs[i].second of `absorbed`. Pairs are ordered; costs, memory and the edges of both are
-  /// joined.
+  /// Blocks strategies by their position in core().nodeCosts.
+  template <typename IsBlocked> void blockStrategies(IsBlocked isBlocked) {
+    int64_t position = 0;
+    for (int32_t n = 0; n < numNodes(); ++n) {
+      if (!nodes[n].isLive)
+        continue;
+      for (int64_t &cost : nodes[n].costs)
+        if (isBlocked(position++) && cost < kBlocked) {
+          cost = kBlocked;
+          markDirty(n);
+        }
+    }
+  }
+
+  /// Two nodes become one: strategy i of `n` is then strategy pairs[i].first of `n` with
+  /// pairs[i].second of `absorbed`. Costs, memory and the edges of both are joined, an edge between
+  /// them becomes part of the costs.
   void merge(int32_t n, int32_t absorbed, const std::vector<std::pair<int32_t, int32_t>> &pairs);
 
   /// Removes a node whose strategy follows from others: `table` has it, row-major over the

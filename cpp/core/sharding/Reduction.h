@@ -38,4 +38,10 @@ std::vector<std::string> reductionNames();
 /// infeasible.
 void reduce(ReducibleProblem &problem, const std::vector<std::string> &names = {});
 
+/// Quick leaves out what pays off only once, at the start.
+enum class Effort { Quick, Full };
+
+/// As `reduce`, but starts from the nodes that are marked dirty.
+void reduceDirty(ReducibleProblem &problem, Effort effort);
+
 } // namespace alpa

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +20,10 @@ class TracePoint:
     phase: str
     cost: int | None
     lower_bound: int
+
+
+# Called with each new point; returns whether to go on.
+OnProgress = Callable[[TracePoint], bool]
 
 
 @dataclass(frozen=True, eq=False)

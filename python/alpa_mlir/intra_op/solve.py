@@ -1,16 +1,36 @@
-"""The one entry to the solver: reduce, solve what is left, map the answer back, check it."""
+"""The one entry to the solver: reduce, solve what is left, map the answer back, check it.
+
+What is left after the reductions goes to the search in C++ (message passing, branch and bound,
+large neighbourhoods), which proves most problems optimal within a second. What is still open after
+half of the time, and small enough, goes to the integer linear program.
+"""
 
 from __future__ import annotations
 
 import math
+import os
 import time
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alpa_mlir._native import CoreProblem, ReducibleProblem, ShardingProblem
+from alpa_mlir._native import (
+    BLOCKED_COST,
+    AnytimeResult,
+    CoreProblem,
+    ReducibleProblem,
+    ShardingProblem,
+    solve_core,
+)
 from alpa_mlir.errors import InfeasibleError, SolverError
-from alpa_mlir.intra_op.solution import Solution, TracePoint
+from alpa_mlir.intra_op.solution import OnProgress, Solution, TracePoint
+
+# More table entries than this are beyond HiGHS; the search goes on alone.
+_MAX_ILP_ENTRIES = 200_000
+# Part of the time for the problem with tied nodes, whose answer the untied one starts from.
+_TIED_SHARE = 0.5
+_SEARCH_SHARE = 0.5
 
 
 def solve(
@@ -19,53 +39,142 @@ def solve(
     time_limit_seconds: float = 60.0,
     num_threads: int | None = None,
     seed: int = 0,
+    target_gap: float = 0.0,
+    work_limit: int | None = None,
+    tie_classes: list[int] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Solution:
     """Finds the cheapest choice of strategies that fits into memory.
 
-    Returns the best answer found within the limit, with a lower bound. Raises InfeasibleError when
-    no choice is allowed, SolverError when none was found in time, ValueError when the problem is
-    malformed.
+    `tie_classes` gives each node a class whose nodes make one choice
+    (`alpa_mlir._native.find_identical_nodes`). That finds good answers of repetitive problems
+    fast; the lower bound holds for all answers all the same. The search ends at `target_gap`.
+    With `work_limit` (about a billion per second) instead of time the answer is reproducible.
+
+    Returns the best answer found within the limits, with a lower bound. Raises InfeasibleError
+    when no choice is allowed, SolverError when none was found in time, ValueError when the problem
+    is malformed.
     """
-    start = time.monotonic()
-    trace: list[TracePoint] = []
     problem.check()
+    run = _Run(
+        problem,
+        deadline=time.monotonic() + time_limit_seconds,
+        num_threads=num_threads or os.cpu_count() or 1,
+        seed=seed,
+        target_gap=target_gap,
+        work_limit=2**62 if work_limit is None else work_limit,
+        on_progress=on_progress,
+    )
+    if tie_classes is not None:
+        tied = ReducibleProblem(problem)
+        tied.tie_nodes(tie_classes)
+        tied.reduce()
+        if not tied.is_infeasible:
+            run.search(tied, "tied", share=_TIED_SHARE)
     reduced = ReducibleProblem(problem)
     _check_capacities(problem, reduced.core())
     reduced.reduce()
     if reduced.is_infeasible:
         raise InfeasibleError("no choice of strategies is allowed: relax the fixed shardings")
     core = reduced.core()
-    if len(core.node_costs) == 0:
-        choices = np.array(reduced.expand([]), np.int32)
-        return _checked_solution(problem, choices, core.constant_cost, trace, start)
-    remaining = time_limit_seconds - (time.monotonic() - start)
-    # Importing CVXPY takes longer than all the rest: who solves nothing does not wait for it.
-    from alpa_mlir.intra_op.ilp import Ilp
+    is_small = work_limit is None and len(core.edge_costs) <= _MAX_ILP_ENTRIES
+    run.search(reduced, "search", share=_SEARCH_SHARE if is_small else 1.0)
+    if is_small and not run.is_done:
+        run.integer_program(reduced)
+    return run.solution()
 
-    result = Ilp(core).solve(time_limit_seconds=remaining, seed=seed)
-    if result.is_infeasible:
-        raise InfeasibleError(
-            "no choice of strategies is allowed: relax the memory limit or the fixed shardings"
+
+@dataclass
+class _Run:
+    """The best answer and bound so far, over all phases."""
+
+    problem: ShardingProblem
+    deadline: float
+    num_threads: int
+    seed: int
+    target_gap: float
+    work_limit: int
+    on_progress: OnProgress | None
+    start: float = field(default_factory=time.monotonic)
+    choices: NDArray[np.int32] | None = None
+    cost: int = BLOCKED_COST
+    lower_bound: int = 0
+    trace: list[TracePoint] = field(default_factory=list[TracePoint])
+
+    @property
+    def is_done(self) -> bool:
+        return self.cost - self.lower_bound <= self.target_gap * self.cost
+
+    @property
+    def remaining_seconds(self) -> float:
+        return max(self.deadline - time.monotonic(), 0.0)
+
+    def search(self, reduced: ReducibleProblem, phase: str, share: float) -> None:
+        """Runs the search in C++. A tied problem gives answers, but no bound."""
+        is_tied = phase == "tied"
+        core = reduced.core()
+        result = solve_core(
+            core,
+            time_limit_seconds=share * self.remaining_seconds,
+            work_limit=self.work_limit,
+            num_threads=self.num_threads,
+            seed=self.seed,
+            stop_gap=self.target_gap,
+            cutoff=self.cost,
+            on_progress=lambda step, found: self._note(
+                f"{phase} {step}", found.cost, self.lower_bound if is_tied else found.lower_bound
+            ),
         )
-    if result.choices is None:
-        raise SolverError(f"no answer within {time_limit_seconds} s: allow more time")
-    choices = np.array(reduced.expand(result.choices.tolist()), np.int32)
-    return _checked_solution(problem, choices, result.lower_bound, trace, start)
+        self._accept(reduced, result, is_bound=not is_tied)
 
+    def _accept(self, reduced: ReducibleProblem, result: AnytimeResult, is_bound: bool) -> None:
+        if result.choices is not None:
+            self.choices = np.array(reduced.expand(result.choices), np.int32)
+            self.cost = result.cost
+        if is_bound:
+            self.lower_bound = max(self.lower_bound, result.lower_bound)
+            if self.lower_bound >= BLOCKED_COST:
+                raise InfeasibleError(_no_memory_message(self.problem))
 
-def _checked_solution(
-    problem: ShardingProblem,
-    choices: NDArray[np.int32],
-    bound: float,
-    trace: list[TracePoint],
-    start: float,
-) -> Solution:
-    judged = problem.evaluate(choices.tolist())
-    lower_bound = min(_integer_bound(bound), judged.cost)
-    trace.append(TracePoint(time.monotonic() - start, "ilp", judged.cost, lower_bound))
-    solution = Solution(problem, choices, judged.cost, lower_bound, judged.peak_usage, tuple(trace))
-    solution.verify()
-    return solution
+    def integer_program(self, reduced: ReducibleProblem) -> None:
+        """Runs the ILP for answers cheaper than the best so far."""
+        # Importing CVXPY takes longer than most problems: who needs no ILP does not wait for it.
+        from alpa_mlir.intra_op.ilp import Ilp
+
+        cutoff = self.cost if self.choices is not None else None
+        ilp = Ilp(reduced.core())
+        result = ilp.solve(time_limit_seconds=self.remaining_seconds, seed=self.seed, cutoff=cutoff)
+        if result.is_infeasible and self.choices is None:
+            raise InfeasibleError(_no_memory_message(self.problem))
+        if result.choices is not None:
+            choices = np.array(reduced.expand(result.choices.tolist()), np.int32)
+            judged = self.problem.evaluate(choices.tolist())
+            if judged.is_feasible and judged.cost < self.cost:
+                self.choices, self.cost = choices, judged.cost
+        bound = self.cost if result.is_infeasible else _integer_bound(result.lower_bound)
+        self.lower_bound = max(self.lower_bound, min(bound, self.cost))
+        self._note("ilp", self.cost, self.lower_bound)
+
+    def _note(self, phase: str, cost: int, lower_bound: int) -> bool:
+        """Records what changed. Returns whether to go on."""
+        known_cost = None if cost >= BLOCKED_COST else cost
+        last = self.trace[-1] if self.trace else None
+        if last is None or (known_cost, lower_bound) != (last.cost, last.lower_bound):
+            seconds = time.monotonic() - self.start
+            self.trace.append(TracePoint(seconds, phase, known_cost, lower_bound))
+        return self.on_progress is None or self.on_progress(self.trace[-1])
+
+    def solution(self) -> Solution:
+        self._note("end", self.cost, self.lower_bound)
+        if self.choices is None:
+            seconds = time.monotonic() - self.start
+            raise SolverError(f"no answer found in {seconds:.1f} s: allow more time or memory")
+        peak_usage = self.problem.evaluate(self.choices.tolist()).peak_usage
+        solution = Solution(
+            self.problem, self.choices, self.cost, self.lower_bound, peak_usage, tuple(self.trace)
+        )
+        solution.verify()
+        return solution
 
 
 def _integer_bound(bound: float) -> int:
@@ -82,6 +191,15 @@ def _check_capacities(problem: ShardingProblem, core: CoreProblem) -> None:
     missing = -int(core.row_capacities[row])
     raise InfeasibleError(
         f"memory: {missing} bytes are missing at time {core.row_times[row]} even if each node takes"
-        f" its smallest strategy (limit {problem.usage_limit} bytes); use more devices, a smaller"
-        " batch, more microbatches or rematerialization"
+        f" its smallest strategy (limit {problem.usage_limit} bytes); {_MEMORY_ADVICE}"
+    )
+
+
+_MEMORY_ADVICE = "use more devices, a smaller batch, more microbatches or rematerialization"
+
+
+def _no_memory_message(problem: ShardingProblem) -> str:
+    return (
+        "no choice of strategies is allowed: the fixed shardings contradict each other or do not"
+        f" fit into {problem.usage_limit} bytes; relax them, or {_MEMORY_ADVICE}"
     )

@@ -1,0 +1,181 @@
+#include "core/sharding/AnytimeSolver.h"
+
+#include "core/sharding/Reduction.h"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+namespace alpa {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+const AscentSchedule kRootSchedule = {400, 2, 0.005, 0.001};
+const AscentSchedule kProofSchedule = {100, 2, 0.003, 0.0005};
+const AscentSchedule kRegionSchedule = {60, 2, 0.01, 0.001};
+
+constexpr int32_t kDecodeInterval = 20;
+/// Regions searched from the same answer before it changes. Independent of the threads, so that
+/// these do not matter.
+constexpr int32_t kBatchSize = 4;
+constexpr int64_t kFirstWork = 200'000'000; // about 0.2 s
+constexpr double kWorkGrowth = 1.5;
+
+Clock::time_point deadlineAfter(double seconds) {
+  constexpr double kForever = 1e8;
+  return Clock::now() +
+         std::chrono::microseconds(static_cast<int64_t>(std::min(seconds, kForever) * 1e6));
+}
+
+} // namespace
+
+AnytimeSolver::AnytimeSolver(const CoreProblem &core, AnytimeOptions options, OnProgress onProgress)
+    : core(core), graph(core), options(options), onProgress(std::move(onProgress)),
+      deadline(deadlineAfter(options.timeLimitSeconds)), shrunk(core), random(options.seed) {
+  result.lowerBound = core.constantCost;
+  result.cost = options.cutoff;
+}
+
+AnytimeResult AnytimeSolver::solve() {
+  phase = "bound";
+  bound();
+  for (double work = kFirstWork; !isDone(); work *= kWorkGrowth) {
+    phase = "prove";
+    prove(static_cast<int64_t>(work));
+    phase = "improve";
+    if (!isDone() && result.choices)
+      improve(static_cast<int64_t>(work));
+  }
+  return result;
+}
+
+bool AnytimeSolver::isDone() {
+  if (!isStopped)
+    isStopped =
+        !onProgress(phase, result) || Clock::now() >= deadline || spent >= options.workLimit;
+  if (result.lowerBound >= result.cost)
+    return true;
+  double gap = static_cast<double>(result.cost) - static_cast<double>(result.lowerBound);
+  return isStopped || (isCostKnown() && gap <= options.stopGap * static_cast<double>(result.cost));
+}
+
+bool AnytimeSolver::offer(Assignment assignment) {
+  if (!assignment.isAllowed() || assignment.cost() >= result.cost)
+    return false;
+  result.choices = assignment.choices();
+  result.cost = assignment.cost();
+  return true;
+}
+
+void AnytimeSolver::raiseBound(int64_t lowerBound) {
+  result.lowerBound = std::max(result.lowerBound, std::min(lowerBound, result.cost));
+}
+
+void AnytimeSolver::bound() {
+  DualAscent dual(core);
+  PriceAscent ascent(core, dual);
+  auto tryDecoded = [&] {
+    Assignment assignment(graph, dual.decode());
+    assignment.repair();
+    if (assignment.isAllowed())
+      assignment.descend();
+    offer(std::move(assignment));
+  };
+  for (int32_t pass = 0; pass < 10; ++pass)
+    dual.iterate();
+  for (int32_t step = 0; step < kRootSchedule.numSteps && !isDone(); ++step) {
+    // Without an answer the scale of the prices is a guess.
+    int64_t cutoff = isCostKnown() ? result.cost : 2 * std::max<int64_t>(result.lowerBound, 1);
+    ascent.step(kRootSchedule, step, cutoff);
+    spent += 2 * kRootSchedule.passesPerStep * static_cast<int64_t>(core.edgeCosts.size());
+    raiseBound(ascent.bestBound());
+    if (step % kDecodeInterval == kDecodeInterval - 1)
+      tryDecoded();
+  }
+  ascent.restoreBest();
+  raiseBound(ascent.bestBound());
+  tryDecoded();
+  for (int32_t r = 0; r < core.numRows(); ++r)
+    prices[core.rowTimes[r]] = ascent.prices()[r];
+  if (isCostKnown())
+    shrink(dual);
+}
+
+void AnytimeSolver::shrink(DualAscent &dual) {
+  dual.blockAbove(result.cost);
+  shrunk.blockStrategies([&dual](int64_t strategy) { return dual.isBlocked(strategy); });
+  reduceDirty(shrunk, Effort::Full);
+  if (shrunk.isInfeasible())
+    raiseBound(result.cost);
+}
+
+void AnytimeSolver::prove(int64_t work) {
+  int64_t until = spent + work;
+  CoreProblem part = shrunk.core();
+  while (!isDone() && spent < until) {
+    int64_t distance = result.cost - result.lowerBound;
+    if (cutoffStep == 0)
+      cutoffStep = std::max<int64_t>(1, (isCostKnown() ? distance : result.lowerBound) / 16);
+    int64_t cutoff = result.lowerBound + std::min(distance, cutoffStep);
+    BranchAndBound search(part, cutoff, {until - spent, deadline});
+    search.run(kProofSchedule, prices);
+    spent += search.work();
+    if (search.answer())
+      offer(Assignment(graph, shrunk.expand(*search.answer())));
+    raiseBound(search.lowerBound());
+    if (!search.isComplete()) {
+      cutoffStep = std::max<int64_t>(1, cutoffStep / 2);
+      return;
+    }
+    cutoffStep *= 2;
+  }
+}
+
+void AnytimeSolver::improve(int64_t work) {
+  int64_t until = spent + work;
+  Assignment incumbent(graph, *result.choices);
+  while (!isDone() && spent < until) {
+    std::vector<Region> regions;
+    std::vector<std::unique_ptr<BranchAndBound>> searches;
+    for (int32_t i = 0; i < kBatchSize; ++i) {
+      auto grow = i % 2 ? rowRegion : growRegion;
+      regions.push_back(grow(graph, static_cast<int32_t>(regionSize), random));
+      CoreProblem part = restrictTo(graph, incumbent, regions.back());
+      searches.push_back(std::make_unique<BranchAndBound>(
+          part, regionCost(graph, incumbent, regions.back()),
+          BranchAndBound::Limits{work / (4 * kBatchSize), deadline}));
+    }
+    std::atomic<int32_t> next{0};
+    auto worker = [&] {
+      for (int32_t i = next++; i < kBatchSize; i = next++)
+        searches[i]->run(kRegionSchedule, prices);
+    };
+    std::vector<std::thread> helpers;
+    for (int32_t i = 1; i < std::min(options.numThreads, kBatchSize); ++i)
+      helpers.emplace_back(worker);
+    worker();
+    for (std::thread &helper : helpers)
+      helper.join();
+
+    int32_t numComplete = 0;
+    for (int32_t i = 0; i < kBatchSize; ++i) {
+      spent += searches[i]->work();
+      numComplete += searches[i]->isComplete();
+      if (!searches[i]->answer())
+        continue;
+      // Two regions may have used the same memory, or share an edge: each is judged after those
+      // before it.
+      Assignment moved = incumbent;
+      for (size_t k = 0; k < regions[i].size(); ++k)
+        moved.move(regions[i][k], (*searches[i]->answer())[k]);
+      if (moved.isAllowed() && moved.cost() < incumbent.cost())
+        incumbent = std::move(moved);
+    }
+    offer(incumbent);
+    regionSize *= numComplete == kBatchSize ? 1.1 : numComplete <= kBatchSize / 2 ? 0.9 : 1;
+    regionSize = std::min(std::max(regionSize, 10.0), static_cast<double>(core.numNodes()));
+  }
+}
+
+} // namespace alpa

@@ -1,0 +1,140 @@
+#include "core/sharding/Neighbourhood.h"
+
+#include <algorithm>
+
+namespace alpa {
+namespace {
+
+/// Same numbers on every machine, unlike std::uniform_int_distribution.
+int32_t randomBelow(int32_t end, std::mt19937_64 &random) {
+  return static_cast<int32_t>(random() % end);
+}
+
+/// Adds the rows that the region touches, and its segments in them.
+void addMemory(const CoreGraph &graph, const Assignment &assignment, const Region &region,
+               CoreProblem &part) {
+  const CoreProblem &core = graph.core;
+  std::vector<int32_t> newRow(core.numRows() + 1, 0);
+  for (int32_t n : region)
+    for (int32_t s = graph.segmentsBegin(n); s < graph.segmentsBegin(n + 1); ++s)
+      std::fill(newRow.begin() + core.segmentBegin[s], newRow.begin() + core.segmentEnd[s], 1);
+  int32_t numRows = 0;
+  for (int32_t r = 0; r <= core.numRows(); ++r) {
+    bool isTouched = newRow[r];
+    newRow[r] = numRows;
+    if (!isTouched)
+      continue;
+    part.rowTimes.push_back(core.rowTimes[r]);
+    part.rowCapacities.push_back(core.rowCapacities[r] - assignment.rowUsage()[r]);
+    ++numRows;
+  }
+  for (size_t i = 0; i < region.size(); ++i) {
+    int32_t n = region[i];
+    for (int32_t s = graph.segmentsBegin(n); s < graph.segmentsBegin(n + 1); ++s) {
+      auto usages = core.segmentUsages.begin() + core.segmentOffsets[s];
+      part.segmentNode.push_back(static_cast<int32_t>(i));
+      part.segmentBegin.push_back(newRow[core.segmentBegin[s]]);
+      part.segmentEnd.push_back(newRow[core.segmentEnd[s]]);
+      part.segmentUsages.insert(part.segmentUsages.end(), usages, usages + graph.numStrategies(n));
+      part.segmentOffsets.push_back(static_cast<int64_t>(part.segmentUsages.size()));
+      for (int32_t r = part.segmentBegin.back(); r < part.segmentEnd.back(); ++r)
+        part.rowCapacities[r] += usages[assignment.choices()[n]];
+    }
+  }
+}
+
+} // namespace
+
+CoreProblem restrictTo(const CoreGraph &graph, const Assignment &assignment, const Region &region) {
+  const CoreProblem &core = graph.core;
+  const std::vector<int32_t> &chosen = assignment.choices();
+  std::vector<int32_t> position(core.numNodes(), -1);
+  for (size_t i = 0; i < region.size(); ++i)
+    position[region[i]] = static_cast<int32_t>(i);
+  CoreProblem part;
+  for (int32_t n : region) {
+    for (int32_t p = 0; p < graph.numStrategies(n); ++p) {
+      int64_t cost = core.nodeCosts[core.nodeOffsets[n] + p];
+      for (const CoreGraph::Side &side : graph.sides(n))
+        if (position[side.other] < 0)
+          cost = addCosts(cost, graph.edgeCost(side, n, p, chosen[side.other]));
+      part.nodeCosts.push_back(cost);
+    }
+    part.nodeOffsets.push_back(static_cast<int64_t>(part.nodeCosts.size()));
+  }
+  for (int32_t n : region)
+    for (const CoreGraph::Side &side : graph.sides(n)) {
+      if (!side.isFirst || position[side.other] < 0)
+        continue;
+      part.edgeFirst.push_back(position[n]);
+      part.edgeSecond.push_back(position[side.other]);
+      part.edgeCosts.insert(part.edgeCosts.end(),
+                            core.edgeCosts.begin() + core.edgeOffsets[side.edge],
+                            core.edgeCosts.begin() + core.edgeOffsets[side.edge + 1]);
+      part.edgeOffsets.push_back(static_cast<int64_t>(part.edgeCosts.size()));
+    }
+  addMemory(graph, assignment, region, part);
+  return part;
+}
+
+int64_t regionCost(const CoreGraph &graph, const Assignment &assignment, const Region &region) {
+  const std::vector<int32_t> &chosen = assignment.choices();
+  std::vector<bool> isInside(graph.core.numNodes(), false);
+  for (int32_t n : region)
+    isInside[n] = true;
+  int64_t cost = 0;
+  for (int32_t n : region) {
+    cost = addCosts(cost, graph.core.nodeCosts[graph.core.nodeOffsets[n] + chosen[n]]);
+    for (const CoreGraph::Side &side : graph.sides(n))
+      if (!isInside[side.other] || side.isFirst)
+        cost = addCosts(cost, graph.edgeCost(side, n, chosen[n], chosen[side.other]));
+  }
+  return cost;
+}
+
+Region growRegion(const CoreGraph &graph, int32_t size, std::mt19937_64 &random) {
+  int32_t numNodes = graph.core.numNodes();
+  std::vector<bool> isTaken(numNodes, false);
+  Region region = {randomBelow(numNodes, random)};
+  isTaken[region[0]] = true;
+  for (size_t at = 0; at < region.size() && static_cast<int32_t>(region.size()) < size; ++at)
+    for (const CoreGraph::Side &side : graph.sides(region[at]))
+      if (!isTaken[side.other]) {
+        isTaken[side.other] = true;
+        region.push_back(side.other);
+      }
+  std::sort(region.begin(), region.end());
+  return region;
+}
+
+Region rowRegion(const CoreGraph &graph, int32_t size, std::mt19937_64 &random) {
+  const CoreProblem &core = graph.core;
+  if (core.segmentNode.empty())
+    return growRegion(graph, size, random);
+  // Users of one row, from a random one on: neighbours in time are mostly neighbours in the graph.
+  int32_t row = randomBelow(core.numRows(), random);
+  Region users;
+  for (size_t s = 0; s < core.segmentNode.size(); ++s)
+    if (core.segmentBegin[s] <= row && row < core.segmentEnd[s])
+      users.push_back(core.segmentNode[s]);
+  for (size_t i = users.size(); i > 1; --i) // std::shuffle differs between standard libraries
+    std::swap(users[i - 1], users[randomBelow(static_cast<int32_t>(i), random)]);
+  users.resize(std::min<size_t>(users.size(), std::max(1, size / 2)));
+  std::vector<bool> isTaken(core.numNodes(), false);
+  Region region;
+  auto take = [&](int32_t n) {
+    if (!isTaken[n] && static_cast<int32_t>(region.size()) < size) {
+      isTaken[n] = true;
+      region.push_back(n);
+    }
+  };
+  for (int32_t n : users)
+    take(n);
+  for (size_t at = 0; at < region.size() && static_cast<int32_t>(region.size()) < size; ++at)
+    for (const CoreGraph::Side &side : graph.sides(region[at]))
+      take(side.other);
+  std::sort(region.begin(), region.end());
+  return region;
+}
+
+} // namespace alpa

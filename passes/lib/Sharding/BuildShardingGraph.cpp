@@ -5,6 +5,7 @@
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/FixedShardings.h"
+#include "alpa/Sharding/MethodRestrictions.h"
 #include "alpa/Sharding/ShardingGraph.h"
 
 namespace alpa {
@@ -34,7 +35,9 @@ private:
   void addReturn(mlir::Operation *op);
 
   int addCarried(mlir::Operation *op, unsigned index, double multiplicity);
-  int addVertex(Vertex vertex, mlir::ValueRange values);
+  int addVertex(Vertex vertex);
+  mlir::ValueRange valuesOf(const Vertex &vertex);
+  void addUsages(Vertex &vertex);
   void addFlow(mlir::Value value, int consumer, unsigned operand, double multiplicity);
   void setSource(mlir::Value value, int vertex, unsigned result) {
     sources[value] = {vertex, result};
@@ -69,6 +72,10 @@ mlir::FailureOr<ShardingGraph> GraphBuilder::run() {
   if (mlir::failed(addArguments()) ||
       mlir::failed(visit(graph.func.getFunctionBody().front(), /*multiplicity=*/1)))
     return mlir::failure();
+  if (mlir::failed(restrictToMethod(graph.shardingTarget, graph.func, graph.allVertices)))
+    return mlir::failure();
+  for (Vertex &vertex : graph.allVertices)
+    addUsages(vertex);
   return std::move(graph);
 }
 
@@ -119,16 +126,31 @@ OpCost GraphBuilder::costOf(mlir::Operation *op) const {
   return cost;
 }
 
-int GraphBuilder::addVertex(Vertex vertex, mlir::ValueRange values) {
-  const int number = static_cast<int>(graph.allVertices.size());
+int GraphBuilder::addVertex(Vertex vertex) {
+  graph.allVertices.push_back(std::move(vertex));
+  return static_cast<int>(graph.allVertices.size()) - 1;
+}
+
+mlir::ValueRange GraphBuilder::valuesOf(const Vertex &vertex) {
+  switch (vertex.kind) {
+  case Vertex::Kind::Argument:
+    return graph.func.getArguments().slice(vertex.index, 1);
+  case Vertex::Kind::Op:
+    return vertex.op->getResults();
+  case Vertex::Kind::Carried:
+    return vertex.op->getResults().slice(vertex.index, 1);
+  }
+  return {};
+}
+
+void GraphBuilder::addUsages(Vertex &vertex) {
+  const bool isFused = vertex.kind == Vertex::Kind::Op && isFusedAway(vertex.op);
   for (const Strategy &strategy : vertex.strategies) {
     int64_t usage = 0;
-    for (auto [value, sharding] : llvm::zip(values, strategy.results))
+    for (auto [value, sharding] : llvm::zip(valuesOf(vertex), strategy.results))
       usage += bytes(value.getType()) / sharding.numShards(graph.shardingTarget.mesh);
-    vertex.usages.push_back(vertex.kind == Vertex::Kind::Op && isFusedAway(vertex.op) ? 0 : usage);
+    vertex.usages.push_back(isFused ? 0 : usage);
   }
-  graph.allVertices.push_back(std::move(vertex));
-  return number;
 }
 
 void GraphBuilder::addFlow(mlir::Value value, int consumer, unsigned operand, double multiplicity) {
@@ -148,7 +170,7 @@ mlir::LogicalResult GraphBuilder::addArguments() {
     if (mlir::failed(keepFixedArgument(graph.func, vertex.index, graph.shardingTarget.mesh,
                                        vertex.strategies)))
       return mlir::failure();
-    setSource(argument, addVertex(std::move(vertex), argument), 0);
+    setSource(argument, addVertex(std::move(vertex)), 0);
   }
   return mlir::success();
 }
@@ -192,7 +214,7 @@ mlir::LogicalResult GraphBuilder::addOp(mlir::Operation *op, double multiplicity
   vertex.live.end = times.lookup(op).end;
   for (mlir::Value result : op->getResults())
     vertex.live.end = std::max(vertex.live.end, lastUse(result));
-  const int number = addVertex(std::move(vertex), op->getResults());
+  const int number = addVertex(std::move(vertex));
   for (mlir::OpResult result : op->getResults())
     setSource(result, number, result.getResultNumber());
   for (mlir::OpOperand &operand : op->getOpOperands())
@@ -209,7 +231,7 @@ int GraphBuilder::addCarried(mlir::Operation *op, unsigned index, double multipl
   vertex.strategies = anySharding(op->getResult(index).getType());
   const Interval time = times.lookup(op);
   vertex.live = {time.begin, std::max(time.end, lastUse(op->getResult(index)))};
-  const int number = addVertex(std::move(vertex), op->getResult(index));
+  const int number = addVertex(std::move(vertex));
   setSource(op->getResult(index), number, 0);
   return number;
 }

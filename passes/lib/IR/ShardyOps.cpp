@@ -46,6 +46,11 @@ llvm::SmallVector<mlir::Operation *> meshes(mlir::ModuleOp module) {
   return result;
 }
 
+bool isManuallySharded(mlir::Operation *op) {
+  return op->getName().getDialectNamespace() == "sdy" &&
+         op->getName().getStringRef() != kConstraintOp;
+}
+
 mlir::Value makeConstraint(mlir::OpBuilder &builder, mlir::Value value,
                            const TensorShardingText &sharding) {
   mlir::OperationState state(value.getLoc(), kConstraintOp);

@@ -2,6 +2,7 @@
 // gives every argument, op and carried value its strategies, live interval and memory use.
 
 #include "alpa/IR/OpRules.h"
+#include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/FixedShardings.h"
@@ -195,6 +196,9 @@ mlir::LogicalResult GraphBuilder::visit(mlir::Block &block, double multiplicity)
 }
 
 mlir::LogicalResult GraphBuilder::addOp(mlir::Operation *op, double multiplicity) {
+  if (isManuallySharded(op))
+    return op->emitError() << "expected a program without manual sharding, got '" << op->getName()
+                           << "': call shard_map outside the function to parallelize";
   Vertex vertex;
   vertex.op = op;
   vertex.multiplicity = multiplicity;

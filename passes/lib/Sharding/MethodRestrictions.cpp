@@ -7,7 +7,8 @@
 namespace alpa {
 namespace {
 
-/// Keeps the strategies of the highest score. A user's fixed choice is the only strategy left and stays.
+/// Keeps the strategies of the highest score. A user's fixed choice is the only strategy left and
+/// stays.
 void keepBest(Vertex &vertex, llvm::function_ref<int64_t(const Strategy &)> score) {
   int64_t best = 0;
   for (const Strategy &strategy : vertex.strategies)
@@ -77,7 +78,7 @@ mlir::LogicalResult restrictToMethod(const ShardingTarget &target, mlir::Functio
   const std::vector<ArgumentRole> roles = argumentRoles(*graph, *batch);
   if (!llvm::is_contained(roles, ArgumentRole::Batch))
     return func->emitError() << "expected an argument that is a batch (alpa.batch), got none: data "
-                                 "parallelism and ZeRO need batch_argnums";
+                                "parallelism and ZeRO need batch_argnums";
 
   const Restriction restriction(*batch, target.method, target.mesh);
   for (Vertex &vertex : vertices) {

@@ -17,6 +17,9 @@ void makeMesh(mlir::ModuleOp module, llvm::StringRef name, const DeviceMesh &mes
 /// Every mesh of the module, in order.
 llvm::SmallVector<mlir::Operation *> meshes(mlir::ModuleOp module);
 
+/// Whether the user shards the inside of `op` by hand (shard_map) or names its collectives.
+bool isManuallySharded(mlir::Operation *op);
+
 /// Constrains `value` to `sharding` at the builder's place and returns the constrained value.
 mlir::Value makeConstraint(mlir::OpBuilder &builder, mlir::Value value,
                            const TensorShardingText &sharding);

@@ -42,13 +42,14 @@ $(VENV)/.created:
 $(VENV)/.installed: $(VENV)/.created pyproject.toml
 	@.ci/system $(run)
 	@echo "installing Python packages"
-	@$(pip) install 'scikit-build-core>=0.10' 'nanobind>=2.4' \
-	  || { echo 'error: pip could not install; is the package index reachable?' >&2; exit 1; }
+	@mkdir -p build; $(pip) install 'scikit-build-core>=0.10' 'nanobind>=2.4' >build/pip.log 2>&1 \
+	  || { echo 'error: pip could not install; is the package index reachable? See build/pip.log' >&2; exit 1; }
 	@echo "building alpa_mlir (some minutes the first time)"
 	@CMAKE_BUILD_PARALLEL_LEVEL=$(jobs) $(pip) install --no-build-isolation --editable '.[test,lint]' \
 	  --config-settings=build-dir=$(BUILD) --config-settings=cmake.define.ALPA_INPLACE=ON \
-	  --config-settings=cmake.define.ALPA_PLUGIN=ON \
-	  || { echo 'error: pip could not build or install alpa_mlir; the reason is above' >&2; exit 1; }
+	  --config-settings=cmake.define.ALPA_PLUGIN=ON >build/pip.log 2>&1 \
+	  || { grep -iE -m 3 'error[: ]' build/pip.log >&2; \
+	       echo 'error: could not build or install alpa_mlir; the rest is in build/pip.log' >&2; exit 1; }
 	@touch $@
 
 # With a Python that has the dependencies already: make dev PYTHON=..., then PYTHONPATH=python.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import cvxpy as cp
 import numpy as np
@@ -117,7 +118,8 @@ class Ilp:
         }
         if cutoff is not None:
             options["objective_bound"] = (cutoff - offset) * self._scale
-        data, chain, inverse = problem.get_problem_data(cp.HIGHS)
+        compiled: tuple[Any, Any, Any] = problem.get_problem_data(cp.HIGHS)
+        data, chain, inverse = compiled
         raw = chain.solve_via_data(problem, data, solver_opts=options)
         if raw["model_status"] == "kInfeasible":
             return None, float("inf"), cp.INFEASIBLE
@@ -127,7 +129,7 @@ class Ilp:
         if not has_answer:
             return None, bound, cp.USER_LIMIT
         problem.unpack(chain.invert(raw, inverse))
-        return self._round(self._s.value), bound, problem.status
+        return self._round(np.asarray(self._s.value, np.float64)), bound, problem.status
 
     def _round(self, values: NDArray[np.float64]) -> NDArray[np.int32]:
         starts = self._core.node_offsets[:-1]
@@ -187,6 +189,7 @@ def _incidence(
     return sp.csr_array((np.ones(len(rows)), (rows, columns)), shape=shape)
 
 
-def _labelled(label: str, constraint: cp.Constraint) -> cp.Constraint:
+def _labelled(label: str, constraint: Any) -> cp.Constraint:
+    # `Any`: CVXPY's comparisons are typed as bool or as arrays.
     constraint.label = label
     return constraint

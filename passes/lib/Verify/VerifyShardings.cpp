@@ -7,6 +7,7 @@
 #include "alpa/Sharding/ChosenShardings.h"
 #include "core/Reshard.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
+#include <memory>
 
 namespace alpa {
 
@@ -82,8 +83,11 @@ private:
     auto from = known.find(op->getOperand(0));
     if (from == known.end())
       return mlir::success(); // XLA is free to make the value in this sharding
-    ReshardTable table(shapeOf(type), elementBytesOf(type), mesh, DeviceSpec());
-    if (!table.isOneStep(from->second, *sharding)) {
+    auto &table = tables[type];
+    if (!table)
+      table =
+          std::make_unique<ReshardTable>(shapeOf(type), elementBytesOf(type), mesh, DeviceSpec());
+    if (!table->isOneStep(from->second, *sharding)) {
       const int rank = static_cast<int>(shapeOf(type).size());
       return op->emitError() << "expected a reshard of one step, got "
                              << from->second.str(rank, mesh) << " to " << sharding->str(rank, mesh)
@@ -115,6 +119,7 @@ private:
   mlir::ModuleOp module;
   DeviceMesh mesh;
   llvm::DenseMap<mlir::Value, Sharding> known;
+  llvm::DenseMap<mlir::Type, std::unique_ptr<ReshardTable>> tables;
 };
 
 struct VerifyShardings : impl::VerifyShardingsBase<VerifyShardings> {

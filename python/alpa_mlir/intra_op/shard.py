@@ -19,6 +19,8 @@ from alpa_mlir.plan import Choice
 
 _Result = TypeVar("_Result")
 
+_ANNOTATE = "builtin.module(alpa-annotate-shardings,alpa-verify-shardings)"
+
 
 @dataclass(frozen=True)
 class NormalizedModule:
@@ -134,7 +136,7 @@ def _annotated(
     solution: Solution | None,
 ) -> ShardedModule:
     model.apply(choices)
-    remarks = _passes(lambda: module.run("builtin.module(alpa-annotate-shardings)"))
+    remarks = _passes(lambda: module.run(_ANNOTATE))
     return ShardedModule(
         text=module.text(with_locations=True),
         mesh=mesh,

@@ -9,6 +9,9 @@ compile  lower/        the module → an XLA executable on a mesh of devices
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import jax
+from jax.core import Tracer
+
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
 from alpa_mlir.cluster.spec import Spec
@@ -115,6 +118,11 @@ class ParallelFunction:
         return self._compile(self._signature.bind(args, kwargs))
 
     def _call(self, call: Call) -> Any:
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(call.arguments)):
+            raise ArgumentError(
+                f"the parallelized {self.__name__} cannot be called inside jax.jit, jax.grad or "
+                "another transformation; transform the function first and parallelize the result"
+            )
         executable = self._executables.get(self._signature.key(call)) or self._compile(call)
         dynamic = self._signature.dynamic(call.arguments)
         result = executable(*executable.place(*dynamic))
@@ -135,7 +143,7 @@ class ParallelFunction:
         with self.phases("normalize"):
             normal = normalize(program.text)
         sharded, plan = self._choose(program, normal)
-        return Lowered(_annotated_program(program, sharded), plan, program.keepalive)
+        return Lowered(_annotated_program(program, sharded), plan)
 
     def _compile(self, call: Call) -> Executable:
         lowered = self._lower(self._trace(call))
@@ -215,9 +223,13 @@ def _annotated_program(program: Program, sharded: ShardedModule) -> AnnotatedPro
         in_tree=program.in_tree,
         out_tree=program.out_tree,
         donate_argnums=program.donate_argnums,
+        host_callbacks=program.host_callbacks,
     )
 
 
 def _logical(specs: Sequence[Spec], avals: Sequence[Any]) -> tuple[Spec, ...]:
-    """Without the dim of a PRNG key's words, which JAX does not show."""
-    return tuple(spec[: len(aval.shape)] for spec, aval in zip(specs, avals, strict=True))
+    """Without the dim of a PRNG key's words, which JAX does not show; nothing is not split."""
+    return tuple(
+        spec[: len(aval.shape)] if aval.size else ((),) * len(aval.shape)
+        for spec, aval in zip(specs, avals, strict=True)
+    )

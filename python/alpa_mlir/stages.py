@@ -35,7 +35,6 @@ class Lowered:
 
     program: AnnotatedProgram
     plan: Plan
-    keepalive: Any
 
     def as_text(self) -> str:
         """StableHLO with a mesh, argument and result shardings and sharding constraints."""
@@ -52,7 +51,7 @@ class Lowered:
             lambda: compile_program(self.program, mesh, compiler_options)
         )
         shardings = self.program.in_shardings(mesh)
-        return Executable(self.plan, compiled, shardings, rematerializations(log), self.keepalive)
+        return Executable(self.plan, compiled, shardings, rematerializations(log))
 
 
 class Executable:
@@ -70,13 +69,11 @@ class Executable:
         compiled: jax.stages.Compiled,
         input_shardings: tuple[Any, ...],
         rematerializations: list[str],
-        keepalive: Any,
     ) -> None:
         self.plan = plan
         self.input_shardings = input_shardings
         self.rematerializations = rematerializations
         self._compiled = compiled
-        self._keepalive = keepalive
 
     def __call__(self, *args: Any) -> Any:
         """Runs one step; arguments must lie as `input_shardings` says, or on the host."""

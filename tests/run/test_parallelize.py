@@ -209,3 +209,28 @@ def test_plan_for_a_preset_needs_no_devices() -> None:
     assert "sdy.mesh @mesh" in lowered.as_text()
     with pytest.raises(ClusterError, match="expected 16 cuda devices"):
         lowered.compile()
+
+
+def test_call_with_host_callbacks(capfd: pytest.CaptureFixture[str]) -> None:
+    def fn(x: Any) -> Any:
+        jax.debug.print("sum {}", x.sum())
+        return jax.pure_callback(lambda v: np.asarray(v) * 3, x, x)
+
+    step = alpa.parallelize(fn, batch_argnums=(0,))
+    np.testing.assert_array_equal(step(np.ones((16, 4), np.float32)), np.full((16, 4), 3.0))
+    jax.effects_barrier()
+    assert capfd.readouterr().out == "sum 64.0\n"
+
+
+@pytest.mark.parametrize("shape", [(0, 32), (13, 7), (1, 1)])
+def test_call_with_shapes_that_do_not_divide(shape: tuple[int, int]) -> None:
+    x = np.ones(shape, np.float32)
+    result = alpa.parallelize(lambda x: (x @ x.T, x[:1]), batch_argnums=(0,))(x)
+    np.testing.assert_allclose(result[0], x @ x.T)
+    assert result[1].shape == (min(1, shape[0]), shape[1])
+
+
+def test_call_inside_jit_says_so() -> None:
+    step = alpa.parallelize(lambda x: x + 1, batch_argnums=(0,))
+    with pytest.raises(ArgumentError, match=r"cannot be called inside jax\.jit"):
+        jax.jit(step)(np.ones(8))

@@ -38,10 +38,16 @@ void makeMesh(mlir::ModuleOp module, llvm::StringRef name, const DeviceMesh &mes
   builder.create(state);
 }
 
+/// Whether a mesh only names a device by its id: host callbacks are placed on such meshes.
+static bool namesOneDevice(mlir::Operation &op) {
+  auto mesh = parseMesh(op.getAttr("mesh"), [&] { return op.emitError(); });
+  return mlir::succeeded(mesh) && mesh->axes.empty() && !mesh->deviceIds.empty();
+}
+
 llvm::SmallVector<mlir::Operation *> meshes(mlir::ModuleOp module) {
   llvm::SmallVector<mlir::Operation *> result;
   for (mlir::Operation &op : *module.getBody())
-    if (op.getName().getStringRef() == kMeshOp)
+    if (op.getName().getStringRef() == kMeshOp && !namesOneDevice(op))
       result.push_back(&op);
   return result;
 }

@@ -17,6 +17,7 @@ from jax.api_util import shaped_abstractify
 from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unflatten
 
 from alpa_mlir.cluster import LogicalMesh
+from alpa_mlir.compat import host_callbacks
 from alpa_mlir.errors import ArgumentError, TraceError
 from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.signature import Call, Signature
@@ -52,7 +53,7 @@ class Program:
       in_tree: pytree of the tuple of dynamic positional arguments; out_tree: of the result.
       donate_argnums: positions in that tuple.
       mesh: the mesh the user's own shardings are on, if any.
-      keepalive: what the module refers to outside itself (host callbacks).
+      host_callbacks: Python functions that custom calls of the module refer to by position.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Program:
     out_tree: Any
     donate_argnums: tuple[int, ...]
     mesh: LogicalMesh | None
-    keepalive: Any
+    host_callbacks: tuple[Any, ...]
 
 
 def trace(
@@ -140,7 +141,7 @@ def trace(
         out_tree=out_tree,
         donate_argnums=tuple(dynamic.index(i) for i in donated),
         mesh=mesh,
-        keepalive=lowered,
+        host_callbacks=host_callbacks(lowered),
     )
 
 

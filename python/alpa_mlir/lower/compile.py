@@ -35,6 +35,7 @@ class AnnotatedProgram:
       in_specs, out_specs: how each is sharded, in the same order.
       in_tree: pytree of the tuple of positional arguments.
       donate_argnums: positions in that tuple.
+      host_callbacks: Python functions that custom calls of the module refer to by position.
     """
 
     name: str
@@ -46,6 +47,7 @@ class AnnotatedProgram:
     in_tree: Any
     out_tree: Any
     donate_argnums: tuple[int, ...]
+    host_callbacks: tuple[Any, ...] = ()
 
     def in_shardings(self, mesh: Mesh) -> tuple[Any, ...]:
         """The arguments' pytree with a `NamedSharding` at every leaf."""
@@ -117,6 +119,8 @@ def _lower(
     module_context = ctx.module_context
     module = ir.Module.parse(program.text, module_context.context)
     _move_meshes(module, module_context.module)
+    for callback in program.host_callbacks:
+        module_context.add_host_callback(callback)
     main = _main(module)
     _clear_boundary_attributes(main)
     types = ir.FunctionType(ir.TypeAttr(main.attributes["function_type"]).value).results

@@ -86,7 +86,7 @@ mlir::FailureOr<ChosenMesh> readMesh(mlir::ModuleOp module) {
   auto dictionary = module->getAttrOfType<mlir::DictionaryAttr>(kMesh);
   if (!dictionary)
     return module.emitError() << "expected '" << kMesh
-                              << "' on the module, got none: run alpa-enumerate-strategies first";
+                              << "' on the module, got none: run alpa-choose-strategies first";
   auto list = [&](llvm::StringRef name) {
     auto found = dictionary.getAs<mlir::ArrayAttr>(name);
     return found ? found.getValue() : llvm::ArrayRef<mlir::Attribute>();

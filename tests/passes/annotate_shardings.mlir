@@ -1,0 +1,110 @@
+// RUN: alpa-opt %s --alpa-annotate-shardings --alpa-verify-shardings --split-input-file | FileCheck %s
+
+// The example of Passes.td: what the op reads is resharded, its own sharding follows from that, its result returns so.
+
+// CHECK: sdy.mesh @mesh = <["x"=2]>
+// CHECK: @main(%arg0: tensor<4x6xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}, {}]>}) -> (tensor<4x6xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {"x"}]>})
+// CHECK-NEXT: %[[R:.*]] = sdy.sharding_constraint %arg0 <@mesh, [{}, {"x"}]>
+// CHECK-NEXT: %[[T:.*]] = stablehlo.tanh %[[R]] : tensor<4x6xf32>
+// CHECK-NEXT: return %[[T]]
+module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], latency_seconds = [1.0e-05], memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+  func.func public @main(%arg0: tensor<4x6xf32> {alpa.sharding = "{x},{}"}) -> tensor<4x6xf32> {
+    %0 = stablehlo.tanh %arg0 {alpa.operands = ["{},{x}"], alpa.results = ["{},{x}"]} : tensor<4x6xf32>
+    return %0 : tensor<4x6xf32>
+  }
+}
+
+// -----
+
+// A product is constrained always: partial sums can end in several ways. Rules go.
+
+// CHECK: %[[D:.*]] = stablehlo.dot_general %arg0, %arg1, contracting_dims = [1] x [0] : (
+// CHECK-NEXT: %[[C:.*]] = sdy.sharding_constraint %[[D]] <@mesh, [{"x"}, {}]>
+// CHECK-NEXT: return %[[C]]
+module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], latency_seconds = [1.0e-05], memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+  func.func public @main(%arg0: tensor<4x6xf32> {alpa.sharding = "{},{x}"}, %arg1: tensor<6x4xf32> {alpa.sharding = "{x},{}"}) -> tensor<4x4xf32> {
+    %0 = stablehlo.dot_general %arg0, %arg1, contracting_dims = [1] x [0] {alpa.operands = ["{},{x}", "{x},{}"], alpa.results = ["{x},{}"],
+           sdy.sharding_rule = #sdy.op_sharding_rule<([i, k], [k, j])->([i, j]) {i=4, j=4, k=6} reduction={k}>} : (tensor<4x6xf32>, tensor<6x4xf32>) -> tensor<4x4xf32>
+    return %0 : tensor<4x4xf32>
+  }
+}
+
+// -----
+
+// From {x,y},{} to {},{y} is no single step of XLA's: it goes through {x},{y}. The second reader shares both steps, and
+// the state goes out as it came in. The sum is constrained so that the sharding of the state does not flow back to it.
+
+// CHECK-LABEL: @shared
+// CHECK-NEXT: %[[A:.*]] = sdy.sharding_constraint %arg0 <@mesh, [{"x"}, {"y"}]>
+// CHECK-NEXT: %[[B:.*]] = sdy.sharding_constraint %[[A]] <@mesh, [{}, {"y"}]>
+// CHECK-NEXT: %[[SINE:.*]] = stablehlo.sine %[[B]]
+// CHECK-NEXT: stablehlo.cosine %[[B]]
+// CHECK-NEXT: %[[SUM:.*]] = stablehlo.add
+// CHECK-NEXT: %[[OWN:.*]] = sdy.sharding_constraint %[[SUM]] <@mesh, [{}, {"y"}]>
+// CHECK-NEXT: %[[STEP:.*]] = sdy.sharding_constraint %[[OWN]] <@mesh, [{"x"}, {"y"}]>
+// CHECK-NEXT: %[[BACK:.*]] = sdy.sharding_constraint %[[STEP]] <@mesh, [{"x", "y"}, {}]>
+// CHECK-NEXT: return %[[BACK]]
+module attributes {alpa.mesh = {axes = ["x", "y"], bytes_per_second = [1.0e+11, 1.0e+11], latency_seconds = [1.0e-05, 1.0e-05], memory_bytes_per_second = 1.0e+12, sizes = [2, 2]}} {
+  func.func public @shared(%arg0: tensor<4x6xf32> {alpa.sharding = "{x,y},{}", alpa.state = 0 : i64}) -> tensor<4x6xf32> {
+    %0 = stablehlo.sine %arg0 {alpa.operands = ["{},{y}"], alpa.results = ["{},{y}"]} : tensor<4x6xf32>
+    %1 = stablehlo.cosine %arg0 {alpa.operands = ["{},{y}"], alpa.results = ["{},{y}"]} : tensor<4x6xf32>
+    %2 = stablehlo.add %0, %1 {alpa.operands = ["{},{y}", "{},{y}"], alpa.results = ["{},{y}"]} : tensor<4x6xf32>
+    return %2 : tensor<4x6xf32>
+  }
+}
+
+// -----
+
+// An axis that arrives with no operand must be put there: XLA would leave the broadcast of an argument whole.
+
+// CHECK-LABEL: @new_axis
+// CHECK-NEXT: %[[B:.*]] = stablehlo.broadcast_in_dim %arg0
+// CHECK-NEXT: sdy.sharding_constraint %[[B]] <@mesh, [{"x"}, {}]>
+module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], latency_seconds = [1.0e-05], memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+  func.func public @new_axis(%arg0: tensor<6xf32> {alpa.sharding = "{}"}) -> tensor<4x6xf32> {
+    %0 = stablehlo.broadcast_in_dim %arg0, dims = [1] {alpa.operands = ["{}"], alpa.results = ["{x},{}"]} : (tensor<6xf32>) -> tensor<4x6xf32>
+    return %0 : tensor<4x6xf32>
+  }
+}
+
+// -----
+
+// What a loop carries has one sharding: the initial value (a constant here), the body's argument, what it returns.
+
+// CHECK-LABEL: @loop
+// CHECK: %[[INIT:.*]] = sdy.sharding_constraint %{{.*}} <@mesh, [{"x"}]>
+// CHECK: stablehlo.while(%[[X:.*]] = %[[INIT]])
+// CHECK: } do {
+// CHECK: stablehlo.sine
+// CHECK: %[[NEXT:.*]] = sdy.sharding_constraint %{{.*}} <@mesh, [{"x"}]>
+// CHECK: stablehlo.return %[[NEXT]]
+module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], latency_seconds = [1.0e-05], memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+  func.func public @loop(%arg0: tensor<i1> {alpa.sharding = ""}) -> tensor<4xf32> {
+    %c = stablehlo.constant dense<1.0> : tensor<4xf32>
+    %0 = stablehlo.while(%x = %c) : tensor<4xf32> attributes {alpa.results = ["{x}"]}
+      cond {
+        stablehlo.return %arg0 : tensor<i1>
+      } do {
+        %1 = stablehlo.sine %x {alpa.operands = ["{}"], alpa.results = ["{}"]} : tensor<4xf32>
+        stablehlo.return %1 : tensor<4xf32>
+      }
+    return %0 : tensor<4xf32>
+  }
+}
+
+// -----
+
+// A mesh of the user's goes; a constraint of the user's says what was chosen.
+
+// CHECK-NOT: @old
+// CHECK: sdy.mesh @mesh = <["x"=2]>
+// CHECK-NOT: @old
+// CHECK: %[[R:.*]] = sdy.sharding_constraint %arg0 <@mesh, [{"x"}]>
+// CHECK-NEXT: sdy.sharding_constraint %[[R]] <@mesh, [{"x"}]>
+module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], latency_seconds = [1.0e-05], memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+  sdy.mesh @old = <["x"=2]>
+  func.func public @main(%arg0: tensor<4xf32> {alpa.sharding = "{}", sdy.sharding = #sdy.sharding<@old, [{}]>}) -> (tensor<4xf32> {sdy.sharding = #sdy.sharding<@old, [{?}]>}) {
+    %0 = sdy.sharding_constraint %arg0 <@old, [{?}]> {alpa.operands = ["{x}"], alpa.results = ["{x}"]} : tensor<4xf32>
+    return %0 : tensor<4xf32>
+  }
+}

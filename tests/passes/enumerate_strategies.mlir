@@ -1,0 +1,72 @@
+// RUN: rm -rf %t && split-file %s %t
+// RUN: alpa-opt %t/tanh.mlir --alpa-enumerate-strategies=mesh=x=2 | FileCheck %s --check-prefix=TANH
+// RUN: alpa-opt %t/dot.mlir --alpa-enumerate-strategies=mesh=x=2,y=4 | FileCheck %s --check-prefix=DOT
+// RUN: alpa-opt %t/dot.mlir '--alpa-enumerate-strategies=mesh=x=2 has-reduce-scatter=false' | FileCheck %s --check-prefix=CPU
+// RUN: alpa-opt %t/dot.mlir --alpa-enumerate-strategies=mesh=x=1 | FileCheck %s --check-prefix=ONE
+// RUN: alpa-opt %t/loop.mlir --alpa-enumerate-strategies=mesh=x=2 | FileCheck %s --check-prefix=LOOP
+// RUN: alpa-opt %t/fixed.mlir --alpa-enumerate-strategies=mesh=x=2,y=4 | FileCheck %s --check-prefix=FIXED
+
+// The example of Passes.td: the dim of size 3 cannot be split.
+
+// TANH: %arg0: tensor<4x3xf32> {alpa.strategies = ["{},{}", "{x},{}"]}
+// TANH: stablehlo.tanh %arg0 {alpa.strategies = ["replicated", "x=i"]
+
+//--- tanh.mlir
+func.func public @main(%arg0: tensor<4x3xf32>) -> tensor<4x3xf32> {
+  %0 = stablehlo.tanh %arg0 {sdy.sharding_rule = #sdy.op_sharding_rule<([i, j])->([i, j]) {i=4, j=3}>} : tensor<4x3xf32>
+  return %0 : tensor<4x3xf32>
+}
+
+// Every axis on every factor it divides. A split reduction factor ends in an all-reduce, or in a reduce-scatter over a
+// dim of the result where there are any; an axis of one device splits nothing.
+
+// DOT: stablehlo.dot_general
+// DOT-SAME: alpa.strategies = ["replicated", "y=i", "y=k", "y=k>0", "x=i", "x=i,y=i", "x=i,y=k", "x=i,y=k>0",
+// DOT-SAME: "x=j", "x=j,y=i", "x=j,y=k", "x=j,y=k>0",
+// DOT-SAME: "x=k", "x=k>0", "x=k>1", "x=k,y=i", "x=k,y=i>0", "x=k,y=i>1", "x=k,y=k", "x=k,y=k>0"]
+// CPU: alpa.strategies = ["replicated", "x=i", "x=j", "x=k"]
+// ONE: alpa.strategies = ["replicated"]
+
+//--- dot.mlir
+func.func public @main(%arg0: tensor<8x16xf32>, %arg1: tensor<16x2xf32>) -> tensor<8x2xf32> {
+  %0 = stablehlo.dot_general %arg0, %arg1, contracting_dims = [1] x [0]
+       {sdy.sharding_rule = #sdy.op_sharding_rule<([i, k], [k, j])->([i, j]) {i=8, j=2, k=16} reduction={k}>}
+       : (tensor<8x16xf32>, tensor<16x2xf32>) -> tensor<8x2xf32>
+  return %0 : tensor<8x2xf32>
+}
+
+// A carried value has a list of its own in the loop's attribute; the ops of the body choose like any other.
+
+// LOOP: stablehlo.while
+// LOOP-SAME: alpa.strategies = {{\[\[}}""], ["{}", "{x}"]]
+// LOOP: stablehlo.sine {{.*}}alpa.strategies = ["replicated", "x=i"]
+
+//--- loop.mlir
+func.func public @main(%arg0: tensor<4xf32>) -> tensor<4xf32> {
+  %zero = stablehlo.constant dense<0> : tensor<i32>
+  %0:2 = stablehlo.while(%i = %zero, %x = %arg0) : tensor<i32>, tensor<4xf32>
+    cond {
+      %limit = stablehlo.constant dense<3> : tensor<i32>
+      %more = stablehlo.compare LT, %i, %limit {sdy.sharding_rule = #sdy.op_sharding_rule<([], [])->([])>} : (tensor<i32>, tensor<i32>) -> tensor<i1>
+      stablehlo.return %more : tensor<i1>
+    } do {
+      %one = stablehlo.constant dense<1> : tensor<i32>
+      %next = stablehlo.add %i, %one {sdy.sharding_rule = #sdy.op_sharding_rule<([], [])->([])>} : tensor<i32>
+      %y = stablehlo.sine %x {sdy.sharding_rule = #sdy.op_sharding_rule<([i])->([i]) {i=4}>} : tensor<4xf32>
+      stablehlo.return %next, %y : tensor<i32>, tensor<4xf32>
+    }
+  return %0#1 : tensor<4xf32>
+}
+
+// What the user has fixed is the only choice; an open dim may take more axes.
+
+// FIXED: %arg0: tensor<8x8xf32> {alpa.strategies = ["{x},{} (fixed by the user)", "{x},{y} (fixed by the user)"]
+// FIXED: sdy.sharding_constraint
+// FIXED-SAME: alpa.strategies = ["x=j,y=i (fixed by the user)"]
+
+//--- fixed.mlir
+sdy.mesh @mesh = <["x"=2, "y"=4]>
+func.func public @main(%arg0: tensor<8x8xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}, {?}]>}) -> tensor<8x8xf32> {
+  %0 = sdy.sharding_constraint %arg0 <@mesh, [{"y"}, {"x"}]> {sdy.sharding_rule = #sdy.op_sharding_rule<([i, j])->([i, j]) {i=8, j=8}>} : tensor<8x8xf32>
+  return %0 : tensor<8x8xf32>
+}

@@ -199,26 +199,49 @@ void DualAscent::iterate() {
   pass(false);
 }
 
+int64_t DualAscent::conditionalCost(int32_t n, int32_t p, const std::vector<int32_t> &choices) const {
+  int64_t cost = beliefOf(n, p);
+  for (const EdgeSide &side : before[n]) {
+    int64_t q = choices[side.other];
+    const int64_t *table = edgeCosts.data() + core.edgeOffsets[side.edge];
+    int64_t pair = side.isFirst ? table[p * size(side.other) + q] : table[q * size(n) + p];
+    int64_t given = side.isFirst ? firstMessages[firstAt[side.edge] + p] : secondMessages[secondAt[side.edge] + p];
+    // Blocked ones stay comparable, and their sum in range.
+    cost = std::min(cost + std::min(pair, kDead) - std::max(given, -kDead), kBlocked);
+  }
+  return cost;
+}
+
+bool DualAscent::fits(int32_t n, int32_t p, const std::vector<int64_t> &room) const {
+  for (int64_t s = segmentsAt[n]; s < segmentsAt[n + 1]; ++s) {
+    int64_t usage = core.segmentUsages[core.segmentOffsets[s] + p];
+    auto begin = room.begin() + core.segmentBegin[s], end = room.begin() + core.segmentEnd[s];
+    if (usage > 0 && std::any_of(begin, end, [usage](int64_t left) { return left < usage; }))
+      return false;
+  }
+  return true;
+}
+
 std::vector<int32_t> DualAscent::decode() const {
   std::vector<int32_t> choices(core.numNodes(), 0);
+  std::vector<int64_t> room = core.rowCapacities;
   for (int32_t n = 0; n < core.numNodes(); ++n) {
     int64_t least = INT64_MAX;
+    bool doesFit = false;
     for (int32_t p = 0; p < size(n); ++p) {
-      int64_t value = belief[core.nodeOffsets[n] + p];
-      for (const EdgeSide &side : before[n]) {
-        int32_t q = choices[side.other];
-        const int64_t *table = edgeCosts.data() + core.edgeOffsets[side.edge];
-        int64_t at = side.isFirst ? static_cast<int64_t>(p) * size(side.other) + q
-                                  : static_cast<int64_t>(q) * size(n) + p;
-        int64_t own = side.isFirst ? firstMessages[firstAt[side.edge] + p]
-                                   : secondMessages[secondAt[side.edge] + p];
-        value = std::min(value + std::min(table[at], kDead) - std::max(own, -kDead), kBlocked);
-      }
-      if (value < least) {
-        least = value;
+      int64_t cost = conditionalCost(n, p, choices);
+      if (doesFit && cost >= least)
+        continue;
+      bool isFitting = cost < kDead && fits(n, p, room);
+      if (isFitting > doesFit || (isFitting == doesFit && cost < least)) {
+        least = cost;
+        doesFit = isFitting;
         choices[n] = p;
       }
     }
+    for (int64_t s = segmentsAt[n]; s < segmentsAt[n + 1]; ++s)
+      for (int32_t r = core.segmentBegin[s]; r < core.segmentEnd[s]; ++r)
+        room[r] -= core.segmentUsages[core.segmentOffsets[s] + choices[n]];
   }
   return choices;
 }

@@ -24,7 +24,7 @@ public:
   int64_t lowerBound() const;
 
   /// Picks, in node order, the strategy that is best given the nodes before and the messages of
-  /// those after.
+  /// those after, among those whose memory fits beside the nodes before.
   std::vector<int32_t> decode() const;
 
   /// Prices per row, in units of cost per byte. Not negative.
@@ -57,6 +57,8 @@ private:
   void push(int32_t n, const std::vector<EdgeSide> &sides, int64_t weight);
   void normalize(int32_t n);
   void weigh(int32_t n);
+  int64_t conditionalCost(int32_t n, int32_t p, const std::vector<int32_t> &choices) const;
+  bool fits(int32_t n, int32_t p, const std::vector<int64_t> &room) const;
   void kill(int32_t n, int64_t strategy);
   int64_t scaled(int64_t cost) const { return cost >= kBlocked ? kBlocked : cost << shift; }
   int64_t *message(const EdgeSide &side) {

@@ -22,6 +22,10 @@ constexpr int32_t kBatchSize = 4;
 constexpr int64_t kFirstWork = 200'000'000; // about 0.2 s
 constexpr double kWorkGrowth = 1.5;
 
+constexpr int32_t kUnblockRounds = 20;
+constexpr int32_t kUnblockSize = 30;
+constexpr size_t kMaxBlockedNodes = 40;
+
 Clock::time_point deadlineAfter(double seconds) {
   constexpr double kForever = 1e8;
   return Clock::now() +
@@ -78,6 +82,8 @@ void AnytimeSolver::bound() {
   auto tryDecoded = [&] {
     Assignment assignment(graph, dual.decode());
     assignment.repair();
+    if (!assignment.isAllowed())
+      unblock(assignment);
     if (assignment.isAllowed())
       assignment.descend();
     offer(std::move(assignment));
@@ -100,6 +106,22 @@ void AnytimeSolver::bound() {
     prices[core.rowTimes[r]] = ascent.prices()[r];
   if (isCostKnown())
     shrink(dual);
+}
+
+/// Answers read off the messages often have a few blocked pairs left: solves what is around them.
+void AnytimeSolver::unblock(Assignment &assignment) {
+  for (int32_t round = 0; round < kUnblockRounds && !isDone(); ++round) {
+    std::vector<int32_t> nodes = assignment.blockedNodes();
+    if (nodes.empty() || nodes.size() > kMaxBlockedNodes)
+      return;
+    Region region = regionAround(graph, {nodes[0]}, kUnblockSize + 5 * round);
+    BranchAndBound search(restrictTo(graph, assignment, region), kBlocked,
+                          {kFirstWork / 10, deadline});
+    search.run(kRegionSchedule, prices);
+    spent += search.work();
+    if (search.answer())
+      assignment.move(region, *search.answer());
+  }
 }
 
 void AnytimeSolver::shrink(DualAscent &dual) {
@@ -167,8 +189,7 @@ void AnytimeSolver::improve(int64_t work) {
       // Two regions may have used the same memory, or share an edge: each is judged after those
       // before it.
       Assignment moved = incumbent;
-      for (size_t k = 0; k < regions[i].size(); ++k)
-        moved.move(regions[i][k], (*searches[i]->answer())[k]);
+      moved.move(regions[i], *searches[i]->answer());
       if (moved.isAllowed() && moved.cost() < incumbent.cost())
         incumbent = std::move(moved);
     }

@@ -46,6 +46,7 @@ public:
 
 private:
   void bound();
+  void unblock(Assignment &assignment);
   void shrink(DualAscent &dual);
   void prove(int64_t work);
   void improve(int64_t work);

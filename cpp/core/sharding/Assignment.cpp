@@ -85,6 +85,23 @@ void Assignment::move(int32_t n, int32_t p) {
   chosen[n] = p;
 }
 
+void Assignment::move(const std::vector<int32_t> &nodes, const std::vector<int32_t> &strategies) {
+  for (size_t i = 0; i < nodes.size(); ++i)
+    move(nodes[i], strategies[i]);
+}
+
+std::vector<int32_t> Assignment::blockedNodes() const {
+  std::vector<int32_t> nodes;
+  for (int32_t n = 0; numBlocked > 0 && n < graph->core.numNodes(); ++n) {
+    bool isBlocked = graph->core.nodeCosts[graph->core.nodeOffsets[n] + chosen[n]] >= kBlocked;
+    for (const CoreGraph::Side &side : graph->sides(n))
+      isBlocked |= graph->edgeCost(side, n, chosen[n], chosen[side.other]) >= kBlocked;
+    if (isBlocked)
+      nodes.push_back(n);
+  }
+  return nodes;
+}
+
 int32_t Assignment::worstRow() const {
   int32_t worst = -1;
   int64_t most = 0;

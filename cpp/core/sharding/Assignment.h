@@ -23,6 +23,10 @@ public:
   int64_t totalOverflow() const { return overflow; }
 
   void move(int32_t n, int32_t p);
+  void move(const std::vector<int32_t> &nodes, const std::vector<int32_t> &strategies);
+
+  /// Ends of edges whose pair is blocked, and nodes whose strategy is.
+  std::vector<int32_t> blockedNodes() const;
 
   /// What a move adds to the cost; a large number if it is blocked.
   int64_t costChange(int32_t n, int32_t p) const;

@@ -199,13 +199,15 @@ void DualAscent::iterate() {
   pass(false);
 }
 
-int64_t DualAscent::conditionalCost(int32_t n, int32_t p, const std::vector<int32_t> &choices) const {
+int64_t DualAscent::conditionalCost(int32_t n, int32_t p,
+                                    const std::vector<int32_t> &choices) const {
   int64_t cost = beliefOf(n, p);
   for (const EdgeSide &side : before[n]) {
     int64_t q = choices[side.other];
     const int64_t *table = edgeCosts.data() + core.edgeOffsets[side.edge];
     int64_t pair = side.isFirst ? table[p * size(side.other) + q] : table[q * size(n) + p];
-    int64_t given = side.isFirst ? firstMessages[firstAt[side.edge] + p] : secondMessages[secondAt[side.edge] + p];
+    int64_t given = side.isFirst ? firstMessages[firstAt[side.edge] + p]
+                                 : secondMessages[secondAt[side.edge] + p];
     // Blocked ones stay comparable, and their sum in range.
     cost = std::min(cost + std::min(pair, kDead) - std::max(given, -kDead), kBlocked);
   }

@@ -92,26 +92,32 @@ int64_t regionCost(const CoreGraph &graph, const Assignment &assignment, const R
   return cost;
 }
 
-Region growRegion(const CoreGraph &graph, int32_t size, std::mt19937_64 &random) {
-  int32_t numNodes = graph.core.numNodes();
-  std::vector<bool> isTaken(numNodes, false);
-  Region region = {randomBelow(numNodes, random)};
-  isTaken[region[0]] = true;
+Region regionAround(const CoreGraph &graph, std::vector<int32_t> starts, int32_t size) {
+  std::vector<bool> isTaken(graph.core.numNodes(), false);
+  Region region;
+  auto take = [&](int32_t n) {
+    if (!isTaken[n] && static_cast<int32_t>(region.size()) < size) {
+      isTaken[n] = true;
+      region.push_back(n);
+    }
+  };
+  for (int32_t n : starts)
+    take(n);
   for (size_t at = 0; at < region.size() && static_cast<int32_t>(region.size()) < size; ++at)
     for (const CoreGraph::Side &side : graph.sides(region[at]))
-      if (!isTaken[side.other]) {
-        isTaken[side.other] = true;
-        region.push_back(side.other);
-      }
+      take(side.other);
   std::sort(region.begin(), region.end());
   return region;
+}
+
+Region growRegion(const CoreGraph &graph, int32_t size, std::mt19937_64 &random) {
+  return regionAround(graph, {randomBelow(graph.core.numNodes(), random)}, size);
 }
 
 Region rowRegion(const CoreGraph &graph, int32_t size, std::mt19937_64 &random) {
   const CoreProblem &core = graph.core;
   if (core.segmentNode.empty())
     return growRegion(graph, size, random);
-  // Users of one row, from a random one on: neighbours in time are mostly neighbours in the graph.
   int32_t row = randomBelow(core.numRows(), random);
   Region users;
   for (size_t s = 0; s < core.segmentNode.size(); ++s)
@@ -120,21 +126,7 @@ Region rowRegion(const CoreGraph &graph, int32_t size, std::mt19937_64 &random) 
   for (size_t i = users.size(); i > 1; --i) // std::shuffle differs between standard libraries
     std::swap(users[i - 1], users[randomBelow(static_cast<int32_t>(i), random)]);
   users.resize(std::min<size_t>(users.size(), std::max(1, size / 2)));
-  std::vector<bool> isTaken(core.numNodes(), false);
-  Region region;
-  auto take = [&](int32_t n) {
-    if (!isTaken[n] && static_cast<int32_t>(region.size()) < size) {
-      isTaken[n] = true;
-      region.push_back(n);
-    }
-  };
-  for (int32_t n : users)
-    take(n);
-  for (size_t at = 0; at < region.size() && static_cast<int32_t>(region.size()) < size; ++at)
-    for (const CoreGraph::Side &side : graph.sides(region[at]))
-      take(side.other);
-  std::sort(region.begin(), region.end());
-  return region;
+  return regionAround(graph, std::move(users), size);
 }
 
 } // namespace alpa

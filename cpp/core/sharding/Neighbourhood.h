@@ -18,6 +18,9 @@ CoreProblem restrictTo(const CoreGraph &graph, const Assignment &assignment, con
 /// What the region costs in an assignment: its nodes and all edges they have.
 int64_t regionCost(const CoreGraph &graph, const Assignment &assignment, const Region &region);
 
+/// The first `size` nodes around `starts` by breadth-first search.
+Region regionAround(const CoreGraph &graph, std::vector<int32_t> starts, int32_t size);
+
 /// About `size` nodes around a random one, by breadth-first search.
 Region growRegion(const CoreGraph &graph, int32_t size, std::mt19937_64 &random);
 

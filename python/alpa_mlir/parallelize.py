@@ -181,6 +181,7 @@ class ParallelFunction:
                 method.strategy_space,
                 method.memory_limit_bytes,
                 method.time_limit_seconds,
+                method.target_gap,
             )
         return sharded, make_plan(program, normal, sharded, self.cluster, method)
 

@@ -109,14 +109,14 @@ private:
   void add(const Assignment &assignment) {
     Strategy strategy;
     int64_t numShards = 1;
-    AxisSet reduced = 0;
+    llvm::SmallVector<AxisSet> reduced(rule.numFactors(), 0); // by factor
     for (int axis = 0; axis < mesh.numAxes(); ++axis) {
       const int factor = assignment[axis];
       if (factor < 0)
         continue;
       numShards *= mesh.axes[axis].size;
       if (rule.factorKinds[factor] == FactorKind::Reduction)
-        reduced |= AxisSet(1) << axis;
+        reduced[factor] |= AxisSet(1) << axis;
       strategy.name +=
           (strategy.name.empty() ? "" : ",") + mesh.axes[axis].name + "=" + factorName(factor);
     }
@@ -126,7 +126,8 @@ private:
         !projectAll(assignment, rule.results, op->getResultTypes(), strategy.results))
       return;
     strategy.seconds = computeSeconds(cost, numShards, device);
-    if (reduced)
+    llvm::erase(reduced, AxisSet(0));
+    if (!reduced.empty())
       addReductions(strategy, reduced);
     else
       strategies.push_back(std::move(strategy));
@@ -145,27 +146,29 @@ private:
     return true;
   }
 
-  /// Partial sums along `reduced` are added by an all-reduce or, where a result dim can take the
-  /// axes, by a reduce-scatter.
-  void addReductions(const Strategy &partial, AxisSet reduced) {
+  /// Partial sums are added by an all-reduce for each factor that was split (XLA makes one per
+  /// reduced dim) or, where there is one such factor and a result dim can take its axes, by a
+  /// reduce-scatter.
+  void addReductions(const Strategy &partial, llvm::ArrayRef<AxisSet> reduced) {
     Strategy whole = partial;
-    for (auto [type, sharding] : llvm::zip(op->getResultTypes(), partial.results))
-      addCollective(whole, CollectiveKind::AllReduce, reduced, bytesOf(type, sharding));
+    for (AxisSet axes : reduced)
+      for (auto [type, sharding] : llvm::zip(op->getResultTypes(), partial.results))
+        addCollective(whole, CollectiveKind::AllReduce, axes, bytesOf(type, sharding));
     strategies.push_back(std::move(whole));
 
-    if (!device.hasReduceScatter || op->getNumResults() != 1)
+    if (!device.hasReduceScatter || op->getNumResults() != 1 || reduced.size() != 1)
       return;
     const mlir::Type type = op->getResult(0).getType();
     const std::vector<int64_t> shape = shapeOf(type);
     for (int dim = 0; dim < static_cast<int>(shape.size()); ++dim) {
       Strategy scattered = partial;
       for (int axis = 0; axis < mesh.numAxes(); ++axis)
-        if (reduced >> axis & 1)
+        if (reduced[0] >> axis & 1)
           scattered.results[0].append(dim, axis);
       if (shape[dim] % scattered.results[0].shardsOf(dim, mesh) != 0)
         continue;
       scattered.name += ">" + std::to_string(dim);
-      addCollective(scattered, CollectiveKind::ReduceScatter, reduced,
+      addCollective(scattered, CollectiveKind::ReduceScatter, reduced[0],
                     bytesOf(type, partial.results[0]));
       strategies.push_back(std::move(scattered));
     }

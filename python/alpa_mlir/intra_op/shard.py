@@ -76,14 +76,15 @@ def shard(
     strategy_space: str = "auto",
     memory_limit_bytes: int | None = None,
     time_limit_seconds: float = 60.0,
+    target_gap: float = 0.0,
 ) -> ShardedModule:
-    """Finds the cheapest shardings that fit into memory.
+    """Finds the cheapest shardings that fit into memory, or any proven within `target_gap` of it.
 
     Raises:
       InfeasibleError: nothing fits. SolverError: nothing was found in time.
     """
     module, model = _model(normal, mesh, cluster, strategy_space, memory_limit_bytes)
-    solution = solve(model.problem, time_limit_seconds=time_limit_seconds)
+    solution = solve(model.problem, time_limit_seconds=time_limit_seconds, target_gap=target_gap)
     return _annotated(normal, mesh, module, model, solution.choices.tolist(), solution)
 
 

@@ -86,7 +86,8 @@ class ParallelFunction:
     @property
     def cluster(self) -> Cluster:
         if self._cluster is None:
-            self._cluster = Cluster.local()
+            fixed = self._method.plan if isinstance(self._method, FixedPlan) else None
+            self._cluster = fixed.cluster if fixed else Cluster.local()
         return self._cluster
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

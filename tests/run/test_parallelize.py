@@ -187,6 +187,19 @@ def test_user_shardings_are_kept() -> None:
         alpa.parallelize(fn, alpa.ShardParallel(mesh_shape=(8,))).plan(w, x)
 
 
+def test_user_constraint_inside_the_function_names_the_mesh() -> None:
+    mesh = Mesh(np.array(jax.devices()).reshape(2, 4), ("rows", "columns"))
+
+    def fn(x: Any) -> Any:
+        rows = NamedSharding(mesh, PartitionSpec("rows"))
+        return jax.lax.with_sharding_constraint(x * 2, rows) + 1
+
+    step = alpa.parallelize(fn, batch_argnums=(0,))
+    x = np.ones((16, 16), np.float32)
+    assert step.plan(x).mesh.axis_names == ("rows", "columns")
+    np.testing.assert_array_equal(step(x), x * 2 + 1)
+
+
 def test_plan_saved_and_loaded_is_equal_and_runs(tmp_path: Any) -> None:
     plan = alpa.parallelize(train_step).plan(new_state(), new_batch())
     plan.save(tmp_path / "plan.json")

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import jax
 from jax.api_util import shaped_abstractify
-from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unflatten
+from jax.tree_util import keystr, tree_flatten_with_path
 
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.compat import host_callbacks
-from alpa_mlir.errors import ArgumentError, TraceError
+from alpa_mlir.errors import ArgumentError
 from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.signature import Call, Signature
 from alpa_mlir.frontend.state import find_state, pair_donated
@@ -86,79 +86,117 @@ def trace(
     _check_argnums("batch_argnums", batch_argnums, signature, arguments)
     if donate_argnums != "auto":
         _check_argnums("donate_argnums", donate_argnums, signature, arguments)
-    names = signature.argument_names(len(arguments))
-    dynamic = [i for i in range(len(arguments)) if i not in signature.static_argnums]
-    abstract = list(arguments)
-    for i in dynamic:
-        abstract[i] = _abstract(arguments[i], names[i])
-
+    flat = _flatten(signature, arguments)
     traced = jax.jit(
         signature.call(call), static_argnums=signature.static_argnums, keep_unused=True
-    ).trace(*abstract)
+    ).trace(*_abstract(arguments, flat))
     lowered = traced.lower(lowering_platforms=(platform,) if platform else None)
 
-    leaves_of = {i: tree_flatten_with_path(arguments[i]) for i in dynamic}
-    starts = _starts({i: len(leaves) for i, (leaves, _) in leaves_of.items()})
-    candidates = {starts[i]: tree for i, (_, tree) in leaves_of.items() if i not in batch_argnums}
+    candidates = {f.start: f.tree for f in flat if f.argnum not in batch_argnums}
     pairs = find_state(traced.jaxpr, candidates, traced.out_tree)
-    donated = _donated(leaves_of, starts, pairs) if donate_argnums == "auto" else donate_argnums
-    if donate_argnums != "auto":
-        flat = [starts[i] + k for i in donated for k in range(len(leaves_of[i][0]))]
-        pair_donated(traced.jaxpr, flat, pairs)
+    if donate_argnums == "auto":
+        donated = [f.argnum for f in flat if f.leaves and f.start in pairs]
+    else:
+        donated = list(donate_argnums)
+        pair_donated(traced.jaxpr, [i for f in flat if f.argnum in donated for i in f.range], pairs)
 
-    mesh = user_mesh([leaf for leaves, _ in leaves_of.values() for _, leaf in leaves])
+    mesh = user_mesh([leaf for f in flat for leaf in f.leaves])
     in_avals = traced.jaxpr.in_avals
-    flat_arguments = tuple(
+    marked = tuple(
         Argument(
-            name=names[i] + keystr(path),
-            aval=in_avals[starts[i] + k],
-            is_batch=i in batch_argnums,
-            state_result=pairs.get(starts[i] + k),
+            name=name,
+            aval=in_avals[i],
+            is_batch=f.argnum in batch_argnums,
+            state_result=pairs.get(i),
             sharding=user_sharding(leaf, mesh),
         )
-        for i, (leaves, _) in leaves_of.items()
-        for k, (path, leaf) in enumerate(leaves)
+        for f in flat
+        for i, name, leaf in zip(f.range, f.names, f.leaves, strict=True)
     )
-    if len(flat_arguments) != len(in_avals):
-        raise TraceError(
-            f"expected {len(in_avals)} flat arguments, got {len(flat_arguments)}; "
-            "please report this with the function's signature"
-        )
-    paths, out_tree = tree_flatten_with_path(traced.out_info)
+    text = shardy.mark_arguments(
+        shardy.generic_text(lowered.compiler_ir("stablehlo")),
+        [_marks(argument) for argument in marked],
+        mesh.shardy_text if mesh else None,
+    )
     return Program(
         name=signature.name if signature.name.isidentifier() else "program",
-        text=shardy.mark_arguments(
-            shardy.generic_text(lowered.compiler_ir("stablehlo")),
-            [_marks(argument) for argument in flat_arguments],
-            mesh.shardy_text if mesh else None,
-        ),
-        arguments=flat_arguments,
-        results=tuple(
-            Result(name="result" + keystr(path), aval=aval)
-            for (path, _), aval in zip(paths, traced.jaxpr.out_avals, strict=True)
-        ),
-        in_tree=tree_flatten(signature.dynamic(arguments))[1],
-        out_tree=out_tree,
-        donate_argnums=tuple(dynamic.index(i) for i in donated),
-        mesh=mesh,
+        text=text,
+        arguments=marked,
+        results=_results(traced),
+        in_tree=jax.tree.structure(signature.dynamic(arguments)),
+        out_tree=traced.out_tree,
+        donate_argnums=tuple(k for k, f in enumerate(flat) if f.argnum in donated),
+        mesh=_one_mesh(mesh, shardy.mesh_axes(text)),
         host_callbacks=host_callbacks(lowered),
     )
 
 
-def _abstract(argument: Any, name: str) -> Any:
-    """The argument with types instead of arrays. Shardings stay out of tracing: they are marks."""
-    leaves, tree = tree_flatten_with_path(argument)
-    structs: list[Any] = []
-    for path, leaf in leaves:
-        try:
-            aval: Any = shaped_abstractify(leaf)
-        except TypeError:
-            raise ArgumentError(
-                f"expected an array at {name}{keystr(path)}, got {type(leaf).__name__}; name the "
-                "argument in static_argnums, or keep what is not an array out of the pytree"
-            ) from None
-        structs.append(jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type))
-    return tree_unflatten(tree, structs)
+@dataclass(frozen=True)
+class _FlatArgument:
+    """The leaves of one dynamic argument, and where they are among all leaves."""
+
+    argnum: int
+    start: int
+    names: list[str]
+    leaves: list[Any]
+    tree: Any
+
+    @property
+    def range(self) -> range:
+        return range(self.start, self.start + len(self.leaves))
+
+
+def _flatten(signature: Signature, arguments: tuple[Any, ...]) -> list[_FlatArgument]:
+    names = signature.argument_names(len(arguments))
+    flat: list[_FlatArgument] = []
+    start = 0
+    for i, argument in enumerate(arguments):
+        if i in signature.static_argnums:
+            continue
+        paths, tree = tree_flatten_with_path(argument)
+        paths_as_text = [names[i] + keystr(path) for path, _ in paths]
+        flat.append(_FlatArgument(i, start, paths_as_text, [leaf for _, leaf in paths], tree))
+        start += len(paths)
+    return flat
+
+
+def _abstract(arguments: tuple[Any, ...], flat: Sequence[_FlatArgument]) -> list[Any]:
+    """The arguments with types for arrays. Shardings stay out of tracing: they are marks."""
+    abstract = list(arguments)
+    for f in flat:
+        structs = [_struct(leaf, name) for leaf, name in zip(f.leaves, f.names, strict=True)]
+        abstract[f.argnum] = f.tree.unflatten(structs)
+    return abstract
+
+
+def _struct(leaf: Any, name: str) -> Any:
+    try:
+        aval: Any = shaped_abstractify(leaf)
+    except TypeError:
+        raise ArgumentError(
+            f"expected an array at {name}, got {type(leaf).__name__}; name the argument in "
+            "static_argnums, or keep what is not an array out of the pytree"
+        ) from None
+    return jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
+
+
+def _results(traced: Any) -> tuple[Result, ...]:
+    paths, _ = tree_flatten_with_path(traced.out_info)
+    named = zip(paths, traced.jaxpr.out_avals, strict=True)
+    return tuple(Result("result" + keystr(path), aval) for (path, _), aval in named)
+
+
+def _one_mesh(of_arguments: LogicalMesh | None, inside: dict[str, int]) -> LogicalMesh | None:
+    """The mesh of the user's shardings on arguments and in `with_sharding_constraint`."""
+    if not inside:
+        return of_arguments
+    mesh = LogicalMesh(tuple(inside), tuple(inside.values()))
+    if of_arguments not in (None, mesh):
+        raise ArgumentError(
+            f"expected arguments and with_sharding_constraint on one mesh, got {of_arguments} "
+            f"and {mesh}"
+        )
+    return mesh
 
 
 def _check_argnums(
@@ -173,23 +211,6 @@ def _check_argnums(
             )
         if i in signature.static_argnums:
             raise ArgumentError(f"expected {option} to name arrays, got {i}, a static argument")
-
-
-def _starts(num_leaves: dict[int, int]) -> dict[int, int]:
-    """Flat index of the first leaf of each argument."""
-    starts: dict[int, int] = {}
-    total = 0
-    for i, count in num_leaves.items():
-        starts[i] = total
-        total += count
-    return starts
-
-
-def _donated(
-    leaves_of: dict[int, Any], starts: dict[int, int], pairs: dict[int, int]
-) -> tuple[int, ...]:
-    """The arguments that are state."""
-    return tuple(i for i, (leaves, _) in leaves_of.items() if leaves and starts[i] in pairs)
 
 
 def _marks(argument: Argument) -> dict[str, str]:

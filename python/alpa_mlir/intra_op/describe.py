@@ -97,5 +97,14 @@ def _reasons(text: str, choices: Sequence[Choice]) -> list[str]:
     reasons: list[str] = []
     for op_id in shardy.argument_readers(text):
         choice = strategies.get(op_id)
-        reasons.append(f"{choice.node.split('.')[-1]} runs {choice.strategy}" if choice else "")
+        reasons.append(_in_words(choice) if choice else "")
     return reasons
+
+
+def _in_words(choice: Choice) -> str:
+    """Strategy "x=k,y=j" of a dot_general as "dot_general splits k over x, j over y"."""
+    op = choice.node.split(".")[-1]
+    pairs = [part.split("=") for part in choice.strategy.split(",") if part.count("=") == 1]
+    if not pairs:
+        return f"{op} is {choice.strategy}"
+    return f"{op} splits " + ", ".join(f"{factor} over {axis}" for axis, factor in pairs)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from io import StringIO
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -11,7 +12,7 @@ from rich.table import Table
 from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.plan import Plan, PlannedCollective, TensorPlan
 
-_WIDTH = 110
+_WIDTH = 130
 
 
 def explain(plan: Plan) -> str:
@@ -90,10 +91,10 @@ def _collectives(collectives: Sequence[PlannedCollective]) -> Table:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", expand=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        is_number = column in ("per device", "runs", "bytes", "time")
-        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+        justify = "right" if column in ("per device", "runs", "bytes", "time") else "left"
+        table.add_column(column, justify=justify, overflow="fold")
     return table
 
 

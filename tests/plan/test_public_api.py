@@ -1,0 +1,28 @@
+"""The public API is one file; adding to it or taking from it is a decision, made here."""
+
+import alpa_mlir
+
+PUBLIC = [
+    "AlpaError",
+    "Cluster",
+    "DataParallel",
+    "Device",
+    "FixedPlan",
+    "Link",
+    "Plan",
+    "ShardParallel",
+    "Zero2Parallel",
+    "Zero3Parallel",
+    "parallelize",
+]
+
+
+def test_public_names_are_frozen() -> None:
+    modules = {"compat", "errors", "options", "plan", "stages"}
+    names = [n for n, value in vars(alpa_mlir).items() if getattr(value, "__module__", None)]
+    assert sorted(n for n in names if not n.startswith("_") and n not in modules) == PUBLIC
+
+
+def test_public_names_are_documented() -> None:
+    for name in PUBLIC:
+        assert getattr(alpa_mlir, name).__doc__, name

@@ -183,6 +183,9 @@ void ReducibleProblem::compactMemory() {
   for (const Node &node : nodes)
     before.push_back(node.segments.size());
   subtractLeastUsages(nodes, rowCapacities);
+  for (int64_t capacity : rowCapacities)
+    if (capacity < 0) // too little even for the smallest strategies
+      markInfeasible();
   std::vector<bool> needed = findNeededRows(nodes, rowCapacities);
   std::vector<int32_t> newRow(rowCapacities.size() + 1, 0);
   size_t numKept = 0;

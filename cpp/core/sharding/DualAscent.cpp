@@ -249,26 +249,49 @@ std::vector<int32_t> DualAscent::decode() const {
 }
 
 void DualAscent::setPrices(const std::vector<double> &prices) {
+  // Prices that would leave the range of scaled costs are of no use; halved ones are as valid.
+  double factor = 1;
+  while (!trySetPrices(prices, factor))
+    factor /= 2;
+}
+
+bool DualAscent::trySetPrices(const std::vector<double> &prices, double factor) {
   // In 2^-40 of a scaled cost per byte. What users pay is rounded down, what capacities earn up.
   constexpr int32_t kPriceShift = 40;
+  const double most = std::ldexp(static_cast<double>(kMaxScaledTotal), kPriceShift);
   std::vector<__int128> upTo(core.numRows() + 1, 0);
   __int128 earned = 0;
   for (int32_t r = 0; r < core.numRows(); ++r) {
-    __int128 price = static_cast<__int128>(std::ldexp(prices[r], shift + kPriceShift));
-    upTo[r + 1] = upTo[r] + price;
-    earned += price * core.rowCapacities[r];
+    double price = std::ldexp(prices[r] * factor, shift + kPriceShift);
+    if (price * static_cast<double>(std::max<int64_t>(core.rowCapacities[r], 1)) * core.numRows() >
+        most)
+      return false;
+    upTo[r + 1] = upTo[r] + static_cast<__int128>(price);
+    earned += static_cast<__int128>(price) * core.rowCapacities[r];
+  }
+  std::vector<int64_t> terms(priceTerms.size());
+  std::vector<double> nodeTotals(core.numNodes(), 0);
+  for (size_t s = 0; s < core.segmentNode.size(); ++s) {
+    __int128 price = upTo[core.segmentEnd[s]] - upTo[core.segmentBegin[s]];
+    auto usages = core.segmentUsages.begin();
+    int64_t largest =
+        *std::max_element(usages + core.segmentOffsets[s], usages + core.segmentOffsets[s + 1]);
+    double &total = nodeTotals[core.segmentNode[s]];
+    total += static_cast<double>(price) * static_cast<double>(largest);
+    if (total > most)
+      return false;
+    for (int64_t i = core.segmentOffsets[s]; i < core.segmentOffsets[s + 1]; ++i)
+      terms[i] = static_cast<int64_t>((price * core.segmentUsages[i]) >> kPriceShift);
   }
   priceConstant = static_cast<int64_t>((earned + (__int128{1} << kPriceShift) - 1) >> kPriceShift);
   for (size_t s = 0; s < core.segmentNode.size(); ++s) {
-    __int128 price = upTo[core.segmentEnd[s]] - upTo[core.segmentBegin[s]];
     int64_t strategy = core.nodeOffsets[core.segmentNode[s]];
-    for (int64_t i = core.segmentOffsets[s]; i < core.segmentOffsets[s + 1]; ++i, ++strategy) {
-      int64_t term = static_cast<int64_t>((price * core.segmentUsages[i]) >> kPriceShift);
+    for (int64_t i = core.segmentOffsets[s]; i < core.segmentOffsets[s + 1]; ++i, ++strategy)
       if (belief[strategy] < kDead)
-        belief[strategy] += term - priceTerms[i];
-      priceTerms[i] = term;
-    }
+        belief[strategy] += terms[i] - priceTerms[i];
   }
+  priceTerms = std::move(terms);
+  return true;
 }
 
 int64_t DualAscent::secondBest(int32_t n) const {

@@ -56,6 +56,7 @@ private:
   void pull(int32_t n, const EdgeSide &side);
   void push(int32_t n, const std::vector<EdgeSide> &sides, int64_t weight);
   void normalize(int32_t n);
+  bool trySetPrices(const std::vector<double> &prices, double factor);
   void weigh(int32_t n);
   int64_t conditionalCost(int32_t n, int32_t p, const std::vector<int32_t> &choices) const;
   bool fits(int32_t n, int32_t p, const std::vector<int64_t> &room) const;

@@ -17,6 +17,13 @@ PriceAscent::PriceAscent(const CoreProblem &core, DualAscent &dual, std::vector<
   current.resize(core.numRows(), 0);
   for (int64_t capacity : core.rowCapacities)
     scale.push_back(static_cast<double>(std::max<int64_t>(capacity, 1)));
+  for (size_t s = 0; s < core.segmentNode.size(); ++s) {
+    auto usages = core.segmentUsages.begin();
+    auto most =
+        std::max_element(usages + core.segmentOffsets[s], usages + core.segmentOffsets[s + 1]);
+    for (int32_t r = core.segmentBegin[s]; r < core.segmentEnd[s]; ++r)
+      scale[r] = std::max(scale[r], static_cast<double>(*most));
+  }
   mean.assign(core.numRows(), 0);
   square.assign(core.numRows(), 0);
   dual.setPrices(current);

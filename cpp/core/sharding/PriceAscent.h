@@ -34,7 +34,7 @@ public:
 private:
   const CoreProblem &core;
   DualAscent &dual;
-  std::vector<double> scale; ///< bytes that count as a whole row
+  std::vector<double> scale; ///< bytes that count as a whole row: its capacity or largest user
   std::vector<double> current, bestPrices, mean, square;
   int64_t best = 0;
 };

@@ -75,7 +75,7 @@ def solve(
     _check_capacities(problem, reduced.core())
     reduced.reduce()
     if reduced.is_infeasible:
-        raise InfeasibleError("no choice of strategies is allowed: relax the fixed shardings")
+        raise InfeasibleError(_no_memory_message(problem))
     core = reduced.core()
     is_small = work_limit is None and len(core.edge_costs) <= _MAX_ILP_ENTRIES
     run.search(reduced, "search", share=_SEARCH_SHARE if is_small else 1.0)

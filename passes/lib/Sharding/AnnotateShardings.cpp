@@ -7,11 +7,8 @@
 #include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Passes.h"
-#include "alpa/Sharding/ChosenShardings.h"
-#include "core/Reshard.h"
+#include "alpa/Sharding/ReshardTables.h"
 #include "llvm/ADT/MapVector.h"
-#include <map>
-#include <memory>
 
 namespace alpa {
 
@@ -25,7 +22,7 @@ constexpr llvm::StringLiteral kMeshName = "mesh";
 class Annotator {
 public:
   Annotator(mlir::ModuleOp module, mlir::FunctionOpInterface func, const ChosenMesh &chosen)
-      : module(module), func(func), mesh(chosen.mesh), device(chosen.device) {}
+      : module(module), func(func), mesh(chosen.mesh), tables(chosen.mesh, chosen.device) {}
 
   mlir::LogicalResult run() {
     if (mlir::failed(readSources()) || mlir::failed(readDemands()))
@@ -148,7 +145,7 @@ private:
   mlir::Value follow(mlir::OpBuilder &builder, mlir::Type type, const Sharding &target,
                      llvm::SmallVectorImpl<std::pair<Sharding, mlir::Value>> &reached) {
     mlir::Value at = reached.front().second;
-    for (const ReshardStep &step : reshards(type).route(reached.front().first, target)) {
+    for (const ReshardStep &step : tables.of(type).route(reached.front().first, target)) {
       auto known = llvm::find_if(reached, [&](auto &one) { return one.first == step.target; });
       if (known == reached.end()) {
         reached.push_back({step.target, constrain(builder, at, step.target)});
@@ -250,13 +247,6 @@ private:
     return shardingText(sharding, static_cast<int>(shapeOf(type).size()), mesh, kMeshName);
   }
 
-  const ReshardTable &reshards(mlir::Type type) {
-    auto &table = tables[{shapeOf(type), elementBytesOf(type)}];
-    if (!table)
-      table = std::make_unique<ReshardTable>(shapeOf(type), elementBytesOf(type), mesh, device);
-    return *table;
-  }
-
   /// Every op of the function outside the regions that belong to one op (the body of a reduce).
   template <typename Visit> mlir::LogicalResult walk(Visit visit) {
     return walkBlock(func.getFunctionBody().front(), visit);
@@ -276,12 +266,11 @@ private:
   mlir::ModuleOp module;
   mlir::FunctionOpInterface func;
   const DeviceMesh mesh;
-  const DeviceSpec device;
   llvm::MapVector<mlir::Value, Source> sources;
   llvm::DenseMap<mlir::Value, llvm::SmallVector<Demand>> demands;
   llvm::SmallVector<std::pair<mlir::OpOperand *, Sharding>> unsourced;
   llvm::DenseMap<mlir::Value, Sharding> finalSharding; ///< of constraints we made
-  std::map<std::pair<std::vector<int64_t>, int64_t>, std::unique_ptr<ReshardTable>> tables;
+  ReshardTables tables;
 };
 
 struct AnnotateShardings : impl::AnnotateShardingsBase<AnnotateShardings> {

@@ -16,6 +16,7 @@ public:
   GraphBuilder(mlir::FunctionOpInterface func, const ShardingTarget &target) {
     graph.func = func;
     graph.shardingTarget = target;
+    graph.tables = std::make_unique<ReshardTables>(target.mesh, target.device);
   }
 
   mlir::FailureOr<ShardingGraph> run();

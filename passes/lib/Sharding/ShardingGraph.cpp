@@ -17,14 +17,6 @@ int64_t picoseconds(double seconds) {
 
 } // namespace
 
-const ReshardTable &ShardingGraph::reshards(mlir::Type type) const {
-  auto &table = tables[{shapeOf(type), elementBytesOf(type)}];
-  if (!table)
-    table = std::make_unique<ReshardTable>(shapeOf(type), elementBytesOf(type), shardingTarget.mesh,
-                                           shardingTarget.device);
-  return *table;
-}
-
 const Sharding &ShardingGraph::produced(const Flow &flow, int strategy) const {
   return allVertices[flow.producer].strategies[strategy].results[flow.result];
 }
@@ -47,7 +39,7 @@ ShardingProblem ShardingGraph::problem() const {
   }
 
   for (const Flow &flow : allFlows) {
-    const ReshardTable &table = reshards(flow.value.getType());
+    const ReshardTable &table = tables->of(flow.value.getType());
     auto numbers = [&](int vertex, auto sharding) {
       std::vector<int> result;
       for (size_t s = 0; s < allVertices[vertex].strategies.size(); ++s)
@@ -98,7 +90,7 @@ std::vector<PredictedCollective> ShardingGraph::collectives(llvm::ArrayRef<int> 
     std::vector<Sharding> &reached = done[flow.value];
     const Sharding &from = produced(flow, choices[flow.producer]);
     for (const ReshardStep &step :
-         reshards(flow.value.getType()).route(from, consumed(flow, choices[flow.consumer]))) {
+         tables->of(flow.value.getType()).route(from, consumed(flow, choices[flow.consumer]))) {
       if (llvm::is_contained(reached, step.target))
         continue;
       reached.push_back(step.target);

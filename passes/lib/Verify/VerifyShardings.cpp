@@ -4,10 +4,8 @@
 #include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Passes.h"
-#include "alpa/Sharding/ChosenShardings.h"
-#include "core/Reshard.h"
+#include "alpa/Sharding/ReshardTables.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
-#include <memory>
 
 namespace alpa {
 
@@ -52,6 +50,7 @@ private:
     if (mesh.axes.empty() || mesh.axes.size() > kMaxMeshAxes)
       return emitError() << "expected a mesh of one to " << kMaxMeshAxes << " axes, got "
                          << mesh.axes.size();
+    tables.emplace(mesh, DeviceSpec());
     return mlir::success();
   }
 
@@ -83,11 +82,7 @@ private:
     auto from = known.find(op->getOperand(0));
     if (from == known.end())
       return mlir::success(); // XLA is free to make the value in this sharding
-    auto &table = tables[type];
-    if (!table)
-      table =
-          std::make_unique<ReshardTable>(shapeOf(type), elementBytesOf(type), mesh, DeviceSpec());
-    if (!table->isOneStep(from->second, *sharding)) {
+    if (!tables->of(type).isOneStep(from->second, *sharding)) {
       const int rank = static_cast<int>(shapeOf(type).size());
       return op->emitError() << "expected a reshard of one step, got "
                              << from->second.str(rank, mesh) << " to " << sharding->str(rank, mesh)
@@ -119,7 +114,7 @@ private:
   mlir::ModuleOp module;
   DeviceMesh mesh;
   llvm::DenseMap<mlir::Value, Sharding> known;
-  llvm::DenseMap<mlir::Type, std::unique_ptr<ReshardTable>> tables;
+  std::optional<ReshardTables> tables; ///< once the mesh is known
 };
 
 struct VerifyShardings : impl::VerifyShardingsBase<VerifyShardings> {

@@ -2,13 +2,12 @@
 // The sharding problem, the predicted collectives and the annotations are read off it.
 #pragma once
 
+#include "alpa/Sharding/ReshardTables.h"
 #include "alpa/Sharding/Strategy.h"
-#include "core/Reshard.h"
 #include "core/ShardingProblem.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
 #include "llvm/ADT/DenseMap.h"
-#include <map>
 #include <memory>
 
 namespace alpa {
@@ -88,9 +87,6 @@ public:
   /// alpa-annotate-shardings needs.
   void write(llvm::ArrayRef<int> choices);
 
-  /// Cheapest routes between the shardings of a type.
-  const ReshardTable &reshards(mlir::Type type) const;
-
   /// The sharding in which `flow` leaves its producer, and the one its consumer reads.
   const Sharding &produced(const Flow &flow, int strategy) const;
   const Sharding &consumed(const Flow &flow, int strategy) const;
@@ -101,7 +97,7 @@ private:
   mlir::FunctionOpInterface func;
   std::vector<Vertex> allVertices;
   std::vector<Flow> allFlows;
-  mutable std::map<std::pair<std::vector<int64_t>, int64_t>, std::unique_ptr<ReshardTable>> tables;
+  std::unique_ptr<ReshardTables> tables;
 };
 
 } // namespace alpa

@@ -4,6 +4,7 @@
 // RUN: alpa-opt %t/dot.mlir '--alpa-enumerate-strategies=mesh=x=2 has-reduce-scatter=false' | FileCheck %s --check-prefix=CPU
 // RUN: alpa-opt %t/dot.mlir --alpa-enumerate-strategies=mesh=x=1 | FileCheck %s --check-prefix=ONE
 // RUN: alpa-opt %t/loop.mlir --alpa-enumerate-strategies=mesh=x=2 | FileCheck %s --check-prefix=LOOP
+// RUN: alpa-opt %t/scatter.mlir --alpa-enumerate-strategies=mesh=x=2 | FileCheck %s --check-prefix=SCATTER
 // RUN: alpa-opt %t/fixed.mlir --alpa-enumerate-strategies=mesh=x=2,y=4 | FileCheck %s --check-prefix=FIXED
 
 // The example of Passes.td: the dim of size 3 cannot be split.
@@ -69,4 +70,29 @@ sdy.mesh @mesh = <["x"=2, "y"=4]>
 func.func public @main(%arg0: tensor<8x8xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}, {?}]>}) -> tensor<8x8xf32> {
   %0 = sdy.sharding_constraint %arg0 <@mesh, [{"y"}, {"x"}]> {sdy.sharding_rule = #sdy.op_sharding_rule<([i, j])->([i, j]) {i=8, j=8}>} : tensor<8x8xf32>
   return %0 : tensor<8x8xf32>
+}
+
+// Rows may be split if several updates go to them; for a single update XLA's partitioner would be wrong.
+
+// SCATTER: "stablehlo.scatter"(%arg0, %arg1, %arg2)
+// SCATTER: alpa.strategies = ["replicated", "x=i", "x=i>0", "x=i>1", "x=j", "x=k"]
+// SCATTER: "stablehlo.scatter"(%arg0, %arg3, %arg4)
+// SCATTER: alpa.strategies = ["replicated", "x=j"]
+
+//--- scatter.mlir
+func.func public @main(%arg0: tensor<8x4xf32>, %arg1: tensor<2x1xi32>, %arg2: tensor<2x4xf32>, %arg3: tensor<1x1xi32>, %arg4: tensor<1x4xf32>)
+    -> (tensor<8x4xf32>, tensor<8x4xf32>) {
+  %0 = "stablehlo.scatter"(%arg0, %arg1, %arg2) <{scatter_dimension_numbers = #stablehlo.scatter<update_window_dims = [1], inserted_window_dims = [0], scatter_dims_to_operand_dims = [0], index_vector_dim = 1>}> ({
+  ^bb0(%a: tensor<f32>, %b: tensor<f32>):
+    %sum = stablehlo.add %a, %b : tensor<f32>
+    stablehlo.return %sum : tensor<f32>
+  }) {sdy.sharding_rule = #sdy.op_sharding_rule<([k, j], [i, l], [i, j])->([k, j]) {i=2, j=4, k=8, l=1} reduction={i} need_replication={l}>}
+     : (tensor<8x4xf32>, tensor<2x1xi32>, tensor<2x4xf32>) -> tensor<8x4xf32>
+  %1 = "stablehlo.scatter"(%arg0, %arg3, %arg4) <{scatter_dimension_numbers = #stablehlo.scatter<update_window_dims = [1], inserted_window_dims = [0], scatter_dims_to_operand_dims = [0], index_vector_dim = 1>}> ({
+  ^bb0(%a: tensor<f32>, %b: tensor<f32>):
+    %sum = stablehlo.add %a, %b : tensor<f32>
+    stablehlo.return %sum : tensor<f32>
+  }) {sdy.sharding_rule = #sdy.op_sharding_rule<([k, j], [i, l], [i, j])->([k, j]) {i=1, j=4, k=8, l=1} reduction={i} need_replication={l}>}
+     : (tensor<8x4xf32>, tensor<1x1xi32>, tensor<1x4xf32>) -> tensor<8x4xf32>
+  return %0, %1 : tensor<8x4xf32>, tensor<8x4xf32>
 }

@@ -104,6 +104,25 @@ void replicateUselessFactors(ShardingRule &rule, bool isCustomCall) {
       rule.factorKinds[factor] = FactorKind::NeedReplication;
 }
 
+/// XLA turns a scatter of one update into a dynamic_update_slice, and on devices that do not own
+/// the updated row may read another one for it (a dynamic_slice of a dynamic_slice is merged
+/// without clamping): the rows must not be split. Seen up to jaxlib 0.10.2.
+void replicateRowsOfSingleUpdate(ShardingRule &rule, mlir::Operation *op) {
+  if (kindOf(op) != OpKind::Scatter || rule.operands.size() != 3)
+    return;
+  std::vector<bool> inInput = factorsIn(rule.operands.front(), rule.numFactors());
+  std::vector<bool> inUpdates = factorsIn(rule.operands.back(), rule.numFactors());
+  int64_t numUpdates = 1;
+  for (int factor = 0; factor < rule.numFactors(); ++factor)
+    if (inUpdates[factor] && !inInput[factor])
+      numUpdates *= rule.factorSizes[factor];
+  if (numUpdates > 1)
+    return;
+  for (int factor = 0; factor < rule.numFactors(); ++factor)
+    if (inInput[factor] && !inUpdates[factor])
+      rule.factorKinds[factor] = FactorKind::NeedReplication;
+}
+
 } // namespace
 
 bool hasRule(mlir::Operation *op) {
@@ -124,6 +143,7 @@ mlir::FailureOr<ShardingRule> ruleFor(mlir::Operation *op) {
     return mlir::failure();
   }
   replicateUselessFactors(*rule, kindOf(op) == OpKind::CustomCall);
+  replicateRowsOfSingleUpdate(*rule, op);
   return rule;
 }
 

@@ -16,7 +16,6 @@ from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
 from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError
-from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.signature import Call, Signature
 from alpa_mlir.frontend.trace import Program, trace
 from alpa_mlir.intra_op.describe import make_plan
@@ -212,7 +211,6 @@ class ParallelFunction:
 
 
 def _annotated_program(program: Program, sharded: ShardedModule) -> AnnotatedProgram:
-    arguments, results = shardy.boundary_shardings(sharded.text)
     in_avals = tuple(argument.aval for argument in program.arguments)
     out_avals = tuple(result.aval for result in program.results)
     return AnnotatedProgram(
@@ -220,8 +218,8 @@ def _annotated_program(program: Program, sharded: ShardedModule) -> AnnotatedPro
         text=sharded.text,
         in_avals=in_avals,
         out_avals=out_avals,
-        in_specs=_logical(arguments, in_avals),
-        out_specs=_logical(results, out_avals),
+        in_specs=_logical(sharded.boundary.arguments, in_avals),
+        out_specs=_logical(sharded.boundary.results, out_avals),
         in_tree=program.in_tree,
         out_tree=program.out_tree,
         donate_argnums=program.donate_argnums,

@@ -231,20 +231,36 @@ def _element_bits(element: str) -> int:
     return int(digits[0]) * (2 if element.startswith("complex") else 1)
 
 
-def boundary_shardings(text: str) -> tuple[list[Spec], list[Spec]]:
-    """The shardings of @main's arguments and results: per dim, its axes, major first."""
+@dataclass(frozen=True)
+class Boundary:
+    """How an annotated module meets its callers.
+
+    Attributes:
+      arguments, results: sharding of each, per dim its axes, major first.
+      readers: for each argument the `alpa.op` id of the op that best explains its sharding: the
+        nearest product (or table look-up) behind it, or else its first reader; -1: nobody.
+    """
+
+    arguments: tuple[Spec, ...]
+    results: tuple[Spec, ...]
+    readers: tuple[int, ...]
+
+
+def boundary(text: str) -> Boundary:
+    """Reads the attributes of @main's arguments and results."""
     with _parsed(text) as module:
         main = _function(module, "main")
         kind = ir.FunctionType(ir.TypeAttr(main.attributes["function_type"]).value)
-        return (
+        return Boundary(
             _specs(main, "arg_attrs", [ir.RankedTensorType(t).rank for t in kind.inputs]),
             _specs(main, "res_attrs", [ir.RankedTensorType(t).rank for t in kind.results]),
+            tuple(_reader(argument) for argument in main.regions[0].blocks[0].arguments),
         )
 
 
-def _specs(function: Any, attribute: str, ranks: Sequence[int]) -> list[Spec]:
+def _specs(function: Any, attribute: str, ranks: Sequence[int]) -> tuple[Spec, ...]:
     if attribute not in function.attributes:
-        return [((),) * rank for rank in ranks]
+        return tuple(((),) * rank for rank in ranks)
     specs: list[Spec] = []
     for attributes, rank in zip(ir.ArrayAttr(function.attributes[attribute]), ranks, strict=True):
         named = {entry.name: entry.attr for entry in ir.DictAttr(attributes)}
@@ -258,21 +274,11 @@ def _specs(function: Any, attribute: str, ranks: Sequence[int]) -> list[Spec]:
                 for dim in dims
             )
         )
-    return specs
+    return tuple(specs)
 
 
 _PRODUCTS = ("stablehlo.dot_general", "stablehlo.convolution", "stablehlo.gather")
 _MAX_HOPS = 6
-
-
-def argument_readers(text: str) -> list[int]:
-    """For each argument of @main the `alpa.op` id of the op that best explains its sharding.
-
-    It is the nearest product (or table look-up) behind it, or else its first reader; -1: nobody.
-    """
-    with _parsed(text) as module:
-        block = _function(module, "main").regions[0].blocks[0]
-        return [_reader(argument) for argument in block.arguments]
 
 
 def _reader(argument: Any) -> int:

@@ -7,7 +7,6 @@ import jax
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.spec import Spec
-from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.trace import Argument, Program
 from alpa_mlir.intra_op.shard import NormalizedModule, ShardedModule, named_choices
 from alpa_mlir.options import Method
@@ -25,9 +24,9 @@ def make_plan(
 ) -> Plan:
     """The plan of a module that was just sharded."""
     assert sharded.solution is not None
-    arguments, results = shardy.boundary_shardings(sharded.text)
+    boundary = sharded.boundary
     choices = named_choices(sharded.model, sharded.choices)
-    reasons = _reasons(sharded.text, choices)
+    reasons = _reasons(boundary.readers, choices)
     return Plan(
         program_name=program.name,
         program_hash=normal.hash,
@@ -37,11 +36,13 @@ def make_plan(
         mesh=sharded.mesh,
         arguments=tuple(
             _tensor(a.name, _role(a), a.aval, spec, sharded.mesh, reason)
-            for a, spec, reason in zip(program.arguments, arguments, reasons, strict=True)
+            for a, spec, reason in zip(program.arguments, boundary.arguments, reasons, strict=True)
         ),
         results=tuple(
             _tensor(r.name, role, r.aval, spec, sharded.mesh, "")
-            for r, role, spec in zip(program.results, _result_roles(program), results, strict=True)
+            for r, role, spec in zip(
+                program.results, _result_roles(program), boundary.results, strict=True
+            )
         ),
         choices=choices,
         collectives=tuple(
@@ -91,11 +92,11 @@ def _result_roles(program: Program) -> list[str]:
     return ["state" if i in state else "result" for i in range(len(program.results))]
 
 
-def _reasons(text: str, choices: Sequence[Choice]) -> list[str]:
+def _reasons(readers: Sequence[int], choices: Sequence[Choice]) -> list[str]:
     """For each argument, the op that reads it first, a product if there is one, and how it runs."""
     strategies = {c.op_id: c for c in reversed(choices) if c.op_id >= 0}
     reasons: list[str] = []
-    for op_id in shardy.argument_readers(text):
+    for op_id in readers:
         choice = strategies.get(op_id)
         reasons.append(_in_words(choice) if choice else "")
     return reasons

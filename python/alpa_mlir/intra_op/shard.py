@@ -40,13 +40,14 @@ class ShardedModule:
     """A module with shardings, and how they were found.
 
     Attributes:
-      text: annotated module in generic form.
+      text: annotated module in generic form; boundary: how its arguments and results lie.
       model: the C++ view of the strategies; holds the module the choices were made on.
       choices: index of the strategy of each node.
       solution: the solver's answer; None where the choices came from a plan.
     """
 
     text: str
+    boundary: shardy.Boundary
     mesh: LogicalMesh
     model: ShardingModel
     choices: list[int]
@@ -138,8 +139,10 @@ def _annotated(
 ) -> ShardedModule:
     model.apply(choices)
     remarks = _passes(lambda: module.run(_ANNOTATE))
+    text = module.text(with_locations=True)
     return ShardedModule(
-        text=module.text(with_locations=True),
+        text=text,
+        boundary=shardy.boundary(text),
         mesh=mesh,
         model=model,
         choices=choices,

@@ -64,7 +64,7 @@ test-core: setup
 	$(pytest) tests/core
 
 test-passes: setup
-	$(bin)/lit -v -j $(jobs) tests/passes
+	$(bin)/lit -sv -j $(jobs) tests/passes
 
 test-plan: setup
 	$(pytest) tests/plan

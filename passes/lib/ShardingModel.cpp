@@ -3,6 +3,7 @@
 #include "alpa/ShardingModel.h"
 #include "DiagnosticCollector.h"
 #include "Sharding/TargetOptions.h"
+#include "alpa/IR/Attributes.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/ShardingGraph.h"
 #include <stdexcept>
@@ -11,7 +12,7 @@ namespace alpa {
 namespace {
 
 int64_t idOf(mlir::Operation *op) {
-  auto id = op ? op->getAttrOfType<mlir::IntegerAttr>("alpa.op") : mlir::IntegerAttr();
+  auto id = op ? op->getAttrOfType<mlir::IntegerAttr>(kOpIdAttr) : mlir::IntegerAttr();
   return id ? id.getInt() : -1;
 }
 
@@ -54,6 +55,9 @@ std::string ShardingModel::nodeName(int node) const {
   const Vertex &vertex = state->graph->vertices().at(node);
   switch (vertex.kind) {
   case Vertex::Kind::Argument:
+    if (auto given =
+            state->graph->function().getArgAttrOfType<mlir::StringAttr>(vertex.index, kNameAttr))
+      return given.str();
     return "argument " + std::to_string(vertex.index);
   case Vertex::Kind::Op:
     return vertex.op->getName().getStringRef().str();

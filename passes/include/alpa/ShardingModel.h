@@ -42,7 +42,7 @@ public:
   int numNodes() const;
   /// The op behind a node (`alpa.op`), -1 for arguments.
   int64_t opId(int node) const;
-  /// "argument 3", "stablehlo.dot_general", "carried 2 of stablehlo.while".
+  /// The argument's name, or "argument 3"; "stablehlo.dot_general", "carried 2 of stablehlo.while".
   std::string nodeName(int node) const;
   std::vector<std::string> strategyNames(int node) const;
 

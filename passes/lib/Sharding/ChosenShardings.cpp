@@ -1,6 +1,7 @@
 // Reads and writes chosen shardings as attributes.
 
 #include "alpa/Sharding/ChosenShardings.h"
+#include "alpa/IR/Attributes.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "llvm/Support/raw_ostream.h"
@@ -169,7 +170,7 @@ void eraseChoices(mlir::ModuleOp module) {
 }
 
 std::optional<unsigned> updatedBy(mlir::FunctionOpInterface func, unsigned argument) {
-  auto result = func.getArgAttrOfType<mlir::IntegerAttr>(argument, "alpa.state");
+  auto result = func.getArgAttrOfType<mlir::IntegerAttr>(argument, kStateAttr);
   if (!result || result.getInt() < 0 || result.getInt() >= func.getNumResults())
     return std::nullopt;
   return static_cast<unsigned>(result.getInt());

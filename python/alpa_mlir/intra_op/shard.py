@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 from alpa_mlir._native import Module, ShardingModel
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cost.device_mesh import native_device, native_mesh
-from alpa_mlir.errors import PassError, PlanError
+from alpa_mlir.errors import InfeasibleError, PassError, PlanError
 from alpa_mlir.frontend import shardy
+from alpa_mlir.intra_op.shortage import describe_shortage
 from alpa_mlir.intra_op.solution import Solution
 from alpa_mlir.intra_op.solve import solve
 from alpa_mlir.plan import Choice
@@ -85,7 +86,14 @@ def shard(
       InfeasibleError: nothing fits. SolverError: nothing was found in time.
     """
     module, model = _model(normal, mesh, cluster, strategy_space, memory_limit_bytes)
-    solution = solve(model.problem, time_limit_seconds=time_limit_seconds, target_gap=target_gap)
+    try:
+        solution = solve(
+            model.problem, time_limit_seconds=time_limit_seconds, target_gap=target_gap
+        )
+    except InfeasibleError as error:
+        if shortage := describe_shortage(model):
+            raise InfeasibleError(f"on the mesh {mesh}, {shortage}") from None
+        raise InfeasibleError(f"on the mesh {mesh}: {error}") from None
     return _annotated(normal, mesh, module, model, solution.choices.tolist(), solution)
 
 

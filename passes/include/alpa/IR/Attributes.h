@@ -13,4 +13,7 @@ inline constexpr llvm::StringLiteral kBatchAttr = "alpa.batch";
 /// `alpa.state = 3 : i64` on an argument: result 3 is its value for the next step.
 inline constexpr llvm::StringLiteral kStateAttr = "alpa.state";
 
+/// `alpa.name = "state.params['w']"` on an argument: what its user calls it.
+inline constexpr llvm::StringLiteral kNameAttr = "alpa.name";
+
 } // namespace alpa

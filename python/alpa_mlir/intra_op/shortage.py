@@ -1,0 +1,49 @@
+"""What does not fit into memory, in the user's terms: which op, which tensors, how many bytes."""
+
+import numpy as np
+
+from alpa_mlir._native import ShardingModel
+
+_NUM_NAMED = 3
+
+
+def describe_shortage(model: ShardingModel) -> str | None:
+    """Where even the smallest shardings exceed the limit; None where each time alone fits."""
+    problem = model.problem
+    if problem.usage_limit is None:
+        return None
+    smallest = np.array(
+        [min(problem.node_usages(n)) for n in range(model.num_nodes)], dtype=np.int64
+    )
+    spans = np.array([problem.node_interval(n) for n in range(model.num_nodes)], dtype=np.int64)
+    change = np.zeros(spans.max() + 1, dtype=np.int64)
+    np.add.at(change, spans[:, 0], smallest)
+    np.add.at(change, spans[:, 1], -smallest)
+    needed = np.cumsum(change)
+    time = int(needed.argmax())
+    missing = int(needed[time]) - problem.usage_limit
+    if missing <= 0:
+        return None
+
+    alive = (spans[:, 0] <= time) & (time < spans[:, 1])
+    order = np.argsort(-np.where(alive, smallest, 0), kind="stable")[:_NUM_NAMED]
+    largest = ", ".join(f"{model.node_name(int(n))} {_size(int(smallest[n]))}" for n in order)
+    return (
+        f"{_size(missing)} of memory per device are missing ({missing} bytes): the values alive at "
+        f"{_op_at(model, spans, time)} need {_size(int(needed[time]))} of "
+        f"{_size(problem.usage_limit)} even where every tensor is sharded as far as it goes; the "
+        f"largest are {largest}. Use more devices, a smaller batch, or jax.checkpoint"
+    )
+
+
+def _op_at(model: ShardingModel, spans: np.ndarray, time: int) -> str:
+    """The last op that starts at or before `time`."""
+    started = [n for n in range(model.num_nodes) if model.op_id(n) >= 0 and spans[n, 0] <= time]
+    if not started:
+        return "the start"
+    node = max(started, key=lambda n: int(spans[n, 0]))
+    return f"{model.node_name(node)} (op {model.op_id(node)})"
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e7 else f"{num_bytes / 1e3:.1f} kB"

@@ -173,16 +173,16 @@ class ParallelFunction:
     def _shard(
         self, program: Program, normal: NormalizedModule, mesh: LogicalMesh, method: Method
     ) -> tuple[ShardedModule, Plan]:
-        with self.phases(f"shard on {mesh}"):
-            sharded = shard(
-                normal,
-                mesh,
-                self.cluster,
-                method.strategy_space,
-                method.memory_limit_bytes,
-                method.time_limit_seconds,
-                method.target_gap,
-            )
+        sharded = shard(
+            normal,
+            mesh,
+            self.cluster,
+            method.strategy_space,
+            method.memory_limit_bytes,
+            method.time_limit_seconds,
+            method.target_gap,
+            self.phases,
+        )
         return sharded, make_plan(program, normal, sharded, self.cluster, method)
 
     def _replay(self, normal: NormalizedModule, plan: Plan) -> tuple[ShardedModule, Plan]:

@@ -17,6 +17,7 @@ from alpa_mlir.intra_op.shortage import describe_shortage
 from alpa_mlir.intra_op.solution import Solution
 from alpa_mlir.intra_op.solve import solve
 from alpa_mlir.plan import Choice
+from alpa_mlir.report.phases import Phases
 
 _Result = TypeVar("_Result")
 
@@ -79,22 +80,31 @@ def shard(
     memory_limit_bytes: int | None = None,
     time_limit_seconds: float = 60.0,
     target_gap: float = 0.0,
+    phases: Phases | None = None,
 ) -> ShardedModule:
     """Finds the cheapest shardings that fit into memory, or any proven within `target_gap` of it.
 
     Raises:
       InfeasibleError: nothing fits. SolverError: nothing was found in time.
     """
-    module, model = _model(normal, mesh, cluster, strategy_space, memory_limit_bytes)
+    phases = phases or Phases("shard", is_shown=False)
+    with phases(f"enumerate strategies on {mesh}"):
+        module, model = _model(normal, mesh, cluster, strategy_space, memory_limit_bytes)
+    with phases(f"solve on {mesh}"):
+        solution = _solution(model, mesh, time_limit_seconds, target_gap)
+    with phases(f"annotate on {mesh}"):
+        return _annotated(normal, mesh, module, model, solution.choices.tolist(), solution)
+
+
+def _solution(
+    model: ShardingModel, mesh: LogicalMesh, time_limit_seconds: float, target_gap: float
+) -> Solution:
     try:
-        solution = solve(
-            model.problem, time_limit_seconds=time_limit_seconds, target_gap=target_gap
-        )
+        return solve(model.problem, time_limit_seconds=time_limit_seconds, target_gap=target_gap)
     except InfeasibleError as error:
         if shortage := describe_shortage(model):
             raise InfeasibleError(f"on the mesh {mesh}, {shortage}") from None
         raise InfeasibleError(f"on the mesh {mesh}: {error}") from None
-    return _annotated(normal, mesh, module, model, solution.choices.tolist(), solution)
 
 
 def replay(

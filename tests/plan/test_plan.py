@@ -95,7 +95,7 @@ def test_fixed_plan_with_a_missing_choice(plan: alpa.Plan) -> None:
 
 def test_fixed_plan_with_choices_swapped(plan: alpa.Plan) -> None:
     choices = (*plan.choices[-1:], *plan.choices[1:-1], *plan.choices[:1])
-    with pytest.raises(PlanError, match="expected a choice for argument 0"):
+    with pytest.raises(PlanError, match=r"expected a choice for params\[0\]"):
         fixed(replace(plan, choices=choices))
 
 

@@ -8,5 +8,6 @@ NB_MODULE(_native, m) {
   bindModule(m);
   bindShardingModel(m);
   bindProblem(m);
+  bindStage(m);
   bindOpt(m);
 }

@@ -28,6 +28,10 @@ class SolverError(AlpaError):
     """The solver stopped without a usable answer."""
 
 
+class ScheduleError(AlpaError):
+    """A pipeline schedule, or the instructions made from it, break a rule."""
+
+
 class PlanError(AlpaError):
     """A plan cannot be used: it is damaged, of another version, or made for another program."""
 

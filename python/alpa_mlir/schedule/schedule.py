@@ -1,0 +1,156 @@
+"""A schedule as data: for every mesh the tasks it runs, in order. `kinds` makes the usual ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from alpa_mlir.errors import ScheduleError
+
+
+class Phase(Enum):
+    """The part of a training step. The value is its letter in printed schedules."""
+
+    FORWARD = "F"
+    BACKWARD = "B"
+    UPDATE = "U"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One phase of one stage for one microbatch. The update runs once, as microbatch 0."""
+
+    stage: int
+    phase: Phase
+    microbatch: int = 0
+
+    def __str__(self) -> str:
+        microbatch = "" if self.phase == Phase.UPDATE else f".{self.microbatch}"
+        return f"{self.phase.value}{self.stage}{microbatch}"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What every mesh does, in order; a mesh runs one task at a time.
+
+    Attributes:
+      meshes: the tasks of each mesh.
+      max_in_flight: per stage, how many microbatches it holds activations of at most. Memory was
+        planned with these counts.
+    """
+
+    name: str
+    num_stages: int
+    num_microbatches: int
+    meshes: tuple[tuple[Task, ...], ...]
+    max_in_flight: tuple[int, ...]
+
+    @property
+    def has_backward(self) -> bool:
+        return any(task.phase == Phase.BACKWARD for tasks in self.meshes for task in tasks)
+
+    def mesh_of_stage(self, stage: int) -> int:
+        """The mesh whose list has the stage's forward tasks."""
+        first = Task(stage, Phase.FORWARD)
+        return next(mesh for mesh, tasks in enumerate(self.meshes) if first in tasks)
+
+    def dependencies(self, task: Task) -> Iterator[Task]:
+        """The tasks that must end before `task`, whatever the mesh."""
+        microbatches = range(self.num_microbatches)
+        match task.phase:
+            case Phase.FORWARD:
+                if task.stage > 0:
+                    yield Task(task.stage - 1, Phase.FORWARD, task.microbatch)
+            case Phase.BACKWARD:
+                yield Task(task.stage, Phase.FORWARD, task.microbatch)
+                if task.stage + 1 < self.num_stages:
+                    yield Task(task.stage + 1, Phase.BACKWARD, task.microbatch)
+            case Phase.UPDATE:
+                last = Phase.BACKWARD if self.has_backward else Phase.FORWARD
+                yield from (Task(task.stage, last, microbatch) for microbatch in microbatches)
+
+    def peak_in_flight(self) -> tuple[int, ...]:
+        """Per stage, the microbatches whose forward has begun and whose backward has not ended.
+
+        A mesh runs one task at a time, so this follows from the order alone. Without a backward a
+        forward holds its activations while it runs.
+        """
+        held, peak = [0] * self.num_stages, [0] * self.num_stages
+        has_backward = self.has_backward
+        for task in (task for tasks in self.meshes for task in tasks):
+            if task.phase == Phase.FORWARD:
+                held[task.stage] += 1
+                peak[task.stage] = max(peak[task.stage], held[task.stage])
+            if task.phase == (Phase.BACKWARD if has_backward else Phase.FORWARD):
+                held[task.stage] -= 1
+        return tuple(peak)
+
+    def verify(self) -> None:
+        """Proves that the schedule runs to its end and holds what it promised to hold.
+
+        Raises:
+          ScheduleError: a task is lacking, unknown or there twice; a stage is on two meshes; tasks
+            wait for one another for ever; or activations in flight are not as stated.
+        """
+        self._verify_tasks()
+        self._verify_meshes()
+        self._verify_progress()
+        if self.peak_in_flight() != self.max_in_flight:
+            raise ScheduleError(
+                f"expected at most {self.max_in_flight} microbatches in flight per stage in "
+                f"schedule '{self.name}', got {self.peak_in_flight()}"
+            )
+
+    def _verify_tasks(self) -> None:
+        counts = Counter(task for tasks in self.meshes for task in tasks)
+        phases = {task.phase for task in counts} | {Phase.FORWARD}
+        expected = {
+            Task(stage, phase, microbatch)
+            for stage in range(self.num_stages)
+            for phase in phases
+            for microbatch in range(1 if phase == Phase.UPDATE else self.num_microbatches)
+        }
+        for task in sorted(expected | set(counts), key=str):
+            wanted = 1 if task in expected else 0
+            if counts[task] != wanted:
+                raise ScheduleError(
+                    f"expected task {task} {wanted} times in schedule '{self.name}' of "
+                    f"{self.num_stages} stages and {self.num_microbatches} microbatches, got "
+                    f"{counts[task]}"
+                )
+
+    def _verify_meshes(self) -> None:
+        homes: dict[int, int] = {}
+        for mesh, tasks in enumerate(self.meshes):
+            for task in tasks:
+                home = homes.setdefault(task.stage, mesh)
+                if home != mesh:
+                    raise ScheduleError(
+                        f"expected stage {task.stage} on one mesh, got {home} and {mesh}: its "
+                        "parameters live on one"
+                    )
+
+    def _verify_progress(self) -> None:
+        done: set[Task] = set()
+        queues = [list(reversed(tasks)) for tasks in self.meshes]
+        has_moved = True
+        while has_moved:
+            has_moved = False
+            for queue in queues:
+                while queue and done.issuperset(self.dependencies(queue[-1])):
+                    done.add(queue.pop())
+                    has_moved = True
+        waiting = [f"mesh {mesh} at {queue[-1]}" for mesh, queue in enumerate(queues) if queue]
+        if waiting:
+            raise ScheduleError(
+                f"expected schedule '{self.name}' to run to its end, got a deadlock: "
+                + ", ".join(waiting)
+            )
+
+    def __str__(self) -> str:
+        lines = [
+            f"mesh {mesh}: " + " ".join(map(str, tasks)) for mesh, tasks in enumerate(self.meshes)
+        ]
+        return "\n".join([f"{self.name}, {self.num_microbatches} microbatches", *lines])

@@ -150,7 +150,7 @@ void AnytimeSolver::prove(int64_t work) {
       cutoffStep = std::max<int64_t>(1, cutoffStep / 2);
       return;
     }
-    cutoffStep *= 2;
+    cutoffStep = std::min(2 * cutoffStep, kBlocked / 2);
   }
 }
 

@@ -3,16 +3,6 @@
 #include <algorithm>
 
 namespace alpa {
-namespace {
-
-/// Weight of a blocked cost when moves are compared: far above all else, and some of them still
-/// sum.
-constexpr int64_t kBlockedWeight = kBlocked / (1 << 12);
-
-int64_t weight(int64_t cost) { return cost >= kBlocked ? kBlockedWeight : cost; }
-
-} // namespace
-
 Assignment::Assignment(const CoreGraph &graph, std::vector<int32_t> choices)
     : graph(&graph), chosen(std::move(choices)), usage(graph.core.numRows(), 0) {
   const CoreProblem &core = graph.core;
@@ -36,15 +26,23 @@ Assignment::Assignment(const CoreGraph &graph, std::vector<int32_t> choices)
     overflow += std::max<int64_t>(0, usage[r] - core.rowCapacities[r]);
 }
 
-int64_t Assignment::localCost(int32_t n, int32_t p) const {
-  int64_t cost = weight(graph->core.nodeCosts[graph->core.nodeOffsets[n] + p]);
+Assignment::Change Assignment::localCost(int32_t n, int32_t p) const {
+  Change sum;
+  auto add = [&sum](int64_t cost) {
+    if (cost >= kBlocked)
+      ++sum.numBlocked;
+    else
+      sum.cost += cost;
+  };
+  add(graph->core.nodeCosts[graph->core.nodeOffsets[n] + p]);
   for (const CoreGraph::Side &side : graph->sides(n))
-    cost += weight(graph->edgeCost(side, n, p, chosen[side.other]));
-  return cost;
+    add(graph->edgeCost(side, n, p, chosen[side.other]));
+  return sum;
 }
 
-int64_t Assignment::costChange(int32_t n, int32_t p) const {
-  return localCost(n, p) - localCost(n, chosen[n]);
+Assignment::Change Assignment::costChange(int32_t n, int32_t p) const {
+  Change before = localCost(n, chosen[n]), after = localCost(n, p);
+  return {after.numBlocked - before.numBlocked, after.cost - before.cost};
 }
 
 int64_t Assignment::overflowChange(int32_t n, int32_t p) const {
@@ -66,17 +64,9 @@ int64_t Assignment::overflowChange(int32_t n, int32_t p) const {
 void Assignment::move(int32_t n, int32_t p) {
   const CoreProblem &core = graph->core;
   overflow += overflowChange(n, p);
-  auto account = [this](int64_t cost, int32_t sign) {
-    if (cost >= kBlocked)
-      numBlocked += sign;
-    else
-      total += sign * cost;
-  };
-  for (auto [strategy, sign] : {std::make_pair(chosen[n], -1), std::make_pair(p, 1)}) {
-    account(core.nodeCosts[core.nodeOffsets[n] + strategy], sign);
-    for (const CoreGraph::Side &side : graph->sides(n))
-      account(graph->edgeCost(side, n, strategy, chosen[side.other]), sign);
-  }
+  Change change = costChange(n, p);
+  numBlocked += change.numBlocked;
+  total += change.cost;
   for (int32_t s = graph->segmentsBegin(n); s < graph->segmentsBegin(n + 1); ++s) {
     const int64_t *usages = core.segmentUsages.data() + core.segmentOffsets[s];
     for (int32_t r = core.segmentBegin[s]; r < core.segmentEnd[s]; ++r)
@@ -117,6 +107,7 @@ void Assignment::repair(int32_t maxMoves) {
   const CoreProblem &core = graph->core;
   for (int32_t row = worstRow(); row >= 0 && maxMoves > 0; row = worstRow(), --maxMoves) {
     int32_t bestNode = -1, bestStrategy = 0;
+    int32_t fewest = 0;
     double bestRatio = 0;
     for (size_t s = 0; s < core.segmentNode.size(); ++s) {
       if (row < core.segmentBegin[s] || row >= core.segmentEnd[s])
@@ -126,9 +117,13 @@ void Assignment::repair(int32_t maxMoves) {
         int64_t saved = p == chosen[n] ? 0 : -overflowChange(n, p);
         if (saved <= 0)
           continue;
-        double ratio = static_cast<double>(std::max<int64_t>(costChange(n, p), 1)) /
-                       static_cast<double>(saved);
-        if (bestNode < 0 || ratio < bestRatio) {
+        Change change = costChange(n, p);
+        double ratio =
+            static_cast<double>(std::max<int64_t>(change.cost, 1)) / static_cast<double>(saved);
+        bool isBetter =
+            change.numBlocked != fewest ? change.numBlocked < fewest : ratio < bestRatio;
+        if (bestNode < 0 || isBetter) {
+          fewest = change.numBlocked;
           bestNode = n;
           bestStrategy = p;
           bestRatio = ratio;
@@ -152,9 +147,9 @@ void Assignment::descend() {
     queue.pop_back();
     isQueued[n] = false;
     int32_t best = chosen[n];
-    int64_t bestChange = 0;
+    Change bestChange;
     for (int32_t p = 0; p < graph->numStrategies(n); ++p) {
-      int64_t change = costChange(n, p);
+      Change change = costChange(n, p);
       if (change < bestChange && overflowChange(n, p) <= 0) {
         best = p;
         bestChange = change;

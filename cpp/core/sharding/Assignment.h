@@ -28,8 +28,17 @@ public:
   /// Ends of edges whose pair is blocked, and nodes whose strategy is.
   std::vector<int32_t> blockedNodes() const;
 
-  /// What a move adds to the cost; a large number if it is blocked.
-  int64_t costChange(int32_t n, int32_t p) const;
+  /// What a move adds: blocked costs first, as no sum of others outweighs one.
+  struct Change {
+    int32_t numBlocked = 0;
+    int64_t cost = 0;
+
+    bool operator<(const Change &other) const {
+      return numBlocked != other.numBlocked ? numBlocked < other.numBlocked : cost < other.cost;
+    }
+  };
+  Change costChange(int32_t n, int32_t p) const;
+
   /// What a move adds to the total overflow.
   int64_t overflowChange(int32_t n, int32_t p) const;
 
@@ -41,7 +50,7 @@ public:
 
 private:
   int32_t worstRow() const;
-  int64_t localCost(int32_t n, int32_t p) const;
+  Change localCost(int32_t n, int32_t p) const;
 
   const CoreGraph *graph;
   std::vector<int32_t> chosen;

@@ -1,6 +1,7 @@
 #include "core/sharding/BranchAndBound.h"
 
 #include "core/sharding/Assignment.h"
+#include "core/sharding/Elimination.h"
 #include "core/sharding/Reduction.h"
 
 #include <algorithm>
@@ -13,6 +14,10 @@ const AscentSchedule kChildSchedule = {40, 2, 0.01, 0.001};
 
 /// How often an answer is read off the messages, in steps.
 constexpr int32_t kDecodeInterval = 8;
+
+/// Eliminating nodes through tables of this size in all costs about as much as one node of the
+/// search.
+constexpr int64_t kMaxEliminationEntries = 1 << 20;
 
 /// Steps without progress worth a thousandth of the distance to the cutoff end a node's ascent.
 constexpr int32_t kPatience = 16;
@@ -70,6 +75,14 @@ void BranchAndBound::search(ReducibleProblem problem, Prices prices, int64_t par
     if (core.numNodes() == 0) {
       cheapest = core.constantCost;
       best = problem.expand({});
+      return;
+    }
+    if (std::optional<EliminationResult> exact = solveByElimination(core, kMaxEliminationEntries)) {
+      spent += kMaxEliminationEntries;
+      if (exact->cost < cheapest) {
+        cheapest = exact->cost;
+        best = problem.expand(exact->choices);
+      }
       return;
     }
     DualAscent dual(core);

@@ -3,6 +3,7 @@
 #include "alpa/Sharding/Strategy.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ChosenShardings.h"
+#include "alpa/Sharding/Partitioner.h"
 #include <algorithm>
 
 namespace alpa {
@@ -11,27 +12,14 @@ namespace {
 /// An axis on each factor, or -1: the choice that a strategy is made of.
 using Assignment = llvm::SmallVector<int, kMaxMeshAxes>; // by axis
 
-/// Whether XLA adds up partial results of `op` when a reduction factor is split.
-bool reductionIsCombinable(mlir::Operation *op) {
-  switch (kindOf(op)) {
-  case OpKind::DotGeneral:
-  case OpKind::Convolution:
-  case OpKind::Gather: // rows of a split dim are masked, then summed
-    return true;
-  case OpKind::Reduce:
-  case OpKind::Scatter:
-    return reductionKind(op) != ReductionKind::None && op->getNumResults() == 1;
-  default:
-    return false;
-  }
-}
-
 class Enumerator {
 public:
   Enumerator(mlir::Operation *op, const ShardingRule &rule, const OpCost &cost,
              const DeviceMesh &mesh, const DeviceSpec &device)
-      : op(op), rule(rule), cost(cost), mesh(mesh), device(device),
-        canReduce(reductionIsCombinable(op)) {}
+      : op(op), rule(rule), cost(cost), mesh(mesh), device(device) {
+    for (int factor = 0; factor < rule.numFactors(); ++factor)
+      isSplittable.push_back(rule.factorSizes[factor] > 1 && canSplit(op, rule, factor));
+  }
 
   std::vector<Strategy> run() {
     Assignment assignment(mesh.numAxes(), -1);
@@ -47,27 +35,13 @@ private:
     assign(assignment, axis + 1);
     if (mesh.axes[axis].size == 1)
       return; // splits nothing
-    for (int factor = 0; factor < static_cast<int>(rule.factorSizes.size()); ++factor) {
+    for (int factor = 0; factor < rule.numFactors(); ++factor) {
       assignment[axis] = factor;
-      if (canSplit(factor) && rule.factorSizes[factor] % shardsOf(assignment, factor, axis) == 0)
+      if (isSplittable[factor] &&
+          rule.factorSizes[factor] % shardsOf(assignment, factor, axis) == 0)
         assign(assignment, axis + 1);
     }
     assignment[axis] = -1;
-  }
-
-  bool canSplit(int factor) const {
-    if (rule.factorSizes[factor] <= 1)
-      return false;
-    switch (rule.factorKinds[factor]) {
-    case FactorKind::PassThrough:
-      return true;
-    case FactorKind::Reduction:
-      return canReduce;
-    case FactorKind::NeedReplication:
-    case FactorKind::Permutation:
-      return false;
-    }
-    return false;
   }
 
   /// Pieces of a factor under the axes up to and including `lastAxis`.
@@ -127,10 +101,10 @@ private:
       return;
     strategy.seconds = computeSeconds(cost, numShards, device);
     llvm::erase(reduced, AxisSet(0));
-    if (!reduced.empty())
-      addReductions(strategy, reduced);
-    else
+    if (reduced.empty())
       strategies.push_back(std::move(strategy));
+    else if (numShards == mesh.numDevices() || !reducesOnWholeMeshOnly(op))
+      addReductions(strategy, reduced);
   }
 
   template <typename Types, typename Shardings>
@@ -188,7 +162,7 @@ private:
   const OpCost &cost;
   const DeviceMesh &mesh;
   const DeviceSpec &device;
-  const bool canReduce;
+  llvm::SmallVector<bool> isSplittable; ///< by factor
   std::vector<Strategy> strategies;
 };
 

@@ -1,0 +1,28 @@
+"""XLA does what every strategy of every kind of op says: numbers, collectives and their bytes."""
+
+import pytest
+from op_cases import CASES
+from strategy_conformance import StrategyTrial
+
+MESHES = [(4,), (2, 2), (2, 4)]
+
+# XLA's CPU has no collectives in bf16: it converts to f32, so that the bytes are twice as many.
+IN_F32_ON_CPU = {"product_bf16"}
+
+
+@pytest.mark.parametrize("mesh_shape", MESHES, ids=str)
+@pytest.mark.parametrize("name", CASES)
+def test_strategies_do_what_they_say(name, mesh_shape):
+    faults = {}
+    for outcome in StrategyTrial(CASES[name], mesh_shape).outcomes():
+        scale = 2 if name in IN_F32_ON_CPU else 1
+        faults[outcome.strategy] = outcome.faults(byte_scale=scale)
+    assert not {strategy: found for strategy, found in faults.items() if found}
+
+
+# Not the embedding's gradient: over its columns XLA sends the updates around instead of their sums.
+@pytest.mark.parametrize("name", ["product", "batched_product", "reduce_sum"])
+def test_partial_sums_scattered_over_a_dim_are_the_whole_sums(name):
+    outcomes = list(StrategyTrial(CASES[name], (4,), has_reduce_scatter=True).outcomes())
+    assert any(">" in outcome.strategy for outcome in outcomes)
+    assert not {o.strategy: o.faults() for o in outcomes if o.faults()}

@@ -16,7 +16,7 @@ class Program:
     """A function and its arguments; integer arguments stay below 4."""
 
     function: Callable[..., Any]
-    arguments: tuple[np.ndarray, ...]
+    arguments: tuple[Any, ...]
 
 
 def floats(*shape: int, dtype: Any = np.float32) -> np.ndarray:

@@ -8,13 +8,12 @@
 namespace alpa {
 namespace {
 
-/// The values from which a batch-free path leads to an op that reads the batch as well: one sweep
-/// from the end of the program to its start.
+/// One sweep from the end of the program to its start.
 class MeetsBatch {
 public:
   explicit MeetsBatch(const BatchDims &batch) : batch(batch) {}
 
-  bool contains(mlir::Value value) const { return found.contains(value); }
+  llvm::DenseSet<mlir::Value> take() { return std::move(found); }
 
   void sweep(mlir::Block &block) {
     for (mlir::Operation &op : llvm::reverse(block)) {
@@ -70,6 +69,7 @@ private:
       add(op->getOperand(0));
   }
 
+  bool contains(mlir::Value value) const { return found.contains(value); }
   bool anyOf(mlir::ValueRange values) const {
     return llvm::any_of(values, [this](mlir::Value value) { return contains(value); });
   }
@@ -89,10 +89,15 @@ bool isFloating(mlir::Type type) {
 
 } // namespace
 
+llvm::DenseSet<mlir::Value> valuesMeetingBatch(const OpGraph &graph, const BatchDims &batch) {
+  MeetsBatch meetsBatch(batch);
+  meetsBatch.sweep(graph.function().getBody().front());
+  return meetsBatch.take();
+}
+
 std::vector<ArgumentRole> argumentRoles(const OpGraph &graph, const BatchDims &batch) {
   mlir::func::FuncOp function = graph.function();
-  MeetsBatch meetsBatch(batch);
-  meetsBatch.sweep(function.getBody().front());
+  llvm::DenseSet<mlir::Value> meetsBatch = valuesMeetingBatch(graph, batch);
   std::vector<ArgumentRole> roles;
   for (mlir::BlockArgument argument : function.getArguments()) {
     unsigned number = argument.getArgNumber();

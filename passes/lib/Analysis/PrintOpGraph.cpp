@@ -2,6 +2,7 @@
 
 #include "alpa/Analysis/BatchDims.h"
 #include "alpa/Analysis/Liveness.h"
+#include "alpa/Analysis/TrainingPhases.h"
 #include "alpa/Passes.h"
 #include "llvm/Support/Format.h"
 
@@ -10,21 +11,7 @@ namespace alpa {
 #include "alpa/Passes.h.inc"
 namespace {
 
-const char *name(ArgumentRole role) {
-  switch (role) {
-  case ArgumentRole::Parameter:
-    return "parameter";
-  case ArgumentRole::OptimizerState:
-    return "optimizer state";
-  case ArgumentRole::Batch:
-    return "batch";
-  case ArgumentRole::Other:
-    return "other";
-  }
-  return "other";
-}
-
-const char *name(BatchEnd end) {
+llvm::StringRef name(BatchEnd end) {
   switch (end) {
   case BatchEnd::Reduced:
     return "batch reduced here";

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "alpa/Analysis/OpGraph.h"
+#include "llvm/ADT/DenseSet.h"
 #include <optional>
 
 namespace alpa {
@@ -52,14 +53,18 @@ private:
   std::vector<End> allEnds;
 };
 
+/// The batch-free values that the batch meets: from them, through ops whose results carry no batch,
+/// a value comes to an op that reads a batch-carrying value as well and whose result carries the
+/// batch.
+llvm::DenseSet<mlir::Value> valuesMeetingBatch(const OpGraph &graph, const BatchDims &batch);
+
 /// What an argument of the program is to it.
 ///
 /// A state argument (`alpa.state`: the program returns its next value) of floating type is a
-/// Parameter if the batch meets it: if from it, through ops whose results carry no batch, a value
-/// comes to an op that reads a batch-carrying value as well and whose result carries the batch.
-/// Weights do so in the forward pass, moments of an optimizer, step counts and running averages
-/// never do: they meet only sums over examples. Every other state argument is OptimizerState (so is
-/// a PRNG key, for it is no number to train). Nothing is a Parameter where no argument is a batch.
+/// Parameter if the batch meets it. Weights do so in the forward pass, moments of an optimizer,
+/// step counts and running averages never do: they meet only sums over examples. Every other state
+/// argument is OptimizerState (so is a PRNG key, for it is no number to train). Nothing is a
+/// Parameter where no argument is a batch.
 enum class ArgumentRole { Parameter, OptimizerState, Batch, Other };
 
 /// The role of each argument of the function.

@@ -12,6 +12,18 @@ inline constexpr llvm::StringLiteral kOpIdAttr = "alpa.op";
 inline constexpr llvm::StringLiteral kBatchAttr = "alpa.batch";
 /// `alpa.state = 3 : i64` on an argument: result 3 is its value for the next step.
 inline constexpr llvm::StringLiteral kStateAttr = "alpa.state";
+/// `alpa.name = "state.params['w']"` on an argument: what the user calls it.
+inline constexpr llvm::StringLiteral kNameAttr = "alpa.name";
+/// `alpa.role = "parameter"` on an argument: its ArgumentRole (alpa-analyze-training).
+inline constexpr llvm::StringLiteral kRoleAttr = "alpa.role";
+/// `alpa.phase = "forward"` on an op: its Phase (alpa-analyze-training).
+inline constexpr llvm::StringLiteral kPhaseAttr = "alpa.phase";
+/// `alpa.accumulate = ["add"]` on an op: how results of microbatches combine, "" for a result that
+/// does not end the batch (alpa-analyze-training).
+inline constexpr llvm::StringLiteral kAccumulateAttr = "alpa.accumulate";
+/// `alpa.gradient_of = [1 : i64]` on an op: the arguments whose gradients, or parts of them, it
+/// sums over the examples (alpa-analyze-training).
+inline constexpr llvm::StringLiteral kGradientOfAttr = "alpa.gradient_of";
 
 /// `alpa.name = "state.params['w']"` on an argument: what its user calls it.
 inline constexpr llvm::StringLiteral kNameAttr = "alpa.name";

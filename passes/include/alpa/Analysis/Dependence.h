@@ -1,0 +1,13 @@
+// Which values depend on given arguments, through loops and branches.
+#pragma once
+
+#include "alpa/Analysis/OpGraph.h"
+#include "llvm/ADT/DenseSet.h"
+
+namespace alpa {
+
+/// The values that data flows to from `seeds`, the seeds included. What a loop carries depends on
+/// what decides whether it goes on, what a branch returns on what chooses it.
+llvm::DenseSet<mlir::Value> dependents(const OpGraph &graph, llvm::ArrayRef<mlir::Value> seeds);
+
+} // namespace alpa

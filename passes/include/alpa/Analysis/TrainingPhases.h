@@ -1,0 +1,53 @@
+// The structure of a training step, found in the program itself: which ops run once per microbatch
+// (forward and backward), which before (prologue) and after (update), and what is summed in
+// between.
+#pragma once
+
+#include "alpa/Analysis/BatchDims.h"
+#include "alpa/IR/Stablehlo.h"
+
+namespace alpa {
+
+enum class Phase {
+  Prologue, ///< makes, from the whole batch, what every microbatch needs: the token count of a loss
+  Forward,  ///< every gradient depends on it, or a sum that is no gradient (loss, metric), or a
+           ///< result with a value per example
+  Backward, ///< other ops between the batch and the gradients
+  Update    ///< sees sums over examples only: the optimizer, clipping by global norm, the mean loss
+};
+llvm::StringRef name(Phase phase);
+llvm::StringRef name(ArgumentRole role);
+/// "add", "mul", "min", "max", "and", "or".
+llvm::StringRef name(ReductionKind kind);
+
+/// A value of the frontier: combined over examples where it is made. Of microbatches, the combined
+/// values of all are the value of the whole batch.
+struct FrontierValue {
+  mlir::Value value;
+  ReductionKind combine = ReductionKind::Add;
+  /// Numbers of the arguments whose gradient it is, or a part of it (tied weights have several
+  /// parts); empty for losses and metrics.
+  std::vector<int> gradientOf;
+};
+
+/// An op at which examples influence each other: microbatches would change the result.
+struct MixingOp {
+  mlir::Operation *op;
+  llvm::StringRef reason;
+};
+
+struct TrainingPhases {
+  std::vector<ArgumentRole> roles; ///< per argument
+  std::vector<Phase> phases;       ///< per node; ops inside a loop or branch have its phase
+  /// Frontier values that flow back into computations on single examples, but come from the batch
+  /// (and keys and counts) alone: no parameter, so they can be had beforehand.
+  std::vector<mlir::Value> prologue;
+  std::vector<FrontierValue> frontier;
+  std::vector<MixingOp> mixing;
+
+  bool isGradientFound(int parameter) const;
+};
+
+TrainingPhases trainingPhases(const OpGraph &graph, const BatchDims &batch);
+
+} // namespace alpa

@@ -1,0 +1,113 @@
+// alpa-analyze-training: writes the structure of a training step into the IR and tells it to
+// people.
+
+#include "alpa/Analysis/TrainingPhases.h"
+#include "alpa/IR/Attributes.h"
+#include "alpa/Passes.h"
+#include "mlir/IR/Builders.h"
+#include "llvm/Support/Format.h"
+
+namespace alpa {
+#define GEN_PASS_DEF_ANALYZETRAINING
+#include "alpa/Passes.h.inc"
+namespace {
+
+void annotate(const OpGraph &graph, const TrainingPhases &training) {
+  mlir::func::FuncOp function = graph.function();
+  mlir::Builder builder(function.getContext());
+  for (auto [number, role] : llvm::enumerate(training.roles))
+    function.setArgAttr(number, kRoleAttr, builder.getStringAttr(name(role)));
+  for (int index = 0; index < graph.size(); ++index) {
+    mlir::Operation *op = graph[index].op;
+    op->removeDiscardableAttr(kAccumulateAttr);
+    op->removeDiscardableAttr(kGradientOfAttr);
+    op->setDiscardableAttr(kPhaseAttr, builder.getStringAttr(name(training.phases[index])));
+  }
+  for (const FrontierValue &frontier : training.frontier) {
+    auto result = llvm::cast<mlir::OpResult>(frontier.value);
+    mlir::Operation *op = result.getOwner();
+    llvm::SmallVector<mlir::Attribute> combine(op->getNumResults(), builder.getStringAttr(""));
+    if (auto before = op->getAttrOfType<mlir::ArrayAttr>(kAccumulateAttr))
+      combine.assign(before.begin(), before.end());
+    combine[result.getResultNumber()] = builder.getStringAttr(name(frontier.combine));
+    op->setDiscardableAttr(kAccumulateAttr, builder.getArrayAttr(combine));
+    llvm::SmallVector<mlir::Attribute> owners;
+    if (auto before = op->getAttrOfType<mlir::ArrayAttr>(kGradientOfAttr))
+      owners.assign(before.begin(), before.end());
+    for (int owner : frontier.gradientOf)
+      owners.push_back(builder.getI64IntegerAttr(owner));
+    if (!owners.empty())
+      op->setDiscardableAttr(kGradientOfAttr, builder.getArrayAttr(owners));
+  }
+}
+
+std::string printed(double number) {
+  std::string text;
+  llvm::raw_string_ostream(text) << llvm::format("%.4g", number);
+  return text;
+}
+
+std::string nameOf(mlir::func::FuncOp function, int argument) {
+  auto name = function.getArgAttrOfType<mlir::StringAttr>(argument, kNameAttr);
+  return "argument " + std::to_string(argument) +
+         (name ? " (" + name.getValue().str() + ")" : std::string());
+}
+
+void reportPhases(const OpGraph &graph, const TrainingPhases &training) {
+  for (Phase phase : {Phase::Prologue, Phase::Forward, Phase::Backward, Phase::Update}) {
+    int count = 0;
+    double flops = 0;
+    for (int index = 0; index < graph.size(); ++index)
+      if (training.phases[index] == phase) {
+        ++count;
+        flops += graph[index].flops * graph[index].multiplicity;
+      }
+    if (count > 0)
+      mlir::emitRemark(graph.function().getLoc())
+          << name(phase) << ": " << count << (count == 1 ? " op, " : " ops, ") << printed(flops)
+          << " flops";
+  }
+}
+
+void reportFrontier(const TrainingPhases &training) {
+  for (const FrontierValue &frontier : training.frontier) {
+    auto remark = mlir::emitRemark(frontier.value.getLoc())
+                  << "microbatches combine by " << name(frontier.combine) << ": ";
+    if (frontier.gradientOf.empty())
+      remark << "loss or metric";
+    else
+      remark << "gradient of argument ";
+    llvm::interleaveComma(frontier.gradientOf, remark);
+    remark << ", " << frontier.value.getType();
+  }
+}
+
+struct AnalyzeTraining : impl::AnalyzeTrainingBase<AnalyzeTraining> {
+  void runOnOperation() override {
+    mlir::FailureOr<OpGraph> graph = OpGraph::build(getOperation());
+    if (mlir::failed(graph))
+      return signalPassFailure();
+    mlir::FailureOr<BatchDims> batch = BatchDims::compute(*graph);
+    if (mlir::failed(batch))
+      return signalPassFailure();
+    TrainingPhases training = trainingPhases(*graph, *batch);
+    annotate(*graph, training);
+
+    reportPhases(*graph, training);
+    reportFrontier(training);
+    for (mlir::Value value : training.prologue)
+      mlir::emitRemark(value.getLoc())
+          << "prologue: computed once from the whole batch, every microbatch uses it, "
+          << value.getType();
+    for (const MixingOp &mixing : training.mixing)
+      mlir::emitRemark(mixing.op->getLoc())
+          << "examples meet in '" << mixing.op->getName() << "': " << mixing.reason;
+    for (auto [number, role] : llvm::enumerate(training.roles))
+      if (role == ArgumentRole::Parameter && !training.isGradientFound(number))
+        mlir::emitRemark(graph->function().getArgument(number).getLoc())
+            << nameOf(graph->function(), number) << ": no gradient reaches this parameter";
+  }
+};
+
+} // namespace
+} // namespace alpa

@@ -1,9 +1,11 @@
 // Binds meshes, devices and alpha::ShardingModel.
 
 #include "alpa/ShardingModel.h"
+#include "core/Reshard.h"
 #include "native.h"
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 #include <stdexcept>
 
@@ -45,10 +47,57 @@ void bindMesh(nb::module_ &m) {
           nb::arg("has_reduce_scatter"));
 }
 
+alpa::Sharding parse(const std::string &text, const alpa::DeviceMesh &mesh) {
+  std::string error;
+  std::optional<alpa::Sharding> sharding = alpa::Sharding::parse(text, mesh, error);
+  if (!sharding)
+    throw std::invalid_argument(error);
+  return *sharding;
+}
+
+void bindReshard(nb::module_ &m) {
+  nb::class_<alpa::ReshardTable>(m, "ReshardTable",
+                                 "Cheapest routes between the shardings of one tensor type.")
+      .def(nb::init<std::vector<int64_t>, int64_t, const alpa::DeviceMesh &,
+                    const alpa::DeviceSpec &>(),
+           nb::arg("shape"), nb::arg("element_bytes"), nb::arg("mesh"), nb::arg("device"))
+      .def(
+          "seconds",
+          [](const alpa::ReshardTable &table, const alpa::DeviceMesh &mesh, const std::string &from,
+             const std::string &to) {
+            return table.seconds(table.indexOf(parse(from, mesh)), table.indexOf(parse(to, mesh)));
+          },
+          nb::arg("mesh"), nb::arg("source"), nb::arg("target"))
+      .def(
+          "route",
+          [](const alpa::ReshardTable &table, const alpa::DeviceMesh &mesh, const std::string &from,
+             const std::string &to, int rank) {
+            std::vector<std::tuple<std::string, std::string, int64_t>> steps;
+            for (const alpa::ReshardStep &step : table.route(parse(from, mesh), parse(to, mesh)))
+              steps.emplace_back(step.target.str(rank, mesh),
+                                 step.isLocal() ? "slice" : alpa::name(step.collective.kind),
+                                 step.isLocal() ? 0 : step.collective.bytes);
+            return steps;
+          },
+          nb::arg("mesh"), nb::arg("source"), nb::arg("target"), nb::arg("rank"),
+          "Steps as (sharding reached, kind of collective or \"slice\", bytes per device).");
+  m.def(
+      "all_shardings",
+      [](const std::vector<int64_t> &shape, const alpa::DeviceMesh &mesh) {
+        std::vector<std::string> texts;
+        for (const alpa::Sharding &sharding : alpa::allShardings(shape, mesh, /*allOrders=*/true))
+          texts.push_back(sharding.str(static_cast<int>(shape.size()), mesh));
+        return texts;
+      },
+      nb::arg("shape"), nb::arg("mesh"),
+      "Every sharding of a tensor that divides it evenly, as text such as \"{x,y},{}\".");
+}
+
 } // namespace
 
 void bindShardingModel(nb::module_ &m) {
   bindMesh(m);
+  bindReshard(m);
 
   nb::class_<alpa::CollectiveReport>(m, "Collective")
       .def_ro("kind", &alpa::CollectiveReport::kind)

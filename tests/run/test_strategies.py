@@ -13,10 +13,8 @@ QUICK = [
     "merge_dims",
     "concatenate",
     "embedding",
-    "embedding_gradient",
     "dynamic_update_slice",
     "convolution_kernel_gradient",
-    "max_pool_gradient",
 ]
 
 

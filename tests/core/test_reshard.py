@@ -1,0 +1,146 @@
+"""Meshes, shardings and reshard routes of the C++ core, by hand-made examples and their laws."""
+
+import pytest
+from alpa_mlir._native import DeviceMesh, DeviceSpec, ReshardTable, all_shardings
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def mesh(*sizes, bandwidth=1e9):
+    names = list("xyz"[: len(sizes)])
+    return DeviceMesh(names, list(sizes), [1e-6] * len(sizes), [bandwidth] * len(sizes))
+
+
+def device(memory_bandwidth=1e11):
+    return DeviceSpec({"f32": 1e12}, memory_bandwidth, 0, has_reduce_scatter=False)
+
+
+def route(shape, on, source, target):
+    return ReshardTable(list(shape), 4, on, device()).route(on, source, target, len(shape))
+
+
+# --- Meshes ---
+
+
+def test_mesh_has_the_product_of_its_axes():
+    assert mesh(2, 4).num_devices == 8
+
+
+@pytest.mark.parametrize(
+    ("names", "sizes", "latencies", "bandwidths", "message"),
+    [
+        ([], [], [], [], "expected a mesh of one to 3 axes, got 0"),
+        (["x", "x"], [2, 2], [0, 0], [1, 1], "distinct names, got 'x' twice"),
+        (["x"], [0], [0], [1], "axis 'x' to have at least 1 device, got 0"),
+        (["x"], [2], [0], [0], "positive bandwidth"),
+        (["x"], [2], [-1], [1], "latency of at least 0"),
+        (["x"], [2, 2], [0], [1], "one size, latency and bandwidth per mesh axis, got 1 names"),
+    ],
+)
+def test_mesh_that_cannot_be_is_refused(names, sizes, latencies, bandwidths, message):
+    with pytest.raises(ValueError, match=message):
+        DeviceMesh(names, sizes, latencies, bandwidths)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (({}, 1.0, 0, True), "peak FLOP/s of at least one element type"),
+        (({"f32": 0.0}, 1.0, 0, True), "positive peak FLOP/s for 'f32'"),
+        (({"f32": 1.0}, 0.0, 0, True), "positive memory bandwidth"),
+        (({"f32": 1.0}, 1.0, -1, True), "memory size of at least 0 bytes, got -1"),
+    ],
+)
+def test_device_that_cannot_be_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        DeviceSpec(*arguments)
+
+
+# --- Shardings ---
+
+
+def test_all_shardings_divide_every_dim():
+    assert all_shardings([4, 3], mesh(2, 2)) == [
+        "{},{}",
+        "{y},{}",
+        "{x},{}",
+        "{x,y},{}",
+        "{y,x},{}",
+    ]
+
+
+def test_axis_of_one_device_splits_nothing():
+    assert all_shardings([4], mesh(1, 2)) == ["{}", "{y}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{z}", "the mesh has no axis 'z'"),
+        ("{x,x}", "axis 'x' is used twice"),
+        ("{x", "a brace is not closed"),
+        ("x", "expected a dim in braces"),
+    ],
+)
+def test_sharding_text_that_means_nothing_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        route((4,), mesh(2), text, "{}")
+
+
+def test_sharding_that_does_not_divide_is_refused():
+    with pytest.raises(ValueError, match="expected a sharding that divides the tensor"):
+        route((4, 3), mesh(2), "{},{x}", "{},{}")
+
+
+# --- Routes: bytes are the larger of operand and result, per device ---
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "steps"),
+    [
+        ("{x},{}", "{x},{}", []),
+        ("{},{}", "{x},{}", [("{x},{}", "slice", 0)]),
+        ("{x},{}", "{},{}", [("{},{}", "all-gather", 256)]),
+        ("{x},{}", "{},{x}", [("{},{x}", "all-to-all", 128)]),
+        ("{x,y},{}", "{},{}", [("{},{}", "all-gather", 256)]),
+        ("{x,y},{}", "{y,x},{}", [("{y,x},{}", "collective-permute", 64)]),
+        ("{x},{y}", "{y},{x}", [("{y},{x}", "collective-permute", 64)]),
+        ("{x},{}", "{x,y},{}", [("{x,y},{}", "slice", 0)]),
+        # No single step of XLA's: y goes over, then x is gathered.
+        (
+            "{x,y},{}",
+            "{},{y}",
+            [("{x},{y}", "all-to-all", 64), ("{},{y}", "all-gather", 128)],
+        ),
+    ],
+)
+def test_route_of_an_8x8_tensor_on_2x2(source, target, steps):
+    assert route((8, 8), mesh(2, 2), source, target) == steps
+
+
+SIZES = st.sampled_from([1, 2, 3, 4, 6, 8])
+
+
+@given(st.data())
+def test_routes_end_at_their_target_and_no_detour_is_cheaper(data):
+    shape = data.draw(st.lists(SIZES, min_size=1, max_size=3))
+    on = mesh(*data.draw(st.lists(st.sampled_from([1, 2, 4]), min_size=1, max_size=3)))
+    table = ReshardTable(shape, 4, on, device())
+    shardings = all_shardings(shape, on)
+    source, target = (data.draw(st.sampled_from(shardings)) for _ in range(2))
+    steps = table.route(on, source, target, len(shape))
+    assert (steps == []) == (source == target)
+    assert not steps or steps[-1][0] == target
+    assert all(reached in shardings for reached, _, _ in steps)
+    by_way_of = data.draw(st.sampled_from(shardings))
+    detour = table.seconds(on, source, by_way_of) + table.seconds(on, by_way_of, target)
+    assert table.seconds(on, source, target) <= detour * (1 + 1e-9)
+
+
+def test_collectives_cost_what_the_alpha_beta_model_says():
+    # 256 bytes over 4 devices at 1 byte/s and no latency to speak of; local copies are free.
+    on = DeviceMesh(["x"], [4], [0.0], [1.0])
+    table = ReshardTable([8, 8], 4, on, device(memory_bandwidth=1e30))
+    assert table.seconds(on, "{x},{}", "{},{}") == pytest.approx(256 * 3 / 4)  # all-gather
+    assert table.seconds(on, "{x},{}", "{},{x}") == pytest.approx(64 * 3 / 4)  # all-to-all
+    assert table.seconds(on, "{},{}", "{},{x}") == pytest.approx(0)  # slice

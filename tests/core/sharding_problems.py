@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 from alpa_mlir._native import FORBIDDEN_COST, ShardingProblem
 from hypothesis import strategies as st
@@ -41,3 +42,24 @@ def brute_force(problem: ShardingProblem) -> int | None:
         if judged.is_feasible and (best is None or judged.cost < best):
             best = judged.cost
     return best
+
+
+def large_problem(seed: int, num_nodes: int = 60) -> ShardingProblem:
+    """A problem with cycles and tight memory that reductions do not solve."""
+    source = random.Random(seed)
+    problem = ShardingProblem()
+    sizes = [source.randint(2, 6) for _ in range(num_nodes)]
+    for node, size in enumerate(sizes):
+        costs = [source.randint(0, 50) for _ in range(size)]
+        usages = [source.randint(0, 60) for _ in range(size)]
+        problem.add_node((node, node + source.randint(1, 12)), costs, usages)
+    for node in range(1, num_nodes):
+        for other in {max(0, node - source.randint(1, 8)) for _ in range(2)}:
+            table = [source.randint(0, 99) for _ in range(sizes[other] * sizes[node])]
+            problem.add_edge(other, node, table)
+    smallest = [
+        min(range(size), key=problem.node_usages(node).__getitem__)
+        for node, size in enumerate(sizes)
+    ]
+    problem.usage_limit = problem.evaluate(smallest).peak_usage * 5 // 4
+    return problem

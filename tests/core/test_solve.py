@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import pytest
-from alpa_mlir._native import FORBIDDEN_COST, ShardingProblem
-from alpa_mlir.errors import InfeasibleError
+from alpa_mlir._native import (
+    FORBIDDEN_COST,
+    ReducibleProblem,
+    ShardingProblem,
+    find_identical_nodes,
+)
+from alpa_mlir.errors import InfeasibleError, SolverError
+from alpa_mlir.intra_op.ilp import Ilp
+from alpa_mlir.intra_op.solution import Solution
 from alpa_mlir.intra_op.solve import solve
 from hypothesis import given, settings
-from sharding_problems import brute_force, small_problems
+from sharding_problems import brute_force, large_problem, small_problems
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(small_problems())
 def test_solve_small_problem_is_optimal(problem: ShardingProblem) -> None:
     optimum = brute_force(problem)
@@ -36,3 +43,63 @@ def test_solve_everything_forbidden_is_infeasible() -> None:
     problem.add_node((0, 1), [FORBIDDEN_COST], [0])
     with pytest.raises(InfeasibleError):
         solve(problem)
+
+
+@settings(max_examples=40, deadline=None)
+@given(small_problems())
+def test_ilp_alone_small_problem_is_optimal(problem: ShardingProblem) -> None:
+    optimum = brute_force(problem)
+    reduced = ReducibleProblem(problem)
+    if reduced.is_infeasible:
+        assert optimum is None
+        return
+    result = Ilp(reduced.core()).solve(time_limit_seconds=10)
+    assert result.is_infeasible == (optimum is None)
+    if result.choices is not None:
+        judged = problem.evaluate(reduced.expand(result.choices.tolist()))
+        assert judged.is_feasible
+        assert judged.cost == optimum
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_solve_any_thread_count_gives_one_answer(seed: int) -> None:
+    problem = large_problem(seed)
+    answers = [
+        solve(problem, seed=3, num_threads=threads, work_limit=30_000_000) for threads in (1, 3)
+    ]
+    assert answers[0].choices.tolist() == answers[1].choices.tolist()
+    assert answers[0].lower_bound == answers[1].lower_bound
+
+
+def test_solve_stopped_early_gives_a_bound() -> None:
+    problem = large_problem(1)
+    points: list[int | None] = []
+
+    def stop_at_first_answer(point: object) -> bool:
+        points.append(getattr(point, "cost", None))
+        return points[-1] is None
+
+    early = solve(problem, on_progress=stop_at_first_answer, work_limit=2**62)
+    late = solve(problem, work_limit=300_000_000)
+    assert early.lower_bound <= late.cost <= early.cost
+
+
+def test_solve_tied_nodes_bounds_the_whole_problem() -> None:
+    problem = large_problem(2)
+    free = solve(problem, work_limit=100_000_000)
+    classes = find_identical_nodes(problem, radius=0)
+    tied = solve(problem, tie_classes=classes, work_limit=100_000_000)
+    assert tied.lower_bound <= free.cost
+
+
+def test_verify_wrong_statement_raises() -> None:
+    problem = large_problem(3)
+    good = solve(problem, work_limit=10_000_000)
+    cheaper = Solution(
+        problem, good.choices, good.cost - 1, good.lower_bound, good.peak_usage, good.trace
+    )
+    with pytest.raises(SolverError, match=r"expected .* of the choices"):
+        cheaper.verify()
+    bounded = Solution(problem, good.choices, good.cost, good.cost + 1, good.peak_usage, ())
+    with pytest.raises(SolverError, match="expected a lower bound of at most"):
+        bounded.verify()

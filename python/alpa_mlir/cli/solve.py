@@ -1,0 +1,129 @@
+"""`alpa-solve`: solves sharding problems in IOPDDL's JSON form, and bounds what is left to gain."""
+
+import json
+import sys
+import zlib
+from pathlib import Path
+
+import click
+
+from alpa_mlir._native import ShardingProblem
+from alpa_mlir.errors import AlpaError
+from alpa_mlir.intra_op.solution import Solution, TracePoint
+from alpa_mlir.intra_op.solve import solve
+
+# Far above any known instance (93 MB); what a small archive can grow to must not fill the memory.
+_MAX_BYTES = 2 << 30
+_GZIP_FORMAT = 31  # of zlib's wbits
+
+
+@click.command(name="alpa-solve")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--time-limit", default=60.0, show_default=True, help="Seconds.")
+@click.option("--num-threads", type=int, help="Default: one per core.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--target-gap", default=0.0, show_default=True, help="Stop at this gap.")
+@click.option("--work-limit", type=int, help="Stop after so much work, for equal answers anywhere.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write choices, cost, lower bound and peak usage as JSON.",
+)
+@click.option("--quiet", is_flag=True, help="No progress.")
+def main(
+    file: Path,
+    time_limit: float,
+    num_threads: int | None,
+    seed: int,
+    target_gap: float,
+    work_limit: int | None,
+    output: Path | None,
+    quiet: bool,
+) -> None:
+    """Solve the sharding problem in FILE (.json or .json.gz).
+
+    Progress goes to standard error. Without --output the last line of standard output is the list
+    of choices, one per node.
+    """
+    try:
+        problem = load_problem(file)
+        solution = solve(
+            problem,
+            time_limit_seconds=time_limit,
+            num_threads=num_threads,
+            seed=seed,
+            target_gap=target_gap,
+            work_limit=work_limit,
+            on_progress=None if quiet else _Printer(),
+        )
+    except (AlpaError, ValueError) as error:
+        click.echo(f"error: {file}: {error}", err=True)
+        sys.exit(1)
+    if not quiet:
+        click.echo(_summary(solution), err=True)
+    choices: list[int] = solution.choices.tolist()
+    if output is None:
+        click.echo(json.dumps(choices))
+        return
+    answer = {
+        "choices": choices,
+        "cost": solution.cost,
+        "lower_bound": solution.lower_bound,
+        "peak_usage": solution.peak_usage,
+    }
+    output.write_text(json.dumps(answer) + "\n")
+
+
+def load_problem(file: Path) -> ShardingProblem:
+    """Reads a problem, compressed or not. Raises ValueError if it is malformed or too large."""
+    data = file.read_bytes()
+    if data[:2] == b"\x1f\x8b":
+        data = _decompress(data)
+    if len(data) > _MAX_BYTES:
+        raise ValueError(f"expected at most {_MAX_BYTES} bytes of JSON, got more")
+    return ShardingProblem.from_json(data)
+
+
+def _decompress(data: bytes) -> bytes:
+    try:
+        decompressor = zlib.decompressobj(wbits=_GZIP_FORMAT)
+        text = decompressor.decompress(data, _MAX_BYTES + 1)
+    except zlib.error as error:
+        raise ValueError(f"expected a gzip file: {error}") from None
+    if not decompressor.eof and len(text) <= _MAX_BYTES:
+        raise ValueError("expected a whole gzip file, got a truncated one")
+    return text
+
+
+class _Printer:
+    """Prints new answers at once, new bounds twice a second."""
+
+    def __init__(self) -> None:
+        self._next_seconds = 0.0
+        self._last: TracePoint | None = None
+        click.echo(
+            "   seconds  phase                     cost           lower bound     gap", err=True
+        )
+
+    def __call__(self, point: TracePoint) -> bool:
+        is_new_answer = self._last is None or point.cost != self._last.cost
+        if point != self._last and (is_new_answer or point.seconds >= self._next_seconds):
+            self._next_seconds = point.seconds + 0.5
+            self._last = point
+            click.echo(_line(point), err=True)
+        return True
+
+
+def _line(point: TracePoint) -> str:
+    cost = "-" if point.cost is None else str(point.cost)
+    gap = "-" if point.cost is None else f"{_gap(point.cost, point.lower_bound):.3%}"
+    return f"{point.seconds:10.2f}  {point.phase:14} {cost:>20}  {point.lower_bound:>20} {gap:>7}"
+
+
+def _gap(cost: int, lower_bound: int) -> float:
+    return (cost - lower_bound) / max(cost, 1)
+
+
+def _summary(solution: Solution) -> str:
+    proof = "optimal" if solution.is_optimal else f"within {solution.gap:.3%} of the optimum"
+    return f"cost {solution.cost}, {proof}; peak usage {solution.peak_usage} bytes"

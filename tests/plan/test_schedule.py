@@ -43,7 +43,7 @@ def test_one_f_one_b_is_printed_as_in_the_papers() -> None:
 def test_schedules_verify_at_any_size(name: str, num_stages: int, num_microbatches: int) -> None:
     schedule = named(name, num_stages, num_microbatches)
     schedule.verify()
-    assert [schedule.mesh_of_stage(stage) for stage in range(num_stages)] == list(range(num_stages))
+    assert [schedule.mesh_of_stage[stage] for stage in range(num_stages)] == list(range(num_stages))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 from alpa_mlir.errors import ScheduleError
 
@@ -47,14 +48,14 @@ class Schedule:
     meshes: tuple[tuple[Task, ...], ...]
     max_in_flight: tuple[int, ...]
 
-    @property
+    @cached_property
     def has_backward(self) -> bool:
         return any(task.phase == Phase.BACKWARD for tasks in self.meshes for task in tasks)
 
-    def mesh_of_stage(self, stage: int) -> int:
-        """The mesh whose list has the stage's forward tasks."""
-        first = Task(stage, Phase.FORWARD)
-        return next(mesh for mesh, tasks in enumerate(self.meshes) if first in tasks)
+    @cached_property
+    def mesh_of_stage(self) -> dict[int, int]:
+        """The mesh that runs each stage."""
+        return {task.stage: mesh for mesh, tasks in enumerate(self.meshes) for task in tasks}
 
     def dependencies(self, task: Task) -> Iterator[Task]:
         """The tasks that must end before `task`, whatever the mesh."""

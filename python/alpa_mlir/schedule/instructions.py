@@ -1,0 +1,165 @@
+"""The static instruction list of every mesh, made from a schedule and the values of its tasks.
+
+Nothing is decided while a step runs: an executor issues these lists as they stand. A transfer is
+in the list of the mesh that sends, right behind the task that wrote the value; the mesh that
+receives waits only where it reads. `interpret` proves the lists.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from alpa_mlir.schedule.schedule import Schedule, Task
+from alpa_mlir.schedule.values import Buffer, PipelineValues
+
+
+@dataclass(frozen=True)
+class Run:
+    """Runs the executable of the task's stage and phase."""
+
+    task: Task
+    reads: tuple[Buffer, ...]
+    writes: tuple[Buffer, ...]
+
+    def __str__(self) -> str:
+        return f"run {self.task} ({_names(self.reads)}) -> ({_names(self.writes)})"
+
+
+@dataclass(frozen=True)
+class Accumulate:
+    """Adds parts, one microbatch of a value each, to the value's sum; the first creates the sum."""
+
+    reads: tuple[Buffer, ...]
+
+    @property
+    def writes(self) -> tuple[Buffer, ...]:
+        return tuple(Buffer(part.value) for part in self.reads)
+
+    def __str__(self) -> str:
+        return f"accumulate {_names(self.reads)}"
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Sends copies to another mesh; the sender keeps its own."""
+
+    reads: tuple[Buffer, ...]
+    target: int
+    writes: ClassVar[tuple[Buffer, ...]] = ()
+
+    def __str__(self) -> str:
+        return f"transfer {_names(self.reads)} to mesh {self.target}"
+
+
+@dataclass(frozen=True)
+class Free:
+    """Ends the life of buffers on this mesh."""
+
+    reads: tuple[Buffer, ...]
+    writes: ClassVar[tuple[Buffer, ...]] = ()
+
+    def __str__(self) -> str:
+        return f"free {_names(self.reads)}"
+
+
+Instruction = Run | Accumulate | Transfer | Free
+
+
+@dataclass(frozen=True)
+class InstructionLists:
+    """One list per mesh, in the order of the schedule's meshes."""
+
+    meshes: tuple[tuple[Instruction, ...], ...]
+
+    def __str__(self) -> str:
+        lines: list[str] = []
+        for mesh, instructions in enumerate(self.meshes):
+            lines.append(f"mesh {mesh}:")
+            lines += [f"  {instruction}" for instruction in instructions]
+        return "\n".join(lines)
+
+
+def make_instructions(schedule: Schedule, values: PipelineValues) -> InstructionLists:
+    """The lists that run `schedule` on `values`.
+
+    Raises:
+      ScheduleError: the values are malformed. That the lists run to their end depends on the
+      values too; `verify_instructions` proves it.
+    """
+    values.check()
+    targets = _find_targets(schedule, values)
+    kept = _by_mesh(values.final_buffers(schedule))
+    return InstructionLists(
+        tuple(
+            tuple(_with_frees(list(_issue(tasks, values, targets)), kept[mesh]))
+            for mesh, tasks in enumerate(schedule.meshes)
+        )
+    )
+
+
+def _find_targets(schedule: Schedule, values: PipelineValues) -> dict[Buffer, list[int]]:
+    """The meshes each written buffer goes to, other than its own."""
+    home = {
+        value: schedule.mesh_of_stage[stage]
+        for (stage, _), signature in values.signatures.items()
+        for value in signature.outputs
+    }
+    wanted = _by_mesh(values.final_buffers(schedule))
+    for mesh, tasks in enumerate(schedule.meshes):
+        wanted[mesh].update(buffer for task in tasks for buffer in values.inputs(task))
+    targets: defaultdict[Buffer, list[int]] = defaultdict(list)
+    for mesh in range(len(schedule.meshes)):
+        for buffer in wanted[mesh]:
+            if home.get(buffer.value, mesh) != mesh:
+                targets[buffer].append(mesh)
+    return targets
+
+
+def _by_mesh(buffers: Iterator[tuple[int, Buffer]]) -> defaultdict[int, set[Buffer]]:
+    sets: defaultdict[int, set[Buffer]] = defaultdict(set)
+    for mesh, buffer in buffers:
+        sets[mesh].add(buffer)
+    return sets
+
+
+def _issue(
+    tasks: tuple[Task, ...], values: PipelineValues, targets: dict[Buffer, list[int]]
+) -> Iterator[list[Instruction]]:
+    """Every task with what follows from its outputs, buffers not yet freed."""
+    last = {(task.stage, task.phase): task for task in tasks}
+    for task in tasks:
+        outputs = values.outputs(task)
+        group: list[Instruction] = [Run(task, values.inputs(task), outputs)]
+        parts = tuple(part for part in outputs if part.value in values.accumulated)
+        ready = [buffer for buffer in outputs if buffer not in parts]
+        if parts:
+            accumulate = Accumulate(parts)
+            group.append(accumulate)
+            if task == last[task.stage, task.phase]:
+                ready += accumulate.writes
+        sent: defaultdict[int, list[Buffer]] = defaultdict(list)
+        for buffer in ready:
+            for target in targets.get(buffer, ()):
+                sent[target].append(buffer)
+        group += [Transfer(tuple(sent[target]), target) for target in sorted(sent)]
+        yield group
+
+
+def _with_frees(groups: list[list[Instruction]], kept: set[Buffer]) -> Iterator[Instruction]:
+    """Frees each buffer behind the last task that touches it, in one instruction per task."""
+    touched = [
+        dict.fromkeys(buffer for i in group for buffer in (*i.reads, *i.writes)) for group in groups
+    ]
+    last = {buffer: index for index, buffers in enumerate(touched) for buffer in buffers}
+    for index, (group, buffers) in enumerate(zip(groups, touched, strict=True)):
+        yield from group
+        dead = tuple(b for b in buffers if last[b] == index and b not in kept)
+        if dead:
+            yield Free(dead)
+
+
+def _names(buffers: tuple[Buffer, ...]) -> str:
+    return ", ".join(map(str, buffers))

@@ -1,0 +1,302 @@
+"""Instruction lists: what is issued for a small pipeline, and what their verifier refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from alpa_mlir._native import ScheduleKind
+from alpa_mlir.errors import ScheduleError
+from alpa_mlir.schedule.instructions import (
+    Accumulate,
+    Free,
+    Instruction,
+    InstructionLists,
+    Run,
+    Transfer,
+    make_instructions,
+)
+from alpa_mlir.schedule.interpret import verify_instructions
+from alpa_mlir.schedule.issue_order import issue_order
+from alpa_mlir.schedule.kinds import make_schedule
+from alpa_mlir.schedule.schedule import Phase, Schedule, Task
+from alpa_mlir.schedule.values import Buffer, PipelineValues, Signature
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+FORWARD, BACKWARD, UPDATE = Phase.FORWARD, Phase.BACKWARD, Phase.UPDATE
+
+
+def named(name: str, num_stages: int, num_microbatches: int) -> Schedule:
+    return make_schedule(getattr(ScheduleKind, name), num_stages, num_microbatches)
+
+
+def chain(
+    num_stages: int, skips: tuple[tuple[int, int], ...] = (), is_tied: bool = False
+) -> PipelineValues:
+    """Parameters w, activations h, residuals r, gradients d and g per stage; a loss.
+
+    `skips` are pairs of stages: the later one's forward reads the earlier one's activations too.
+    With `is_tied`, the last stage's forward reads w0 and the first stage's update its gradient.
+    """
+    last = num_stages - 1
+    signatures: dict[tuple[int, Phase], Signature] = {}
+    kept = {"loss": frozenset([last])}
+    for i in range(num_stages):
+        inputs = ["x"] if i == 0 else [f"h{i - 1}"]
+        inputs += [f"h{a}" for a, b in skips if b == i and f"h{a}" not in inputs]
+        tied = ["w0"] if is_tied and i == last > 0 else []
+        signatures[i, FORWARD] = Signature(
+            (f"w{i}", *tied, *inputs), (f"r{i}", "loss" if i == last else f"h{i}")
+        )
+        came = [] if i == last else [f"d{i + 1}"]
+        sent = [] if i == 0 else [f"d{i}"]
+        tied_gradient = ["gt"] if tied else []
+        signatures[i, BACKWARD] = Signature(
+            (f"w{i}", *tied, f"r{i}", *came), (f"g{i}", *tied_gradient, *sent)
+        )
+        gradients = [f"g{i}"] + (["gt"] if is_tied and i == 0 < last else [])
+        signatures[i, UPDATE] = Signature((f"w{i}", *gradients), (f"n{i}",))
+        kept[f"n{i}"] = frozenset([0, last] if is_tied and i == 0 else [i])
+    return PipelineValues(
+        signatures,
+        state=frozenset(f"w{i}" for i in range(num_stages)),
+        batch=frozenset(["x"]),
+        accumulated=frozenset(["loss", *(f"g{i}" for i in range(num_stages))])
+        | (frozenset(["gt"]) if is_tied and last > 0 else frozenset()),
+        kept=kept,
+    )
+
+
+TWO_STAGES = """\
+mesh 0:
+  run F0.0 (w0, x.0) -> (r0.0, h0.0)
+  transfer h0.0 to mesh 1
+  free x.0, h0.0
+  run F0.1 (w0, x.1) -> (r0.1, h0.1)
+  transfer h0.1 to mesh 1
+  free x.1, h0.1
+  run B0.0 (w0, r0.0, d1.0) -> (g0.0)
+  accumulate g0.0
+  free r0.0, d1.0, g0.0
+  run B0.1 (w0, r0.1, d1.1) -> (g0.1)
+  accumulate g0.1
+  free r0.1, d1.1, g0.1
+  run U0 (w0, g0) -> (n0)
+  free w0, g0
+mesh 1:
+  run F1.0 (w1, h0.0) -> (r1.0, loss.0)
+  accumulate loss.0
+  free h0.0, loss.0
+  run B1.0 (w1, r1.0) -> (g1.0, d1.0)
+  accumulate g1.0
+  transfer d1.0 to mesh 0
+  free r1.0, g1.0, d1.0
+  run F1.1 (w1, h0.1) -> (r1.1, loss.1)
+  accumulate loss.1
+  free h0.1, loss.1
+  run B1.1 (w1, r1.1) -> (g1.1, d1.1)
+  accumulate g1.1
+  transfer d1.1 to mesh 0
+  free r1.1, g1.1, d1.1
+  run U1 (w1, g1) -> (n1)
+  free w1, g1
+"""
+
+
+def test_make_instructions_of_two_stages() -> None:
+    lists = make_instructions(named("ONE_F_ONE_B", 2, 2), chain(2))
+    assert f"{lists}\n" == TWO_STAGES
+
+
+@settings(max_examples=100)
+@given(
+    st.sampled_from(["GPIPE", "ONE_F_ONE_B", "EAGER_ONE_F_ONE_B"]),
+    st.integers(1, 5),
+    st.integers(1, 6),
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=3),
+    st.booleans(),
+)
+def test_instructions_verify_at_any_size(
+    name: str, num_stages: int, num_microbatches: int, skips: list[tuple[int, int]], is_tied: bool
+) -> None:
+    schedule = named(name, num_stages, num_microbatches)
+    forwards = tuple(sorted({(a, b) for a, b in skips if a < b < num_stages}))
+    values = chain(num_stages, forwards, is_tied)
+    lists = make_instructions(schedule, values)
+    verify_instructions(lists, schedule, values)
+    for stage, instructions in enumerate(lists.meshes):
+        assert peak_residuals(instructions, f"r{stage}") == schedule.max_in_flight[stage]
+    check_order(lists, schedule, values)
+
+
+def check_order(lists: InstructionLists, schedule: Schedule, values: PipelineValues) -> None:
+    """One order that keeps each mesh's own, and in which every value is there when it is read."""
+    order = issue_order(lists)
+    for mesh, instructions in enumerate(lists.meshes):
+        assert tuple(i for at, i in order if at == mesh) == instructions
+    there = set(values.initial_buffers(schedule))
+    for mesh, instruction in order:
+        assert there.issuperset((mesh, buffer) for buffer in instruction.reads)
+        target = instruction.target if isinstance(instruction, Transfer) else mesh
+        there.update((mesh, buffer) for buffer in instruction.writes)
+        there.update((target, buffer) for buffer in instruction.reads)
+
+
+def peak_residuals(instructions: tuple[Instruction, ...], value: str) -> int:
+    """How many microbatches' buffers of `value` live at once."""
+    held = peak = 0
+    for instruction in instructions:
+        if isinstance(instruction, Run):
+            held += sum(buffer.value == value for buffer in instruction.writes)
+        if isinstance(instruction, Free):
+            held -= sum(buffer.value == value for buffer in instruction.reads)
+        peak = max(peak, held)
+    return peak
+
+
+def test_only_neighbours_are_sent_to_in_a_chain() -> None:
+    lists = make_instructions(named("ONE_F_ONE_B", 4, 3), chain(4))
+    sent = {
+        (mesh, buffer.value, instruction.target)
+        for mesh, instructions in enumerate(lists.meshes)
+        for instruction in instructions
+        if isinstance(instruction, Transfer)
+        for buffer in instruction.reads
+    }
+    forwards = {(i, f"h{i}", i + 1) for i in range(3)}
+    assert sent == forwards | {(i, f"d{i}", i - 1) for i in range(1, 4)}
+
+
+def test_tied_parameter_sends_its_gradient_and_comes_back() -> None:
+    lists = make_instructions(named("GPIPE", 3, 2), chain(3, is_tied=True))
+    assert Transfer((Buffer("gt"),), 0) in lists.meshes[2]
+    assert Transfer((Buffer("n0"),), 2) in lists.meshes[0]
+
+
+def test_inference_keeps_parameters_and_every_result() -> None:
+    schedule = named("INFERENCE", 2, 3)
+    values = PipelineValues(
+        {
+            (0, FORWARD): Signature(("w0", "x"), ("h0",)),
+            (1, FORWARD): Signature(("w1", "h0"), ("y",)),
+        },
+        state=frozenset(["w0", "w1"]),
+        batch=frozenset(["x"]),
+        kept={"w0": frozenset([0]), "w1": frozenset([1]), "y": frozenset([1])},
+    )
+    lists = make_instructions(schedule, values)
+    verify_instructions(lists, schedule, values)
+    freed = {b for i in lists.meshes[1] if isinstance(i, Free) for b in i.reads}
+    assert freed == {Buffer("h0", k) for k in range(3)}
+
+
+def edited(lists: InstructionLists, mesh: int, instructions: list[Instruction]) -> InstructionLists:
+    meshes = list(lists.meshes)
+    meshes[mesh] = tuple(instructions)
+    return dataclasses.replace(lists, meshes=tuple(meshes))
+
+
+def free_of(buffer: str, instructions: list[Instruction]) -> int:
+    return next(
+        at
+        for at, instruction in enumerate(instructions)
+        if isinstance(instruction, Free) and buffer in map(str, instruction.reads)
+    )
+
+
+def test_verify_every_lost_instruction_is_found() -> None:
+    schedule, values = named("ONE_F_ONE_B", 2, 2), chain(2)
+    lists = make_instructions(schedule, values)
+    for mesh, instructions in enumerate(lists.meshes):
+        for at in range(len(instructions)):
+            rest = [*instructions[:at], *instructions[at + 1 :]]
+            with pytest.raises(ScheduleError):
+                verify_instructions(edited(lists, mesh, rest), schedule, values)
+
+
+def test_verify_every_repeated_instruction_is_found() -> None:
+    schedule, values = named("ONE_F_ONE_B", 2, 2), chain(2)
+    lists = make_instructions(schedule, values)
+    for mesh, instructions in enumerate(lists.meshes):
+        for at in range(len(instructions)):
+            more = [*instructions[: at + 1], *instructions[at:]]
+            with pytest.raises(ScheduleError):
+                verify_instructions(edited(lists, mesh, more), schedule, values)
+
+
+def test_verify_every_early_free_is_found() -> None:
+    schedule, values = named("ONE_F_ONE_B", 2, 2), chain(2)
+    lists = make_instructions(schedule, values)
+    for mesh, instructions in enumerate(lists.meshes):
+        for at in range(1, len(instructions)):
+            if isinstance(instructions[at], Free):
+                early = list(instructions)
+                early[at - 1], early[at] = early[at], early[at - 1]
+                with pytest.raises(ScheduleError, match=r"freed|deadlock"):
+                    verify_instructions(edited(lists, mesh, early), schedule, values)
+
+
+def test_verify_names_what_is_wrong() -> None:
+    schedule, values = named("ONE_F_ONE_B", 2, 2), chain(2)
+    lists = make_instructions(schedule, values)
+    first = list(lists.meshes[0])
+    at = free_of("r0.0", first)
+    kept = [*first[:at], *first[at + 1 :]]
+    late = [*first[:at], first[at], first[at], *first[at + 1 :]]
+    sends = [i for i in first if not (isinstance(i, Transfer) and "h0.1" in str(i))]
+    sums = [i for i in first if not (isinstance(i, Accumulate) and "g0.1" in str(i))]
+    cases = [
+        (kept, "mesh 0: expected .* to be freed in the end"),
+        (late, "mesh 0: expected .* to be there, it is freed"),
+        (sends, r"deadlock: mesh 0 at .*, mesh 1 at 'run F1\.1"),
+        (sums, r"expected all 2 microbatches in g0 when it is used or kept, got \[0\]"),
+        (first[1:], "mesh 0: expected 5 runs, got 4"),
+        ([*first, Run(Task(0, FORWARD), (), ())], "mesh 0: expected 5 runs, got 6"),
+    ]
+    for instructions, message in cases:
+        with pytest.raises(ScheduleError, match=message):
+            verify_instructions(edited(lists, 0, instructions), schedule, values)
+    with pytest.raises(ScheduleError, match="lists for 2 meshes, got 0"):
+        verify_instructions(InstructionLists(()), schedule, values)
+
+
+def with_signature(stage: int, phase: Phase, inputs: tuple[str, ...], outputs: tuple[str, ...]):
+    values = chain(2)
+    signatures = {**values.signatures, (stage, phase): Signature(inputs, outputs)}
+    return dataclasses.replace(values, signatures=signatures)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (with_signature(0, FORWARD, ("w0", "?"), ("h0", "r0")), r"expected '\?' to be state"),
+        (with_signature(0, FORWARD, ("x",), ("h0", "r0", "w1")), "one origin of 'w1', got two"),
+        (with_signature(0, UPDATE, ("w0", "r0"), ("n0",)), "got 'r0', which exists once per micro"),
+        (with_signature(0, FORWARD, ("g1",), ("h0", "r0")), "known before the update, got 'g1'"),
+        (with_signature(0, FORWARD, ("n1",), ("h0", "r0")), "known before the update, got 'n1'"),
+        (with_signature(0, UPDATE, (), ()), "expected a task that writes 'n0', or state"),
+        (dataclasses.replace(chain(1), batch=frozenset(["x", "g1"]), accumulated=frozenset(["g1"])),
+         "accumulated, got the batch"),
+    ],
+)  # fmt: skip
+def test_check_bad_values_are_named(values: PipelineValues, message: str) -> None:
+    with pytest.raises(ScheduleError, match=message):
+        make_instructions(named("ONE_F_ONE_B", 2, 2), values)
+
+
+def test_values_that_flow_backwards_deadlock() -> None:
+    """Forward of stage 0 reads what forward of stage 1 writes."""
+    values = with_signature(0, FORWARD, ("w0", "x", "r1"), ("h0", "r0"))
+    schedule = named("ONE_F_ONE_B", 2, 2)
+    lists = make_instructions(schedule, values)
+    with pytest.raises(ScheduleError, match=r"deadlock: mesh 0 at 'run F0\.0.*, mesh 1 at 'run F1"):
+        verify_instructions(lists, schedule, values)
+    with pytest.raises(ScheduleError, match="all 32 instructions, got stuck after 0"):
+        issue_order(lists)
+
+
+def test_issue_order_takes_turns() -> None:
+    lists = make_instructions(named("ONE_F_ONE_B", 2, 2), chain(2))
+    tasks = [str(i.task) for _, i in issue_order(lists) if isinstance(i, Run)]
+    assert tasks == ["F0.0", "F1.0", "F0.1", "B1.0", "B0.0", "F1.1", "B1.1", "B0.1", "U1", "U0"]

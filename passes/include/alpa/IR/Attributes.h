@@ -25,7 +25,4 @@ inline constexpr llvm::StringLiteral kAccumulateAttr = "alpa.accumulate";
 /// sums over the examples (alpa-analyze-training).
 inline constexpr llvm::StringLiteral kGradientOfAttr = "alpa.gradient_of";
 
-/// `alpa.name = "state.params['w']"` on an argument: what its user calls it.
-inline constexpr llvm::StringLiteral kNameAttr = "alpa.name";
-
 } // namespace alpa

@@ -7,10 +7,6 @@
 namespace alpa {
 namespace {
 
-struct Traffic {
-  int64_t read = 0, written = 0;
-};
-
 int64_t bytesOf(mlir::ValueRange values) {
   int64_t total = 0;
   llvm::SmallPtrSet<mlir::Value, 4> seen;
@@ -19,6 +15,16 @@ int64_t bytesOf(mlir::ValueRange values) {
       total += bytes(value.getType());
   return total;
 }
+
+/// The node through which a value is made: its op, or the loop or branch whose region it enters; -1
+/// for an argument of the function.
+int producerOf(mlir::Value value, const OpGraph &graph) {
+  if (mlir::Operation *op = value.getDefiningOp())
+    return graph.indexOf(op);
+  return graph.indexOf(llvm::cast<mlir::BlockArgument>(value).getOwner()->getParentOp());
+}
+
+} // namespace
 
 Traffic trafficOf(mlir::Operation *op) {
   mlir::ValueRange operands = op->getOperands();
@@ -53,16 +59,6 @@ Traffic trafficOf(mlir::Operation *op) {
   }
   return {bytesOf(operands), results};
 }
-
-/// The node through which a value is made: its op, or the loop or branch whose region it enters; -1
-/// for an argument of the function.
-int producerOf(mlir::Value value, const OpGraph &graph) {
-  if (mlir::Operation *op = value.getDefiningOp())
-    return graph.indexOf(op);
-  return graph.indexOf(llvm::cast<mlir::BlockArgument>(value).getOwner()->getParentOp());
-}
-
-} // namespace
 
 mlir::FailureOr<OpGraph> OpGraph::build(mlir::ModuleOp module) {
   OpGraph graph;

@@ -1,6 +1,7 @@
 // Builds the sharding graph: walks the function in program order, into loops and branches, and
 // gives every argument, op and carried value its strategies, live interval and memory use.
 
+#include "alpa/Analysis/OpGraph.h"
 #include "alpa/IR/OpRules.h"
 #include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
@@ -56,6 +57,22 @@ private:
 
 namespace {
 
+/// Whether the result of `op` lies where its first operand did: a view of it, or an update in place
+/// of a buffer that nobody else reads.
+bool isInPlace(mlir::Operation *op) {
+  switch (kindOf(op)) {
+  case OpKind::Reshape:
+  case OpKind::OptimizationBarrier:
+  case OpKind::ShardingConstraint:
+    return true;
+  case OpKind::DynamicUpdateSlice:
+  case OpKind::Scatter:
+    return op->getOperand(0).hasOneUse();
+  default:
+    return false;
+  }
+}
+
 /// Whether XLA computes `op` inside the loop of its only reader, so that its result never reaches
 /// memory.
 bool isFusedAway(mlir::Operation *op) {
@@ -94,10 +111,14 @@ void GraphBuilder::number(mlir::Region &region) {
 
 int64_t GraphBuilder::lastUse(mlir::Value value) const {
   int64_t last = 0;
-  for (mlir::Operation *user : value.getUsers()) {
+  for (mlir::OpOperand &use : value.getUses()) {
     // What a nested op reads lives until the op around it, in the block of the value, is over.
-    mlir::Operation *ancestor = value.getParentBlock()->findAncestorOpInBlock(*user);
+    mlir::Operation *ancestor = value.getParentBlock()->findAncestorOpInBlock(*use.getOwner());
     last = std::max(last, times.lookup(ancestor).end);
+    // A buffer that goes on under another name lives as long as that name.
+    const unsigned number = use.getOperandNumber();
+    if (isInPlace(use.getOwner()) && number < use.getOwner()->getNumResults())
+      last = std::max(last, lastUse(use.getOwner()->getResult(number)));
   }
   return last;
 }
@@ -117,13 +138,11 @@ std::vector<Strategy> GraphBuilder::anySharding(mlir::Type type) const {
 OpCost GraphBuilder::costOf(mlir::Operation *op) const {
   OpCost cost;
   cost.flops = flops(op);
-  const bool isFused = isFusedAway(op);
-  for (mlir::Value result : op->getResults())
-    cost.memoryBytes += isFused ? 0 : static_cast<double>(bytes(result.getType()));
-  // What an elementwise op reads was most likely written by the same fusion.
-  if (!isElementwise(op) && kindOf(op) != OpKind::BroadcastInDim)
-    for (mlir::Value operand : op->getOperands())
-      cost.memoryBytes += static_cast<double>(bytes(operand.getType()));
+  const Traffic traffic = trafficOf(op);
+  // What an op that only maps elements reads was most likely written by the same fusion.
+  const bool isMap = isElementwise(op) || kindOf(op) == OpKind::BroadcastInDim;
+  cost.memoryBytes =
+      static_cast<double>((isMap ? 0 : traffic.read) + (isFusedAway(op) ? 0 : traffic.written));
   cost.elementType = op->getNumOperands() ? elementTypeName(op->getOperand(0).getType()) : "f32";
   return cost;
 }
@@ -146,12 +165,13 @@ mlir::ValueRange GraphBuilder::valuesOf(const Vertex &vertex) {
 }
 
 void GraphBuilder::addUsages(Vertex &vertex) {
-  const bool isFused = vertex.kind == Vertex::Kind::Op && isFusedAway(vertex.op);
+  const bool needsNone =
+      vertex.kind == Vertex::Kind::Op && (isFusedAway(vertex.op) || isInPlace(vertex.op));
   for (const Strategy &strategy : vertex.strategies) {
     int64_t usage = 0;
     for (auto [value, sharding] : llvm::zip(valuesOf(vertex), strategy.results))
       usage += bytes(value.getType()) / sharding.numShards(graph.shardingTarget.mesh);
-    vertex.usages.push_back(isFused ? 0 : usage);
+    vertex.usages.push_back(needsNone ? 0 : usage);
   }
 }
 

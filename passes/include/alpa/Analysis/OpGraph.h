@@ -8,14 +8,22 @@
 
 namespace alpa {
 
+/// Bytes that one execution must move if nothing is fused.
+struct Traffic {
+  int64_t read = 0, written = 0;
+};
+
+/// What `op` moves: its operands (each once) and its results. Slices and gathers read, and updates
+/// in place read and write, only the elements they touch; reshapes, barriers and constants move
+/// nothing; loops and branches leave it to their ops.
+Traffic trafficOf(mlir::Operation *op);
+
 /// One op, with the cost of one execution.
 struct OpNode {
   mlir::Operation *op = nullptr;
   /// See flops() in Stablehlo.h.
   double flops = 0;
-  /// What the op must move if nothing is fused: its operands (each once) and its results. Slices
-  /// and gathers read, and updates in place read and write, only the elements they touch; reshapes,
-  /// barriers and constants move nothing; loops and branches leave it to their ops.
+  /// See trafficOf().
   int64_t bytesRead = 0, bytesWritten = 0;
   /// Executions in one run of the program: the product of the trip counts of the loops around the
   /// op. A loop whose trip count is not plain counts once, and so does every branch.

@@ -31,6 +31,18 @@ CASES: dict[str, Callable[[], Workload]] = {
     "gpt_scanned": lambda: workload("gpt", "debug", BATCH_SIZE, _adamw, form="scanned"),
     "moe": lambda: workload("moe", "debug", BATCH_SIZE, _adamw),
     "wide_resnet": lambda: workload("wide_resnet", "debug", BATCH_SIZE, _momentum),
+    # Sizes that no mesh divides: 7 examples, 5 heads of 6, 13 tokens, 31 words.
+    "gpt_odd": lambda: workload(
+        "gpt",
+        "debug",
+        7,
+        _adamw,
+        hidden_size=30,
+        num_heads=5,
+        sequence_length=13,
+        vocabulary_size=31,
+    ),
+    "mlp_odd": lambda: workload("mlp", "debug", 6, _adamw, hidden_size=30),
     "flax_linen": flax_linen.workload,
     "flax_nnx": flax_nnx.workload,
     "equinox_mixer": equinox_mixer.workload,

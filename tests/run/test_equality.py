@@ -1,0 +1,26 @@
+"""A sample of what tests/slow does in full: sharding changes no result."""
+
+import alpa_mlir as alpa
+import pytest
+from random_sharding import assert_unchanged_by_sharding
+from training_equality import assert_trains_as_on_one_device, case
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("mlp_odd", alpa.ShardParallel(mesh_shape=(2, 2, 2))),
+        ("gpt", alpa.ShardParallel(mesh_shape=(2, 4))),
+        ("flax_linen", alpa.Zero3Parallel(mesh_shape=(8,))),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_training_equals_one_device(name, method):
+    step = alpa.parallelize(case(name).train_step, method)
+    assert_trains_as_on_one_device(name, step)
+
+
+# 124 scatters a single update, which XLA gets wrong on a split dim.
+@pytest.mark.parametrize("seed", [*range(12), 124])
+def test_random_program_is_unchanged_by_sharding(seed):
+    assert_unchanged_by_sharding(seed)

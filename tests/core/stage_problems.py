@@ -60,11 +60,13 @@ def small_stage_problems(draw: st.DrawFn) -> StageProblem:
         st.integers(0, 6),
         st.integers(0, 4),
     )
+    # A limit on layers per stage makes plans of several stages, else one stage is often best.
+    most_layers = draw(st.integers(1, num_layers))
     num_choices = draw(st.sampled_from([st.integers(1, 2), st.integers(0, 2)]))
     candidates = [
         candidate(first, end, submesh, **draw(costs))
         for first in range(num_layers)
-        for end in range(first + 1, num_layers + 1)
+        for end in range(first + 1, min(first + most_layers, num_layers) + 1)
         for submesh in range(len(shapes))
         for _ in range(draw(num_choices))
     ]

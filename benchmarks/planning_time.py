@@ -72,9 +72,8 @@ def main(target_gap: float) -> None:
         planning = sum(time for phase, time in seconds.items() if phase != "trace")
         for phase, time in seconds.items():
             table.add_row("", "", phase, f"{time:.2f}")
-        table.add_row(
-            case.name, str(len(plan.choices)), "trace to plan", f"{planning:.2f}", f"{plan.solver_gap:.3%}"
-        )
+        gap = f"{plan.solver_gap:.3%}"
+        table.add_row(case.name, str(len(plan.choices)), "trace to plan", f"{planning:.2f}", gap)
         table.add_section()
         if planning > case.seconds_goal or plan.solver_gap > case.gap_goal:
             missed.append(f"{case.name}: {planning:.1f} s, gap {plan.solver_gap:.2%}")

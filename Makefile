@@ -21,7 +21,7 @@ pip := $(run) -m pip --quiet --disable-pip-version-check --no-input
 # Two cores are enough, and as much as a small machine has.
 jobs := $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 2 ? 1 : n > 8 ? 8 : n )))
 
-.PHONY: demo test setup dev test-core test-passes test-plan test-run test-slow lint docs wheel clean
+.PHONY: demo test setup dev test-core test-passes test-plan test-run test-slow test-sanitize lint docs wheel clean
 
 demo: setup
 	$(run) examples/demo.py
@@ -74,6 +74,12 @@ test-run: setup
 
 test-slow: setup
 	$(pytest) tests/slow
+
+# The core's solver on random problems, against trying everything, under ASan and UBSan.
+test-sanitize: setup
+	@cmake -S . -B build/sanitize -G Ninja -DALPA_SANITIZE=ON -DALPA_PYTHON=OFF -DALPA_PLUGIN=OFF >/dev/null
+	@cmake --build build/sanitize --target sharding_fuzz -j $(jobs) | tail -n 1
+	build/sanitize/sharding_fuzz 5000
 
 lint: setup
 	$(bin)/ruff format --check .

@@ -1,6 +1,7 @@
 // Follows the batch dim through sharding rules; see the header.
 
 #include "alpa/Analysis/BatchDims.h"
+#include "alpa/Analysis/BatchFactor.h"
 #include "alpa/IR/Attributes.h"
 #include "alpa/IR/OpRules.h"
 #include "alpa/IR/Stablehlo.h"
@@ -101,7 +102,7 @@ private:
     llvm::SmallVector<BatchFactor, 2> found;
     for (auto [dims, operand] : llvm::zip(rule->operands, op->getOperands()))
       if (std::optional<BatchDim> batch = result.of(operand)) {
-        std::optional<BatchFactor> factor = factorOf(*rule, dims[batch->dim], *batch);
+        std::optional<BatchFactor> factor = batchFactor(*rule, dims, *batch);
         if (!factor)
           ends[op] = BatchEnd::Unknown;
         else if (!llvm::is_contained(found, *factor))
@@ -116,29 +117,6 @@ private:
     return mlir::success();
   }
 
-  /// Index k of the factor belongs to example (k / minor) % size: the factor of a product of
-  /// flattened tokens counts examples times positions.
-  struct BatchFactor {
-    int factor;
-    int64_t size, minor;
-    bool operator==(const BatchFactor &other) const {
-      return factor == other.factor && size == other.size && minor == other.minor;
-    }
-  };
-
-  /// The factor of a dim within which the examples are counted; none if several are needed.
-  static std::optional<BatchFactor> factorOf(const ShardingRule &rule, llvm::ArrayRef<int> dim,
-                                             const BatchDim &batch) {
-    int64_t minor = 1;
-    for (int factor : llvm::reverse(dim)) {
-      int64_t end = minor * rule.factorSizes[factor];
-      if (minor <= batch.minor && batch.minor * batch.size <= end && batch.minor % minor == 0)
-        return BatchFactor{factor, batch.size, batch.minor / minor};
-      minor = end;
-    }
-    return std::nullopt;
-  }
-
   /// The results' dims that have the factor count examples; where there is none, or where the
   /// factor may not be split, the batch ends.
   void apply(mlir::Operation *op, const ShardingRule &rule, const BatchFactor &batch) {
@@ -148,14 +126,8 @@ private:
       return;
     }
     for (auto [dims, value] : llvm::zip(rule.results, op->getResults()))
-      for (auto [i, dim] : llvm::enumerate(dims)) {
-        int64_t minor = 1;
-        for (int factor : llvm::reverse(dim)) {
-          if (factor == batch.factor)
-            set(value, {static_cast<int>(i), batch.size, batch.minor * minor}, op);
-          minor *= rule.factorSizes[factor];
-        }
-      }
+      for (const BatchDim &dim : batchDims(rule, dims, batch))
+        set(value, dim, op);
   }
 
   /// True if `value` had no batch dim yet. One that has another keeps it.

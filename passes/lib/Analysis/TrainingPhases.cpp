@@ -51,7 +51,7 @@ private:
         result.prologue.insert(result.prologue.end(), end.op->result_begin(), end.op->result_end());
         prologueOps.insert(end.op);
       } else {
-        result.mixing.push_back({end.op, reasonOf(end.kind, isSum)});
+        result.mixing.push_back({end.op, reasonOf(end.kind, isSum), isSum && isOutermost(end.op)});
         mixingOps.insert(end.op);
       }
     }

@@ -11,7 +11,7 @@ namespace alpa {
 enum class Phase {
   Prologue, ///< makes, from the whole batch, what every microbatch needs: the token count of a loss
   Forward,  ///< every gradient depends on it, or a sum that is no gradient (loss, metric), or a
-           ///< result with a value per example
+            ///< result with a value per example
   Backward, ///< other ops between the batch and the gradients
   Update    ///< sees sums over examples only: the optimizer, clipping by global norm, the mean loss
 };
@@ -34,6 +34,8 @@ struct FrontierValue {
 struct MixingOp {
   mlir::Operation *op;
   llvm::StringRef reason;
+  /// What meets is a sum over examples: a statistic that could be taken per microbatch.
+  bool isSum = false;
 };
 
 struct TrainingPhases {

@@ -25,4 +25,17 @@ inline constexpr llvm::StringLiteral kAccumulateAttr = "alpa.accumulate";
 /// sums over the examples (alpa-analyze-training).
 inline constexpr llvm::StringLiteral kGradientOfAttr = "alpa.gradient_of";
 
+// On arguments and results of the functions that alpa-split-microbatches leaves:
+
+/// `alpa.argument = 2 : i64`: it is argument 2 of @main.
+inline constexpr llvm::StringLiteral kArgumentAttr = "alpa.argument";
+/// `alpa.result = 2 : i64`: it is result 2 of @main (of @microbatch: its examples of result 2).
+inline constexpr llvm::StringLiteral kResultAttr = "alpa.result";
+/// `alpa.prologue = 0 : i64`: value 0 that @prologue makes.
+inline constexpr llvm::StringLiteral kPrologueAttr = "alpa.prologue";
+/// `alpa.accumulator = 0 : i64`: frontier value 0 over the microbatches so far.
+inline constexpr llvm::StringLiteral kAccumulatorAttr = "alpa.accumulator";
+/// `alpa.microbatch = 4 : i64`: the number of the microbatch, 0 to 3.
+inline constexpr llvm::StringLiteral kMicrobatchAttr = "alpa.microbatch";
+
 } // namespace alpa

@@ -1,0 +1,67 @@
+// RUN: alpa-opt %s --sdy-populate-op-sharding-rules --alpa-split-microbatches=num-microbatches=2 --split-input-file | FileCheck %s
+
+// CHECK-LABEL: func.func public @main(%arg0: tensor<8xf32> {alpa.batch}) -> tensor<f32>
+// CHECK: stablehlo.while
+// CHECK: %[[START:.*]] = stablehlo.multiply
+// CHECK: %[[PART:.*]] = stablehlo.dynamic_slice %arg0, %[[START]], sizes = [4]
+// CHECK: func.call @microbatch(%[[PART]], %{{.*}}) : (tensor<4xf32>, tensor<f32>) -> tensor<f32>
+// CHECK: call @update
+// CHECK: func.func private @microbatch(%arg0: tensor<4xf32> {alpa.argument = 0 : i64, alpa.batch, alpa.role = "batch"}, %arg1: tensor<f32> {alpa.accumulator = 0 : i64}) -> (tensor<f32> {alpa.accumulator = 0 : i64})
+// CHECK: exponential %arg0 : tensor<4xf32>
+// CHECK: reduce{{.*}}(tensor<4xf32>, tensor<f32>) -> tensor<f32>
+// CHECK: add %arg1
+// CHECK: func.func private @update(%arg0: tensor<f32> {alpa.accumulator = 0 : i64}) -> (tensor<f32> {alpa.result = 0 : i64})
+// CHECK-NEXT: sqrt %arg0
+func.func public @main(%x: tensor<8xf32> {alpa.batch}) -> tensor<f32> {
+  %0 = stablehlo.exponential %x : tensor<8xf32>
+  %zero = stablehlo.constant dense<0.0> : tensor<f32>
+  %1 = stablehlo.reduce(%0 init: %zero) applies stablehlo.add across dimensions = [0] : (tensor<8xf32>, tensor<f32>) -> tensor<f32>
+  %2 = stablehlo.sqrt %1 : tensor<f32>
+  return %2 : tensor<f32>
+}
+
+// -----
+
+// A value per example goes out, transposed. A mask from iota is made for the microbatch alone, by its number; noise that
+// comes in whole is sliced. A slice of another dim follows the batch; the batch folded into another dim stays there.
+
+// CHECK-LABEL: func.func public @main
+// CHECK: dynamic_update_slice %{{.*}} : (tensor<4x8xf32>, tensor<4x4xf32>,
+// CHECK: func.func private @microbatch(%[[I:.*]]: tensor<i32> {alpa.microbatch = 2 : i64}, %{{.*}}: tensor<4x4xf32> {{.*}}, %[[NOISE:.*]]: tensor<8x4xf32> {alpa.argument = 1 : i64, alpa.role = "other"}) -> (tensor<4x4xf32> {alpa.result = 0 : i64}, tensor<4x2xf32> {alpa.result = 1 : i64})
+// CHECK-DAG: stablehlo.iota dim = 0 {{.*}}: tensor<4x4xf32>
+// CHECK-DAG: stablehlo.dynamic_slice %[[NOISE]], {{.*}}, sizes = [4, 4]
+// CHECK: reshape {{.*}} : (tensor<4x4xf32>) -> tensor<16xf32>
+// CHECK: slice {{.*}} [0:4, 1:3]
+func.func public @main(%x: tensor<8x4xf32> {alpa.batch}, %noise: tensor<8x4xf32>) -> (tensor<4x8xf32>, tensor<8x2xf32>) {
+  %mask = stablehlo.iota dim = 0 : tensor<8x4xf32>
+  %0 = stablehlo.multiply %x, %mask : tensor<8x4xf32>
+  %1 = stablehlo.add %0, %noise : tensor<8x4xf32>
+  %2 = stablehlo.reshape %1 : (tensor<8x4xf32>) -> tensor<32xf32>
+  %3 = stablehlo.exponential %2 : tensor<32xf32>
+  %4 = stablehlo.reshape %3 : (tensor<32xf32>) -> tensor<8x4xf32>
+  %5 = stablehlo.transpose %4, dims = [1, 0] : (tensor<8x4xf32>) -> tensor<4x8xf32>
+  %6 = stablehlo.slice %4 [0:8, 1:3] : (tensor<8x4xf32>) -> tensor<8x2xf32>
+  return %5, %6 : tensor<4x8xf32>, tensor<8x2xf32>
+}
+
+// -----
+
+// The prologue makes the count that every example is divided by.
+
+// CHECK-LABEL: func.func public @main
+// CHECK: %[[COUNT:.*]] = call @prologue
+// CHECK: func.call @microbatch({{.*}}%[[COUNT]]
+// CHECK: func.func private @prologue({{.*}}) -> (tensor<f32> {alpa.prologue = 0 : i64})
+// CHECK: func.func private @microbatch({{.*}}tensor<f32> {alpa.prologue = 0 : i64}, {{.*}}alpa.accumulator = 0
+// CHECK: broadcast_in_dim {{.*}}(tensor<f32>) -> tensor<4xf32>
+func.func public @main(%x: tensor<8xf32> {alpa.batch}, %w: tensor<f32>) -> tensor<f32> {
+  %zero = stablehlo.constant dense<0.0> : tensor<f32>
+  %count = stablehlo.reduce(%x init: %zero) applies stablehlo.add across dimensions = [0] : (tensor<8xf32>, tensor<f32>) -> tensor<f32>
+  %0 = stablehlo.broadcast_in_dim %count, dims = [] : (tensor<f32>) -> tensor<8xf32>
+  %1 = stablehlo.broadcast_in_dim %w, dims = [] : (tensor<f32>) -> tensor<8xf32>
+  %2 = stablehlo.multiply %x, %1 : tensor<8xf32>
+  %3 = stablehlo.divide %2, %0 : tensor<8xf32>
+  %zero_0 = stablehlo.constant dense<0.0> : tensor<f32>
+  %4 = stablehlo.reduce(%3 init: %zero_0) applies stablehlo.add across dimensions = [0] : (tensor<8xf32>, tensor<f32>) -> tensor<f32>
+  return %4 : tensor<f32>
+}

@@ -1,0 +1,56 @@
+// RUN: alpa-opt %s --sdy-populate-op-sharding-rules --alpa-split-microbatches=num-microbatches=4 --split-input-file --verify-diagnostics -o /dev/null
+
+// expected-error@+1 {{expected a number of microbatches that divides the 6 examples of the batch, one of 1, 2, 3, 6; got 4}}
+func.func public @main(%x: tensor<6xf32> {alpa.batch}) -> tensor<6xf32> {
+  return %x : tensor<6xf32>
+}
+
+// -----
+
+// expected-error@+1 {{expected a batch argument (alpa.batch), got none}}
+func.func public @main(%x: tensor<8xf32>) -> tensor<8xf32> {
+  return %x : tensor<8xf32>
+}
+
+// -----
+
+func.func public @main(%x: tensor<8xf32> {alpa.batch}, %w: tensor<8xf32>) -> tensor<8xf32> {
+  %0 = stablehlo.multiply %x, %w : tensor<8xf32>
+  %zero = stablehlo.constant dense<0.0> : tensor<f32>
+  // expected-error@+1 {{expected examples apart until they are summed, got 'stablehlo.reduce', in which they meet: its sum over examples is used for each of them; with microbatches the result would be another (allow-local-statistics=true: each microbatch uses its own)}}
+  %1 = stablehlo.reduce(%0 init: %zero) applies stablehlo.add across dimensions = [0] : (tensor<8xf32>, tensor<f32>) -> tensor<f32>
+  %2 = stablehlo.broadcast_in_dim %1, dims = [] : (tensor<f32>) -> tensor<8xf32>
+  %3 = stablehlo.subtract %0, %2 : tensor<8xf32>
+  return %3 : tensor<8xf32>
+}
+
+// -----
+
+func.func public @main(%x: tensor<8xf32> {alpa.batch}) -> tensor<f32> {
+  %one = stablehlo.constant dense<1.0> : tensor<f32>
+  // expected-error@+1 {{expected 'stablehlo.reduce' to start from 0.000000e+00 : f32, which no number of microbatches counts twice}}
+  %0 = stablehlo.reduce(%x init: %one) applies stablehlo.add across dimensions = [0] : (tensor<8xf32>, tensor<f32>) -> tensor<f32>
+  return %0 : tensor<f32>
+}
+
+// -----
+
+func.func public @main(%x: tensor<8xf32> {alpa.batch}) -> tensor<f32> {
+  %zero = stablehlo.constant dense<0> : tensor<i32>
+  %start = stablehlo.constant dense<0.0> : tensor<f32>
+  // expected-error@+1 {{expected sums over examples outside of loops, got one in 'stablehlo.while'; unroll the loop over layers}}
+  %0:3 = stablehlo.while(%i = %zero, %sum = %start, %y = %x) : tensor<i32>, tensor<f32>, tensor<8xf32>
+  cond {
+    %limit = stablehlo.constant dense<3> : tensor<i32>
+    %1 = stablehlo.compare LT, %i, %limit : (tensor<i32>, tensor<i32>) -> tensor<i1>
+    stablehlo.return %1 : tensor<i1>
+  } do {
+    %none = stablehlo.constant dense<0.0> : tensor<f32>
+    %1 = stablehlo.reduce(%y init: %none) applies stablehlo.add across dimensions = [0] : (tensor<8xf32>, tensor<f32>) -> tensor<f32>
+    %2 = stablehlo.add %sum, %1 : tensor<f32>
+    %one = stablehlo.constant dense<1> : tensor<i32>
+    %3 = stablehlo.add %i, %one : tensor<i32>
+    stablehlo.return %3, %2, %y : tensor<i32>, tensor<f32>, tensor<8xf32>
+  }
+  return %0#1 : tensor<f32>
+}

@@ -73,15 +73,31 @@ bool isInPlace(mlir::Operation *op) {
   }
 }
 
-/// Whether XLA computes `op` inside the loop of its only reader, so that its result never reaches
-/// memory.
+/// Whether value `index` leaves the loop `op` as it came in: no copy of it is made.
+bool isCarriedUnchanged(mlir::Operation *op, unsigned index) {
+  return isWhile(op) &&
+         whileBody(op).front().back().getOperand(index) == whileBody(op).front().getArgument(index);
+}
+
+/// Whether XLA computes `op` inside the loops of its readers, so that its result never reaches
+/// memory: a broadcast in each of them anew, other maps of elements only in a single one.
 bool isFusedAway(mlir::Operation *op) {
-  if (!isElementwise(op) && kindOf(op) != OpKind::BroadcastInDim)
+  const bool isBroadcast = kindOf(op) == OpKind::BroadcastInDim;
+  if (!(isBroadcast || isElementwise(op)) || op->getNumResults() != 1 || op->use_empty() ||
+      !(isBroadcast || op->getResult(0).hasOneUse()))
     return false;
-  if (op->getNumResults() != 1 || !op->getResult(0).hasOneUse())
+  return llvm::all_of(op->getUsers(), [&](mlir::Operation *user) {
+    return user->getBlock() == op->getBlock() && (isElementwise(user) || isReduction(user));
+  });
+}
+
+/// Whether what operand `index` of `op` holds is still needed while result `index` is: under a new
+/// name, or to be broadcast again.
+bool livesOn(mlir::Operation *op, unsigned index) {
+  if (index >= op->getNumResults())
     return false;
-  mlir::Operation *user = *op->user_begin();
-  return user->getBlock() == op->getBlock() && (isElementwise(user) || isReduction(user));
+  return isInPlace(op) || isCarriedUnchanged(op, index) ||
+         (kindOf(op) == OpKind::BroadcastInDim && isFusedAway(op));
 }
 
 } // namespace
@@ -112,13 +128,16 @@ void GraphBuilder::number(mlir::Region &region) {
 int64_t GraphBuilder::lastUse(mlir::Value value) const {
   int64_t last = 0;
   for (mlir::OpOperand &use : value.getUses()) {
-    // What a nested op reads lives until the op around it, in the block of the value, is over.
-    mlir::Operation *ancestor = value.getParentBlock()->findAncestorOpInBlock(*use.getOwner());
-    last = std::max(last, times.lookup(ancestor).end);
-    // A buffer that goes on under another name lives as long as that name.
+    mlir::Operation *user = use.getOwner();
     const unsigned number = use.getOperandNumber();
-    if (isInPlace(use.getOwner()) && number < use.getOwner()->getNumResults())
-      last = std::max(last, lastUse(use.getOwner()->getResult(number)));
+    // What a nested op reads lives until the op around it, in the block of the value, is over.
+    mlir::Operation *ancestor = value.getParentBlock()->findAncestorOpInBlock(*user);
+    // What a loop starts from and changes is no longer needed when it runs: it has a buffer itself.
+    const bool isTakenOver = user == ancestor && isWhile(user) && !isCarriedUnchanged(user, number);
+    const Interval time = times.lookup(ancestor);
+    last = std::max(last, isTakenOver ? time.begin : time.end);
+    if (livesOn(user, number))
+      last = std::max(last, lastUse(user->getResult(number)));
   }
   return last;
 }
@@ -166,7 +185,8 @@ mlir::ValueRange GraphBuilder::valuesOf(const Vertex &vertex) {
 
 void GraphBuilder::addUsages(Vertex &vertex) {
   const bool needsNone =
-      vertex.kind == Vertex::Kind::Op && (isFusedAway(vertex.op) || isInPlace(vertex.op));
+      (vertex.kind == Vertex::Kind::Op && (isFusedAway(vertex.op) || isInPlace(vertex.op))) ||
+      (vertex.kind == Vertex::Kind::Carried && isCarriedUnchanged(vertex.op, vertex.index));
   for (const Strategy &strategy : vertex.strategies) {
     int64_t usage = 0;
     for (auto [value, sharding] : llvm::zip(valuesOf(vertex), strategy.results))

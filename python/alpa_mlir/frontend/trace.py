@@ -1,7 +1,8 @@
 """Traces the user's function into a marked StableHLO module: the first station of every program.
 
 Marks are attributes of @main's arguments: `alpa.name`, `alpa.batch`, `alpa.state` (the result that
-is this argument's next value) and `sdy.sharding` (what the user has fixed).
+is this argument's next value), JAX's own marks of donation, and `sdy.sharding` (what the user has
+fixed).
 """
 
 # JAX declares only part of its types.
@@ -32,6 +33,7 @@ class Argument:
     name: str
     aval: Any
     is_batch: bool
+    is_donated: bool
     state_result: int | None
     sharding: str | None
 
@@ -107,6 +109,7 @@ def trace(
             name=name,
             aval=in_avals[i],
             is_batch=f.argnum in batch_argnums,
+            is_donated=f.argnum in donated,
             state_result=pairs.get(i),
             sharding=user_sharding(leaf, mesh),
         )
@@ -218,6 +221,10 @@ def _marks(argument: Argument) -> dict[str, str]:
     marks = {"alpa.name": f'"{name}"'}
     if argument.is_batch:
         marks["alpa.batch"] = "unit"
+    if argument.is_donated and argument.state_result is not None:
+        marks["tf.aliasing_output"] = f"{argument.state_result} : i32"
+    elif argument.is_donated:
+        marks["jax.buffer_donor"] = "true"
     if argument.state_result is not None:
         marks["alpa.state"] = f"{argument.state_result} : i64"
     if argument.sharding is not None:

@@ -15,6 +15,7 @@ const AscentSchedule kRootSchedule = {400, 2, 0.005, 0.001};
 const AscentSchedule kProofSchedule = {100, 2, 0.003, 0.0005};
 const AscentSchedule kRegionSchedule = {60, 2, 0.01, 0.001};
 
+constexpr int32_t kFreePasses = 20; // before prices
 constexpr int32_t kDecodeInterval = 20;
 /// Regions searched from the same answer before it changes. Independent of the threads, so that
 /// these do not matter.
@@ -36,22 +37,40 @@ Clock::time_point deadlineAfter(double seconds) {
 
 AnytimeSolver::AnytimeSolver(const CoreProblem &core, AnytimeOptions options, OnProgress onProgress)
     : core(core), graph(core), options(options), onProgress(std::move(onProgress)),
-      deadline(deadlineAfter(options.timeLimitSeconds)), shrunk(core), random(options.seed) {
+      deadline(deadlineAfter(options.timeLimitSeconds)), dual(core), ascent(core, dual),
+      shrunk(core), random(options.seed) {
   result.lowerBound = core.constantCost;
   result.cost = options.cutoff;
 }
 
 AnytimeResult AnytimeSolver::solve() {
   phase = "bound";
-  bound();
+  for (int32_t pass = 0; pass < kFreePasses && !isDone(); ++pass) {
+    dual.iterate();
+    raiseBound(dual.lowerBound());
+  }
+  bound(kRootSchedule);
+  AscentSchedule refined = kRootSchedule;
   for (double work = kFirstWork; !isDone(); work *= kWorkGrowth) {
     phase = "prove";
-    prove(static_cast<int64_t>(work));
+    if (!prove(static_cast<int64_t>(work)) && !isDone()) {
+      phase = "bound";
+      refined.numSteps = stepsFor(work);
+      refined.firstStep /= 2;
+      refined.firstTemperature /= 2;
+      bound(refined);
+    }
     phase = "improve";
     if (!isDone() && result.choices)
       improve(static_cast<int64_t>(work));
   }
   return result;
+}
+
+int32_t AnytimeSolver::stepsFor(double work) const {
+  double perStep =
+      2.0 * kRootSchedule.passesPerStep * static_cast<double>(core.edgeCosts.size() + 1);
+  return static_cast<int32_t>(std::min(std::max(work / perStep, 20.0), 1000.0));
 }
 
 bool AnytimeSolver::isDone() {
@@ -76,36 +95,33 @@ void AnytimeSolver::raiseBound(int64_t lowerBound) {
   result.lowerBound = std::max(result.lowerBound, std::min(lowerBound, result.cost));
 }
 
-void AnytimeSolver::bound() {
-  DualAscent dual(core);
-  PriceAscent ascent(core, dual);
-  auto tryDecoded = [&] {
-    Assignment assignment(graph, dual.decode());
-    assignment.repair();
-    if (!assignment.isAllowed())
-      unblock(assignment);
-    if (assignment.isAllowed())
-      assignment.descend();
-    offer(std::move(assignment));
-  };
-  for (int32_t pass = 0; pass < 10; ++pass)
-    dual.iterate();
-  for (int32_t step = 0; step < kRootSchedule.numSteps && !isDone(); ++step) {
+void AnytimeSolver::bound(const AscentSchedule &schedule) {
+  for (int32_t step = 0; step < schedule.numSteps && !isDone(); ++step) {
     // Without an answer the scale of the prices is a guess.
     int64_t cutoff = isCostKnown() ? result.cost : 2 * std::max<int64_t>(result.lowerBound, 1);
-    ascent.step(kRootSchedule, step, cutoff);
-    spent += 2 * kRootSchedule.passesPerStep * static_cast<int64_t>(core.edgeCosts.size());
+    ascent.step(schedule, step, cutoff);
+    spent += 2 * schedule.passesPerStep * static_cast<int64_t>(core.edgeCosts.size());
     raiseBound(ascent.bestBound());
     if (step % kDecodeInterval == kDecodeInterval - 1)
-      tryDecoded();
+      offerDecoded();
   }
   ascent.restoreBest();
   raiseBound(ascent.bestBound());
-  tryDecoded();
+  offerDecoded();
   for (int32_t r = 0; r < core.numRows(); ++r)
     prices[core.rowTimes[r]] = ascent.prices()[r];
-  if (isCostKnown())
-    shrink(dual);
+  if (isCostKnown() && !isDone())
+    shrink();
+}
+
+void AnytimeSolver::offerDecoded() {
+  Assignment assignment(graph, dual.decode());
+  assignment.repair();
+  if (!assignment.isAllowed())
+    unblock(assignment);
+  if (assignment.isAllowed())
+    assignment.descend();
+  offer(std::move(assignment));
 }
 
 /// Answers read off the messages often have a few blocked pairs left: solves what is around them.
@@ -124,15 +140,21 @@ void AnytimeSolver::unblock(Assignment &assignment) {
   }
 }
 
-void AnytimeSolver::shrink(DualAscent &dual) {
-  dual.blockAbove(result.cost);
-  shrunk.blockStrategies([&dual](int64_t strategy) { return dual.isBlocked(strategy); });
+void AnytimeSolver::shrink() {
+  numNewlyBlocked += dual.blockAbove(result.cost);
+  if (numNewlyBlocked * 20 < static_cast<int64_t>(core.nodeCosts.size()))
+    return; // reducing again would gain little
+  numNewlyBlocked = 0;
+  shrunk = ReducibleProblem(core);
+  shrunk.blockStrategies([this](int64_t strategy) { return dual.isBlocked(strategy); });
   reduceDirty(shrunk, Effort::Full);
   if (shrunk.isInfeasible())
     raiseBound(result.cost);
 }
 
-void AnytimeSolver::prove(int64_t work) {
+/// False if no cutoff could be settled with the work.
+bool AnytimeSolver::prove(int64_t work) {
+  bool hasProgress = false;
   int64_t until = spent + work;
   CoreProblem part = shrunk.core();
   while (!isDone() && spent < until) {
@@ -148,10 +170,12 @@ void AnytimeSolver::prove(int64_t work) {
     raiseBound(search.lowerBound());
     if (!search.isComplete()) {
       cutoffStep = std::max<int64_t>(1, cutoffStep / 2);
-      return;
+      return hasProgress;
     }
+    hasProgress = true;
     cutoffStep = std::min(2 * cutoffStep, kBlocked / 2);
   }
+  return hasProgress;
 }
 
 void AnytimeSolver::improve(int64_t work) {

@@ -45,10 +45,12 @@ public:
   AnytimeResult solve();
 
 private:
-  void bound();
+  void bound(const AscentSchedule &schedule);
+  void offerDecoded();
+  int32_t stepsFor(double work) const;
   void unblock(Assignment &assignment);
-  void shrink(DualAscent &dual);
-  void prove(int64_t work);
+  void shrink();
+  bool prove(int64_t work);
   void improve(int64_t work);
   bool offer(Assignment assignment);
   void raiseBound(int64_t lowerBound);
@@ -64,6 +66,10 @@ private:
   std::string phase;
   bool isStopped = false;
   int64_t spent = 0;
+
+  DualAscent dual;
+  PriceAscent ascent;
+  int64_t numNewlyBlocked = 0; ///< strategies, since `shrunk` was made
 
   ReducibleProblem shrunk; ///< what may still hold a cheaper answer
   BranchAndBound::Prices prices;

@@ -20,7 +20,8 @@ public:
   /// One pass over all nodes forward and one back.
   void iterate();
 
-  /// Every answer of the core costs at least this, its constant included.
+  /// Every answer of the core costs at least this, its constant included; kBlocked if there is
+  /// none, or none cheaper than what was given to blockAbove.
   int64_t lowerBound() const;
 
   /// Picks, in node order, the strategy that is best given the nodes before and the messages of
@@ -81,6 +82,7 @@ private:
   std::vector<int64_t> priceTerms; ///< per segment usage, scaled
   int64_t priceConstant = 0;       ///< price of the capacities, scaled
   int64_t bound = 0;               ///< sum of all minima taken out so far, scaled
+  bool isEmpty = false;            ///< some node has no strategy left
   double temperature = 0;
   std::vector<int64_t> segmentsAt;     ///< first segment of each node
   std::vector<double> expectedSegment; ///< bytes

@@ -39,10 +39,13 @@ public:
   int64_t work() const { return spent; }
 
 private:
-  void search(ReducibleProblem problem, Prices prices, int64_t parentBound,
-              const AscentSchedule &schedule);
+  void search(ReducibleProblem problem, Prices prices, int64_t bound,
+              const AscentSchedule &schedule, int64_t openEntries);
+  bool solveDirectly(const ReducibleProblem &problem, const CoreProblem &core);
+  void ascend(const ReducibleProblem &problem, const CoreProblem &core, DualAscent &dual,
+              PriceAscent &ascent, const AscentSchedule &schedule);
   void branch(const ReducibleProblem &problem, const CoreProblem &core, const DualAscent &dual,
-              const Prices &prices, int64_t bound);
+              const Prices &prices, int64_t bound, int64_t openEntries);
   void offer(const ReducibleProblem &problem, const CoreProblem &core,
              std::vector<int32_t> choices);
   bool isExhausted() const;

@@ -103,3 +103,14 @@ def test_verify_wrong_statement_raises() -> None:
     bounded = Solution(problem, good.choices, good.cost, good.cost + 1, good.peak_usage, ())
     with pytest.raises(SolverError, match="expected a lower bound of at most"):
         bounded.verify()
+
+
+def test_ilp_below_the_optimum_finds_nothing_and_bounds() -> None:
+    problem = large_problem(4, num_nodes=12)
+    optimum = solve(problem).cost
+    core = ReducibleProblem(problem).core()
+    assert Ilp(core, cutoff=optimum + 1).solve(time_limit_seconds=10).choices is not None
+    ilp = Ilp(core, cutoff=optimum)
+    result = ilp.solve(time_limit_seconds=10)
+    assert result.is_infeasible
+    assert optimum - ilp.tolerance <= result.lower_bound <= optimum

@@ -28,7 +28,11 @@ _ROWS_PER_ROUND = 8
 
 @dataclass(frozen=True)
 class IlpResult:
-    """`choices` is None when none was found; `lower_bound` is HiGHS's own, in floating point."""
+    """`choices` is None when none was found.
+
+    `lower_bound` is HiGHS's less its tolerance (`Ilp.tolerance`): it works in floating point, and
+    its word for an optimum is not taken for a proof.
+    """
 
     choices: NDArray[np.int32] | None
     lower_bound: float
@@ -37,15 +41,23 @@ class IlpResult:
 
 
 class Ilp:
-    """The program of one core. Memory rows are added as answers violate them."""
+    """The program of one core. Memory rows are added as answers violate them.
 
-    def __init__(self, core: CoreProblem) -> None:
+    `cutoff` is the cost of a known answer: only cheaper ones are looked for, and if there is none
+    the result is infeasible.
+    """
+
+    def __init__(self, core: CoreProblem, cutoff: int | None = None) -> None:
+        self._cutoff = cutoff
+        # No cheaper answer has a cost that alone reaches the cutoff. Without those the rest can be
+        # scaled up, and tolerances matter less.
+        room = BLOCKED_COST if cutoff is None else cutoff - core.constant_cost
         self._core = core
         self._memory = MemoryRows(core)
         self._rows: list[int] = []
         num_strategies = len(core.node_costs)
-        is_allowed = core.node_costs < BLOCKED_COST
-        pairs = _EdgePairs(core, is_allowed)
+        is_allowed = core.node_costs < room
+        pairs = _EdgePairs(core, is_allowed, room)
         largest = max(core.node_costs[is_allowed].max(initial=1), pairs.costs.max(initial=1))
         self._scale = _LARGEST_SCALED_COST / float(largest)
 
@@ -72,22 +84,22 @@ class Ilp:
                 own = _incidence(np.arange(len(strategy)), strategy, num_columns=num_strategies)
                 self._constraints.append(_labelled(name, pair_sums @ e == own @ self._s))
 
-    def solve(
-        self, *, time_limit_seconds: float, seed: int = 0, cutoff: int | None = None
-    ) -> IlpResult:
-        """Solves, adding memory rows until the answer keeps them all.
+    @property
+    def tolerance(self) -> float:
+        """Cost that a tolerance of 1e-6 on a choice between largest costs amounts to."""
+        return 1.0 / self._scale
 
-        `cutoff` is the cost of a known answer: only cheaper ones are looked for, and if there is
-        none the result is infeasible.
-        """
+    def solve(self, *, time_limit_seconds: float, seed: int = 0) -> IlpResult:
+        """Solves, adding memory rows until the answer keeps them all."""
         deadline = time.monotonic() + time_limit_seconds
         lower_bound = float("-inf")
         while True:
             remaining = max(deadline - time.monotonic(), 0.01)
-            choices, bound, status = self._solve_once(remaining, seed, cutoff)
+            choices, bound, status = self._solve_once(remaining, seed)
             lower_bound = max(lower_bound, bound)
             if status == cp.INFEASIBLE:
-                return IlpResult(None, float("inf"), True, len(self._rows))
+                bound = float("inf") if self._cutoff is None else self._cutoff - self.tolerance
+                return IlpResult(None, bound, True, len(self._rows))
             violated = (
                 self._memory.violated_peaks(choices)[:_ROWS_PER_ROUND]
                 if choices is not None
@@ -100,7 +112,7 @@ class Ilp:
             self._rows.extend(violated)
 
     def _solve_once(
-        self, time_limit_seconds: float, seed: int, cutoff: int | None
+        self, time_limit_seconds: float, seed: int
     ) -> tuple[NDArray[np.int32] | None, float, str]:
         constraints = list(self._constraints)
         if self._rows:
@@ -116,18 +128,24 @@ class Ilp:
             "mip_rel_gap": 0.0,
             "mip_abs_gap": min(0.5 * self._scale, 1e-3),
         }
-        if cutoff is not None:
-            options["objective_bound"] = (cutoff - offset) * self._scale
+        if self._cutoff is not None:
+            # Costs are integers: half a unit keeps answers of equal cost out.
+            options["objective_bound"] = (self._cutoff - 0.5 - offset) * self._scale
         compiled: tuple[Any, Any, Any] = problem.get_problem_data(cp.HIGHS)
         data, chain, inverse = compiled
         raw = chain.solve_via_data(problem, data, solver_opts=options)
         if raw["model_status"] == "kInfeasible":
             return None, float("inf"), cp.INFEASIBLE
         info = raw["info"]
-        bound = info.mip_dual_bound / self._scale + offset
+        bound = info.mip_dual_bound / self._scale + offset - self.tolerance
         has_answer = np.isfinite(info.objective_function_value) and len(raw["solution"].col_value)
         if not has_answer:
             return None, bound, cp.USER_LIMIT
+        # HiGHS drops what is above its objective bound, but may still return an answer from there.
+        cost = info.objective_function_value / self._scale + offset
+        is_proven = raw["model_status"] == "kOptimal"
+        if is_proven and self._cutoff is not None and cost > self._cutoff - 0.5:
+            return None, bound, cp.INFEASIBLE
         problem.unpack(chain.invert(raw, inverse))
         return self._round(np.asarray(self._s.value, np.float64)), bound, problem.status
 
@@ -145,14 +163,14 @@ class _EdgePairs:
     There is one row per edge and strategy of an end.
     """
 
-    def __init__(self, core: CoreProblem, is_allowed: NDArray[np.bool_]) -> None:
+    def __init__(self, core: CoreProblem, is_allowed: NDArray[np.bool_], room: int) -> None:
         sizes = np.diff(core.node_offsets)
         edge = np.repeat(np.arange(len(core.edge_first)), np.diff(core.edge_offsets))
         position = np.arange(len(core.edge_costs)) - core.edge_offsets[edge]
         first, second = np.divmod(position, sizes[core.edge_second][edge])
         first_at = core.node_offsets[core.edge_first]
         second_at = core.node_offsets[core.edge_second]
-        kept = core.edge_costs < BLOCKED_COST
+        kept = core.edge_costs < room
         kept &= is_allowed[first_at[edge] + first] & is_allowed[second_at[edge] + second]
         self.costs = core.edge_costs[kept]
         self.first_row, self.first_strategy = _link_rows(

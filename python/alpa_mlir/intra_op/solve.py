@@ -142,8 +142,8 @@ class _Run:
         from alpa_mlir.intra_op.ilp import Ilp
 
         cutoff = self.cost if self.choices is not None else None
-        ilp = Ilp(reduced.core())
-        result = ilp.solve(time_limit_seconds=self.remaining_seconds, seed=self.seed, cutoff=cutoff)
+        ilp = Ilp(reduced.core(), cutoff)
+        result = ilp.solve(time_limit_seconds=self.remaining_seconds, seed=self.seed)
         if result.is_infeasible and self.choices is None:
             raise InfeasibleError(_no_memory_message(self.problem))
         if result.choices is not None:
@@ -151,8 +151,7 @@ class _Run:
             judged = self.problem.evaluate(choices.tolist())
             if judged.is_feasible and judged.cost < self.cost:
                 self.choices, self.cost = choices, judged.cost
-        bound = self.cost if result.is_infeasible else _integer_bound(result.lower_bound)
-        self.lower_bound = max(self.lower_bound, min(bound, self.cost))
+        self.lower_bound = max(self.lower_bound, min(_integer(result.lower_bound), self.cost))
         self._note("ilp", self.cost, self.lower_bound)
 
     def _note(self, phase: str, cost: int, lower_bound: int) -> bool:
@@ -177,11 +176,9 @@ class _Run:
         return solution
 
 
-def _integer_bound(bound: float) -> int:
-    """Costs are integers, so a bound rounds up, less what floating point may have added."""
-    if math.isinf(bound):
-        return 0
-    return max(0, math.ceil(bound - max(1e-6, 1e-9 * abs(bound))))
+def _integer(bound: float) -> int:
+    """Costs are integers, so a bound rounds up."""
+    return math.ceil(bound) if math.isfinite(bound) else 0
 
 
 def _check_capacities(problem: ShardingProblem, core: CoreProblem) -> None:

@@ -4,6 +4,7 @@
 // RUN: alpa-opt %t/dot.mlir '--alpa-enumerate-strategies=mesh=x=2 has-reduce-scatter=false' | FileCheck %s --check-prefix=CPU
 // RUN: alpa-opt %t/dot.mlir --alpa-enumerate-strategies=mesh=x=1 | FileCheck %s --check-prefix=ONE
 // RUN: alpa-opt %t/loop.mlir --alpa-enumerate-strategies=mesh=x=2 | FileCheck %s --check-prefix=LOOP
+// RUN: alpa-opt %t/barrier.mlir --alpa-enumerate-strategies=mesh=x=2 | FileCheck %s --check-prefix=BARRIER
 // RUN: alpa-opt %t/scatter.mlir --alpa-enumerate-strategies=mesh=x=2 | FileCheck %s --check-prefix=SCATTER
 // RUN: alpa-opt %t/fixed.mlir --alpa-enumerate-strategies=mesh=x=2,y=4 | FileCheck %s --check-prefix=FIXED
 
@@ -95,4 +96,15 @@ func.func public @main(%arg0: tensor<8x4xf32>, %arg1: tensor<2x1xi32>, %arg2: te
   }) {sdy.sharding_rule = #sdy.op_sharding_rule<([k, j], [i, l], [i, j])->([k, j]) {i=1, j=4, k=8, l=1} reduction={i} need_replication={l}>}
      : (tensor<8x4xf32>, tensor<1x1xi32>, tensor<1x4xf32>) -> tensor<8x4xf32>
   return %0, %1 : tensor<8x4xf32>, tensor<8x4xf32>
+}
+
+// The values a barrier passes on choose apart.
+
+// BARRIER: stablehlo.optimization_barrier
+// BARRIER-SAME: alpa.strategies = {{\[\[}}"{}", "{x}"], ["{},{}", "{},{x}"]]
+
+//--- barrier.mlir
+func.func public @main(%arg0: tensor<4xf32>, %arg1: tensor<3x2xf32>) -> (tensor<4xf32>, tensor<3x2xf32>) {
+  %0:2 = stablehlo.optimization_barrier %arg0, %arg1 : tensor<4xf32>, tensor<3x2xf32>
+  return %0#0, %0#1 : tensor<4xf32>, tensor<3x2xf32>
 }

@@ -101,7 +101,8 @@ private:
       return wanted;
     }
     // What flows into a loop or out of a branch has the sharding of the value that is carried.
-    mlir::Operation *carrier = isWhile(op)                              ? op
+    const bool isCarrier = isWhile(op) || kindOf(op) == OpKind::OptimizationBarrier;
+    mlir::Operation *carrier = isCarrier                                ? op
                                : isRegionReturn(op) && !isCondition(op) ? op->getParentOp()
                                                                         : nullptr;
     auto shardings = carrier ? readResults(carrier, mesh) : readOperands(op, mesh);

@@ -35,6 +35,7 @@ private:
   mlir::LogicalResult addOp(mlir::Operation *op, double multiplicity);
   mlir::LogicalResult addLoop(mlir::Operation *op, double multiplicity);
   mlir::LogicalResult addBranch(mlir::Operation *op, double multiplicity);
+  void addBarrier(mlir::Operation *op, double multiplicity);
   void addReturn(mlir::Operation *op);
 
   int addCarried(mlir::Operation *op, unsigned index, double multiplicity);
@@ -186,7 +187,8 @@ mlir::ValueRange GraphBuilder::valuesOf(const Vertex &vertex) {
 void GraphBuilder::addUsages(Vertex &vertex) {
   const bool needsNone =
       (vertex.kind == Vertex::Kind::Op && (isFusedAway(vertex.op) || isInPlace(vertex.op))) ||
-      (vertex.kind == Vertex::Kind::Carried && isCarriedUnchanged(vertex.op, vertex.index));
+      (vertex.kind == Vertex::Kind::Carried &&
+       (isInPlace(vertex.op) || isCarriedUnchanged(vertex.op, vertex.index)));
   for (const Strategy &strategy : vertex.strategies) {
     int64_t usage = 0;
     for (auto [value, sharding] : llvm::zip(valuesOf(vertex), strategy.results))
@@ -226,6 +228,8 @@ mlir::LogicalResult GraphBuilder::visit(mlir::Block &block, double multiplicity)
       result = addLoop(&op, multiplicity);
     else if (kindOf(&op) == OpKind::Branch)
       result = addBranch(&op, multiplicity);
+    else if (kindOf(&op) == OpKind::OptimizationBarrier)
+      addBarrier(&op, multiplicity);
     else if (&op != &block.back()) // the last op of a block returns
       result = addOp(&op, multiplicity);
     else if (block.getParentOp() == graph.func.getOperation())
@@ -316,6 +320,15 @@ mlir::LogicalResult GraphBuilder::addBranch(mlir::Operation *op, double multipli
       addFlow(yielded.get(), carried[yielded.getOperandNumber()], 0, multiplicity);
   }
   return mlir::success();
+}
+
+/// What a barrier holds has nothing in common: as one vertex its strategies would be all
+/// combinations of those of its values, of which jax.checkpoint passes dozens.
+void GraphBuilder::addBarrier(mlir::Operation *op, double multiplicity) {
+  for (mlir::OpOperand &operand : op->getOpOperands()) {
+    const unsigned index = operand.getOperandNumber();
+    addFlow(operand.get(), addCarried(op, index, multiplicity), 0, multiplicity);
+  }
 }
 
 void GraphBuilder::addReturn(mlir::Operation *op) {

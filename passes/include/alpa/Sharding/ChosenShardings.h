@@ -6,7 +6,8 @@
 //                                 memory_bytes_per_second = ...}
 //   an argument      alpa.sharding = "{x},{}"
 //   an op            alpa.operands = ["{x},{}", ...], alpa.results = [...]
-//   a loop, branch   alpa.results: one per carried value
+//   a loop, branch,  alpa.results: one per carried value
+//   or barrier
 #pragma once
 
 #include "core/Sharding.h"

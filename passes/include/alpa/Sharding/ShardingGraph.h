@@ -32,7 +32,8 @@ struct Vertex {
   enum class Kind {
     Argument, ///< an argument of the function
     Op,       ///< an op: strategies from its sharding rule
-    Carried,  ///< a value that a loop carries or a branch yields: one sharding wherever it appears
+    Carried,  ///< a value that a loop carries, a branch yields or a barrier passes on: one sharding
+              ///< wherever it appears
   };
   Kind kind = Kind::Op;
   mlir::Operation *op = nullptr; ///< null for arguments

@@ -14,6 +14,10 @@ public:
     return problem.node(n).numStrategies() > 1;
   }
 
+  int64_t numSteps(const ReducibleProblem &problem, int32_t n) const override {
+    return numPairSteps(problem, n);
+  }
+
   bool apply(ReducibleProblem &problem, int32_t n) override {
     int32_t numStrategies = problem.node(n).numStrategies();
     std::vector<bool> isKept(numStrategies, true);

@@ -20,6 +20,10 @@ public:
     return node.numStrategies() > 1 && !node.edges.empty() && node.edges.size() <= kMaxDegree;
   }
 
+  int64_t numSteps(const ReducibleProblem &problem, int32_t n) const override {
+    return numPairSteps(problem, n);
+  }
+
   bool apply(ReducibleProblem &problem, int32_t n) override {
     bool hasChanged = false;
     size_t degree = problem.node(n).edges.size();

@@ -35,9 +35,17 @@ Reductions namedReductions(const std::vector<std::string> &names) {
   return chosen;
 }
 
-void reduceAt(ReducibleProblem &problem, const Reductions &reductions, int32_t n) {
+constexpr int64_t kBudget = 6'000'000'000;
+
+void reduceAt(ReducibleProblem &problem, const Reductions &reductions, int32_t n, int64_t &budget) {
   for (const auto &reduction : reductions) {
-    if (!reduction->accepts(problem, n) || !reduction->apply(problem, n))
+    if (!reduction->accepts(problem, n))
+      continue;
+    const int64_t steps = reduction->numSteps(problem, n);
+    if (steps > budget)
+      continue;
+    budget -= steps;
+    if (!reduction->apply(problem, n))
       continue;
     // The cheaper ones have a new chance first; a node that is gone is never taken again.
     return problem.markDirty(n);
@@ -45,8 +53,9 @@ void reduceAt(ReducibleProblem &problem, const Reductions &reductions, int32_t n
 }
 
 void reduceWith(ReducibleProblem &problem, const Reductions &reductions) {
+  int64_t budget = kBudget;
   for (int32_t n = problem.takeDirty(); n >= 0 && !problem.isInfeasible();) {
-    reduceAt(problem, reductions, n);
+    reduceAt(problem, reductions, n, budget);
     n = problem.takeDirty();
     if (n < 0) {
       problem.compactMemory();
@@ -56,6 +65,14 @@ void reduceWith(ReducibleProblem &problem, const Reductions &reductions) {
 }
 
 } // namespace
+
+int64_t numPairSteps(const ReducibleProblem &problem, int32_t n) {
+  const int64_t count = problem.node(n).numStrategies();
+  int64_t steps = 0;
+  for (int32_t e : problem.node(n).edges)
+    steps += static_cast<int64_t>(problem.edge(e).costs.size()) * count;
+  return steps;
+}
 
 std::vector<std::string> reductionNames() {
   std::vector<std::string> names;

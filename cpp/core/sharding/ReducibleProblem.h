@@ -60,6 +60,7 @@ public:
   int32_t numNodes() const { return static_cast<int32_t>(nodes.size()); }
   const Node &node(int32_t n) const { return nodes[n]; }
   Node &node(int32_t n) { return nodes[n]; }
+  const Edge &edge(int32_t e) const { return edges[e]; }
   EdgeEnd edgeEnd(int32_t e, int32_t n);
   int64_t constantCost() const { return constant; }
   void addConstantCost(int64_t cost) { constant += cost; }

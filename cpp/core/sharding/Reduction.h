@@ -17,6 +17,9 @@ public:
   /// A cheap test whether the reduction might do something at a live node.
   virtual bool accepts(const ReducibleProblem &problem, int32_t n) const = 0;
 
+  /// About how many steps `apply` takes where that can be many; what it costs elsewhere is small.
+  virtual int64_t numSteps(const ReducibleProblem &, int32_t) const { return 0; }
+
   /// Tries to reduce at a live node. True if the problem changed; the node may be gone then.
   virtual bool apply(ReducibleProblem &problem, int32_t n) = 0;
 };
@@ -34,8 +37,12 @@ std::unique_ptr<Reduction> makePairDominance();
 /// The names of all reductions, in that order.
 std::vector<std::string> reductionNames();
 
+/// Steps of a test that looks at all pairs of a node's strategies at every edge.
+int64_t numPairSteps(const ReducibleProblem &problem, int32_t n);
+
 /// Applies the named reductions (all if empty) until none changes anything, or the problem is
-/// infeasible.
+/// infeasible. Reductions are optional, so a budget of steps (some seconds) bounds the dear ones:
+/// where ops have hundreds of strategies, on meshes of three axes, they would take minutes.
 void reduce(ReducibleProblem &problem, const std::vector<std::string> &names = {});
 
 /// Quick leaves out what pays off only once, at the start.

@@ -20,7 +20,8 @@ def test_training_equals_one_device(name, method):
     assert_trains_as_on_one_device(name, step)
 
 
-# 124 scatters a single update, which XLA gets wrong on a split dim.
-@pytest.mark.parametrize("seed", [*range(12), 124])
+# What XLA gets wrong, so that we do not offer it: 124 scatters a single update to a split dim, 425
+# splits the channels within the groups of a depthwise convolution.
+@pytest.mark.parametrize("seed", [*range(12), 124, 425])
 def test_random_program_is_unchanged_by_sharding(seed):
     assert_unchanged_by_sharding(seed)

@@ -52,6 +52,13 @@ bool canSplitConvolution(mlir::Operation *op, const ShardingRule &rule, int fact
                                   std::pair(dims->batchGroups, dims->input.batch)})
     if (groups > 1 && groups != sizeOf(op->getOperand(0), channels))
       return false;
+  // Groups of one channel can be split, but not the channels that each of them makes.
+  auto isIn = [&](const ShardingRule::TensorFactors &tensor, int64_t dim) {
+    return dim < static_cast<int64_t>(tensor.size()) && llvm::is_contained(tensor[dim], factor);
+  };
+  if (dims->featureGroups > 1 && isIn(rule.results[0], dims->output.feature) &&
+      !isIn(rule.operands[0], dims->input.feature))
+    return false;
   return canContractInPieces(op, *dims, rule, factor);
 }
 

@@ -95,11 +95,18 @@ class StrategyTrial:
     def outcomes(self) -> Iterator[Outcome]:
         """One for each strategy of each node that runs the case's op."""
         model = self.model()
-        nodes = [i for i in range(model.num_nodes) if model.node_name(i) == self.case.op]
+        nodes = [i for i in range(model.num_nodes) if self.runs_op(model.node_name(i))]
         assert nodes, f"expected a node {self.case.op} in {self.case}"
         for node in nodes:
             for strategy, name in enumerate(model.strategy_names(node)):
                 yield self.outcome(name, self.choices(node, strategy))
+
+    def runs_op(self, node_name: str) -> bool:
+        """Each value of a barrier, as of a loop, is a node of its own: "carried 0 of ..."."""
+        op = self.case.op
+        return node_name == op or (
+            op == "stablehlo.optimization_barrier" and node_name.endswith(f" of {op}")
+        )
 
     def choices(self, node: int, strategy: int) -> list[int]:
         """The cheapest choice for all other nodes."""

@@ -2,6 +2,7 @@
 
 #include "alpa/Module.h"
 #include "native.h"
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/unique_ptr.h>
@@ -15,9 +16,23 @@ void bindModule(nb::module_ &m) {
       .def_ro("location", &alpa::Diagnostic::location)
       .def_ro("message", &alpa::Diagnostic::message);
 
+  nb::class_<alpa::ValueSummary>(m, "ValueSummary")
+      .def_ro("attributes", &alpa::ValueSummary::attributes)
+      .def_ro("type", &alpa::ValueSummary::type)
+      .def_ro("shape", &alpa::ValueSummary::shape)
+      .def_ro("bytes", &alpa::ValueSummary::bytes);
+
+  nb::class_<alpa::FunctionSummary>(m, "FunctionSummary")
+      .def_ro("name", &alpa::FunctionSummary::name)
+      .def_ro("attributes", &alpa::FunctionSummary::attributes)
+      .def_ro("arguments", &alpa::FunctionSummary::arguments)
+      .def_ro("results", &alpa::FunctionSummary::results);
+
   nb::class_<alpa::Module>(m, "Module")
       .def_static("parse", &alpa::Module::parse, nb::arg("text"), nb::arg("name") = "module",
                   nb::call_guard<nb::gil_scoped_release>())
+      .def("clone", &alpa::Module::clone, nb::call_guard<nb::gil_scoped_release>())
+      .def("functions", &alpa::Module::functions, nb::call_guard<nb::gil_scoped_release>())
       .def("run", &alpa::Module::run, nb::arg("pipeline"), nb::call_guard<nb::gil_scoped_release>())
       .def("text", &alpa::Module::text, nb::arg("with_locations") = false,
            nb::call_guard<nb::gil_scoped_release>());

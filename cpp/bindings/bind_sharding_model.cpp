@@ -124,5 +124,6 @@ void bindShardingModel(nb::module_ &m) {
       .def("strategy_names", &Model::strategyNames, nb::arg("node"))
       .def("apply", &Model::apply, nb::arg("choices"), released)
       .def("collectives", &Model::collectives, nb::arg("choices"), released)
+      .def("phase_seconds", &Model::phaseSeconds, nb::arg("choices"), released)
       .def("argument_shardings", &Model::argumentShardings, nb::arg("choices"), released);
 }

@@ -113,6 +113,11 @@ std::vector<CollectiveReport> ShardingModel::collectives(const std::vector<int> 
   return reports;
 }
 
+std::map<std::string, double> ShardingModel::phaseSeconds(const std::vector<int> &choices) const {
+  check(choices);
+  return state->graph->phaseSeconds(choices);
+}
+
 std::vector<DimAxes> ShardingModel::argumentShardings(const std::vector<int> &choices) const {
   check(choices);
   const DeviceMesh &mesh = state->graph->target().mesh;

@@ -6,7 +6,7 @@
 // CHECK: %[[PART:.*]] = stablehlo.dynamic_slice %arg0, %[[START]], sizes = [4]
 // CHECK: func.call @microbatch(%[[PART]], %{{.*}}) : (tensor<4xf32>, tensor<f32>) -> tensor<f32>
 // CHECK: call @update
-// CHECK: func.func private @microbatch(%arg0: tensor<4xf32> {alpa.argument = 0 : i64, alpa.batch, alpa.role = "batch"}, %arg1: tensor<f32> {alpa.accumulator = 0 : i64}) -> (tensor<f32> {alpa.accumulator = 0 : i64})
+// CHECK: func.func private @microbatch(%arg0: tensor<4xf32> {alpa.argument = 0 : i64, alpa.batch, alpa.role = "batch"}, %arg1: tensor<f32> {alpa.accumulator = 0 : i64}) -> (tensor<f32> {alpa.accumulate = "add", alpa.accumulator = 0 : i64})
 // CHECK: exponential %arg0 : tensor<4xf32>
 // CHECK: reduce{{.*}}(tensor<4xf32>, tensor<f32>) -> tensor<f32>
 // CHECK: add %arg1
@@ -27,7 +27,7 @@ func.func public @main(%x: tensor<8xf32> {alpa.batch}) -> tensor<f32> {
 
 // CHECK-LABEL: func.func public @main
 // CHECK: dynamic_update_slice %{{.*}} : (tensor<4x8xf32>, tensor<4x4xf32>,
-// CHECK: func.func private @microbatch(%[[I:.*]]: tensor<i32> {alpa.microbatch = 2 : i64}, %{{.*}}: tensor<4x4xf32> {{.*}}, %[[NOISE:.*]]: tensor<8x4xf32> {alpa.argument = 1 : i64, alpa.role = "other"}) -> (tensor<4x4xf32> {alpa.result = 0 : i64}, tensor<4x2xf32> {alpa.result = 1 : i64})
+// CHECK: func.func private @microbatch(%[[I:.*]]: tensor<i32> {alpa.microbatch = 2 : i64}, %{{.*}}: tensor<4x4xf32> {{.*}}, %[[NOISE:.*]]: tensor<8x4xf32> {alpa.argument = 1 : i64, alpa.role = "other"}) -> (tensor<4x4xf32> {alpa.batch_dim = array<i64: 1, 8, 1>, alpa.result = 0 : i64}, tensor<4x2xf32> {alpa.batch_dim = array<i64: 0, 8, 1>, alpa.result = 1 : i64})
 // CHECK-DAG: stablehlo.iota dim = 0 {{.*}}: tensor<4x4xf32>
 // CHECK-DAG: stablehlo.dynamic_slice %[[NOISE]], {{.*}}, sizes = [4, 4]
 // CHECK: reshape {{.*}} : (tensor<4x4xf32>) -> tensor<16xf32>

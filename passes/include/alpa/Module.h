@@ -2,14 +2,16 @@
 // module with a context of its own.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace mlir {
+class MLIRContext;
 class ModuleOp;
-}
+} // namespace mlir
 
 namespace alpa {
 
@@ -20,6 +22,21 @@ struct Diagnostic {
   std::string message;
 };
 
+/// An argument or result of a function. Attributes are text: strings without their quotes, integers
+/// without their type.
+struct ValueSummary {
+  std::map<std::string, std::string> attributes;
+  std::string type;
+  std::vector<int64_t> shape;
+  int64_t bytes = 0;
+};
+
+struct FunctionSummary {
+  std::string name;
+  std::map<std::string, std::string> attributes;
+  std::vector<ValueSummary> arguments, results;
+};
+
 /// A module in generic form, in a context that accepts unregistered dialects.
 /// Every function that fails throws std::runtime_error whose text is the errors, one per line, with
 /// their locations.
@@ -28,6 +45,12 @@ public:
   /// Parses generic-form text (or MLIR bytecode). `name` is the file name in locations.
   static std::unique_ptr<Module> parse(std::string_view text, const std::string &name);
   ~Module();
+
+  /// An equal module. It shares the context: two threads must not use both at a time.
+  std::unique_ptr<Module> clone() const;
+
+  /// Its functions in order.
+  std::vector<FunctionSummary> functions() const;
 
   /// Runs a textual pass pipeline ("alpa-normalize,alpa-annotate-shardings{...}") and returns its
   /// remarks and warnings.
@@ -40,6 +63,7 @@ public:
 
 private:
   Module();
+  explicit Module(std::shared_ptr<mlir::MLIRContext> context);
   struct State;
   std::unique_ptr<State> state;
 };

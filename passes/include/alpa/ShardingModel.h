@@ -5,6 +5,7 @@
 #include "alpa/Module.h"
 #include "core/DeviceMesh.h"
 #include "core/ShardingProblem.h"
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -49,6 +50,8 @@ public:
   // Each takes one strategy per node and throws std::invalid_argument on any other list.
   void apply(const std::vector<int> &choices);
   std::vector<CollectiveReport> collectives(const std::vector<int> &choices) const;
+  /// Seconds of a step by `alpa.phase`.
+  std::map<std::string, double> phaseSeconds(const std::vector<int> &choices) const;
   std::vector<DimAxes> argumentShardings(const std::vector<int> &choices) const;
 
 private:

@@ -107,11 +107,19 @@ private:
         builder.getNamedAttr(name, builder.getI64IntegerAttr(static_cast<int64_t>(number))));
   }
 
+  mlir::DictionaryAttr with(mlir::DictionaryAttr attributes, llvm::StringRef name,
+                            mlir::Attribute value) {
+    mlir::NamedAttrList list(attributes);
+    list.set(name, value);
+    return list.getDictionary(builder.getContext());
+  }
+
   /// The argument of @main with its number, so that plans can name it.
   mlir::DictionaryAttr argumentAttributes(unsigned number) {
     mlir::NamedAttrList attributes = main.getArgAttrDict(number);
-    attributes.erase("tf.aliasing_output");
-    attributes.erase("jax.buffer_donor");
+    // Who is given up for which result is for whoever calls the parts to say.
+    if (attributes.erase("tf.aliasing_output"))
+      attributes.set("jax.buffer_donor", builder.getBoolAttr(true));
     attributes.set(kArgumentAttr, builder.getI64IntegerAttr(number));
     attributes.set(kRoleAttr, builder.getStringAttr(name(training.roles[number])));
     return attributes.getDictionary(builder.getContext());
@@ -202,14 +210,18 @@ private:
         if (mlir::Attribute value = source->getDiscardableAttr(name))
           sum.getDefiningOp()->setDiscardableAttr(name, value);
       results.push_back(sum);
-      attributes.push_back(numbered(kAccumulatorAttr, number));
+      attributes.push_back(with(numbered(kAccumulatorAttr, number), kAccumulateAttr,
+                                builder.getStringAttr(name(frontier.combine))));
     }
     for (size_t number : perExample) {
       results.push_back(shrinker.mapping.lookup(terminator().getOperand(number)));
-      attributes.push_back(numbered(kResultAttr, number));
+      BatchDim dim = dimOf(number);
+      attributes.push_back(with(numbered(kResultAttr, number), kBatchDimAttr,
+                                builder.getDenseI64ArrayAttr({dim.dim, dim.size, dim.minor})));
     }
     keptByMicrobatch = part.finish(results, attributes);
     microbatch = part.function;
+    microbatch->setAttr(kNumMicrobatchesAttr, builder.getI64IntegerAttr(numMicrobatches));
     return mlir::success();
   }
 

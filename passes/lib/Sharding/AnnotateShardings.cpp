@@ -98,6 +98,13 @@ private:
         if (std::optional<unsigned> result = updatedBy(func, argument))
           if (auto source = sources.find(func.getArgument(argument)); source != sources.end())
             wanted[*result] = source->second.sharding;
+      for (unsigned result = 0; result < func.getNumResults(); ++result) {
+        auto sharding = readResult(func, result, mesh);
+        if (mlir::failed(sharding))
+          return mlir::failure();
+        if (*sharding)
+          wanted[result] = **sharding;
+      }
       return wanted;
     }
     // What flows into a loop or out of a branch has the sharding of the value that is carried.

@@ -2,6 +2,7 @@
 // gives every argument, op and carried value its strategies, live interval and memory use.
 
 #include "alpa/Analysis/OpGraph.h"
+#include "alpa/IR/Attributes.h"
 #include "alpa/IR/OpRules.h"
 #include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
@@ -48,6 +49,8 @@ private:
   }
   std::vector<Strategy> anySharding(mlir::Type type) const;
   OpCost costOf(mlir::Operation *op) const;
+  double runsInStep(mlir::Operation *op, double multiplicity);
+  int64_t numCopies(const Vertex &vertex);
   int64_t lastUse(mlir::Value value) const;
 
   ShardingGraph graph;
@@ -184,7 +187,29 @@ mlir::ValueRange GraphBuilder::valuesOf(const Vertex &vertex) {
   return {};
 }
 
+/// What a stage's forward leaves for its backward, and what it was given from elsewhere, it holds
+/// for every microbatch in flight.
+int64_t GraphBuilder::numCopies(const Vertex &vertex) {
+  auto inFlight = graph.func->getAttrOfType<mlir::IntegerAttr>(kNumInFlightAttr);
+  if (!inFlight)
+    return 1;
+  auto isOfPhase = [](mlir::Operation *op, llvm::StringRef name) {
+    auto phase = op->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
+    return phase && phase.getValue() == name;
+  };
+  const bool isOnce = vertex.kind == Vertex::Kind::Argument
+                          ? graph.func.getArgAttr(vertex.index, kArgumentAttr) &&
+                                !graph.func.getArgAttr(vertex.index, kBatchAttr)
+                          : !isOfPhase(vertex.op, "forward");
+  auto isKept = [&](mlir::Value value) {
+    return llvm::any_of(value.getUsers(),
+                        [&](mlir::Operation *user) { return isOfPhase(user, "backward"); });
+  };
+  return !isOnce && llvm::any_of(valuesOf(vertex), isKept) ? inFlight.getInt() : 1;
+}
+
 void GraphBuilder::addUsages(Vertex &vertex) {
+  const int64_t copies = numCopies(vertex);
   const bool needsNone =
       (vertex.kind == Vertex::Kind::Op && (isFusedAway(vertex.op) || isInPlace(vertex.op))) ||
       (vertex.kind == Vertex::Kind::Carried &&
@@ -193,7 +218,7 @@ void GraphBuilder::addUsages(Vertex &vertex) {
     int64_t usage = 0;
     for (auto [value, sharding] : llvm::zip(valuesOf(vertex), strategy.results))
       usage += bytes(value.getType()) / sharding.numShards(graph.shardingTarget.mesh);
-    vertex.usages.push_back(needsNone ? 0 : usage);
+    vertex.usages.push_back(needsNone ? 0 : copies * usage);
   }
 }
 
@@ -224,20 +249,31 @@ mlir::LogicalResult GraphBuilder::visit(mlir::Block &block, double multiplicity)
     mlir::LogicalResult result = mlir::success();
     if (isConstantLike(&op))
       continue;
+    const double runs = runsInStep(&op, multiplicity);
     if (isWhile(&op))
-      result = addLoop(&op, multiplicity);
+      result = addLoop(&op, runs);
     else if (kindOf(&op) == OpKind::Branch)
-      result = addBranch(&op, multiplicity);
+      result = addBranch(&op, runs);
     else if (kindOf(&op) == OpKind::OptimizationBarrier)
-      addBarrier(&op, multiplicity);
+      addBarrier(&op, runs);
     else if (&op != &block.back()) // the last op of a block returns
-      result = addOp(&op, multiplicity);
+      result = addOp(&op, runs);
     else if (block.getParentOp() == graph.func.getOperation())
       addReturn(&op);
     if (mlir::failed(result))
       return mlir::failure();
   }
   return mlir::success();
+}
+
+/// Of a stage, forward and backward run once per microbatch.
+double GraphBuilder::runsInStep(mlir::Operation *op, double multiplicity) {
+  auto count = graph.func->getAttrOfType<mlir::IntegerAttr>(kNumMicrobatchesAttr);
+  auto phase = op->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
+  if (!count || !phase || phase.getValue() == "update" ||
+      op->getParentOp() != graph.func.getOperation())
+    return multiplicity;
+  return multiplicity * static_cast<double>(count.getInt());
 }
 
 mlir::LogicalResult GraphBuilder::addOp(mlir::Operation *op, double multiplicity) {

@@ -10,9 +10,7 @@ namespace alpa {
 namespace {
 
 constexpr llvm::StringLiteral kMesh = "alpa.mesh";
-constexpr llvm::StringLiteral kArgument = "alpa.sharding";
 constexpr llvm::StringLiteral kOperands = "alpa.operands";
-constexpr llvm::StringLiteral kResults = "alpa.results";
 
 int rankOf(mlir::Type type) { return static_cast<int>(shapeOf(type).size()); }
 
@@ -124,7 +122,7 @@ mlir::FailureOr<ChosenMesh> readMesh(mlir::ModuleOp module) {
 void writeArgument(mlir::FunctionOpInterface func, unsigned argument, const Sharding &sharding,
                    const DeviceMesh &mesh) {
   const int rank = rankOf(func.getArgument(argument).getType());
-  func.setArgAttr(argument, kArgument,
+  func.setArgAttr(argument, kShardingOfValueAttr,
                   mlir::StringAttr::get(func->getContext(), sharding.str(rank, mesh)));
 }
 
@@ -135,7 +133,8 @@ void writeOperands(mlir::Operation *op, llvm::ArrayRef<Sharding> shardings,
 }
 
 void writeResults(mlir::Operation *op, llvm::ArrayRef<Sharding> shardings, const DeviceMesh &mesh) {
-  op->setDiscardableAttr(kResults, texts(op->getResultTypes(), shardings, mesh, op->getContext()));
+  op->setDiscardableAttr(kResultShardingsAttr,
+                         texts(op->getResultTypes(), shardings, mesh, op->getContext()));
 }
 
 MaybeShardings readOperands(mlir::Operation *op, const DeviceMesh &mesh) {
@@ -143,12 +142,12 @@ MaybeShardings readOperands(mlir::Operation *op, const DeviceMesh &mesh) {
 }
 
 MaybeShardings readResults(mlir::Operation *op, const DeviceMesh &mesh) {
-  return readList(op, kResults, op->getResultTypes(), mesh);
+  return readList(op, kResultShardingsAttr, op->getResultTypes(), mesh);
 }
 
 mlir::FailureOr<std::optional<Sharding>> readArgument(mlir::FunctionOpInterface func,
                                                       unsigned argument, const DeviceMesh &mesh) {
-  mlir::Attribute attribute = func.getArgAttr(argument, kArgument);
+  mlir::Attribute attribute = func.getArgAttr(argument, kShardingOfValueAttr);
   if (!attribute)
     return std::optional<Sharding>();
   auto sharding = read(attribute, func.getArgument(argument).getType(), mesh,
@@ -158,14 +157,30 @@ mlir::FailureOr<std::optional<Sharding>> readArgument(mlir::FunctionOpInterface 
   return std::optional(*sharding);
 }
 
+mlir::FailureOr<std::optional<Sharding>> readResult(mlir::FunctionOpInterface func, unsigned result,
+                                                    const DeviceMesh &mesh) {
+  mlir::Attribute attribute = func.getResultAttr(result, kShardingOfValueAttr);
+  if (!attribute)
+    return std::optional<Sharding>();
+  auto sharding = read(attribute, func.getResultTypes()[result], mesh,
+                       [&] { return func->emitOpError() << "result " << result << ": "; });
+  if (mlir::failed(sharding))
+    return mlir::failure();
+  return std::optional(*sharding);
+}
+
 void eraseChoices(mlir::ModuleOp module) {
   module->removeDiscardableAttr(kMesh);
-  module.walk([](mlir::Operation *op) {
+  module.walk([&](mlir::Operation *op) {
     op->removeDiscardableAttr(kOperands);
-    op->removeDiscardableAttr(kResults);
-    if (auto func = llvm::dyn_cast<mlir::FunctionOpInterface>(op))
+    op->removeDiscardableAttr(kResultShardingsAttr);
+    if (auto func = llvm::dyn_cast<mlir::FunctionOpInterface>(op)) {
       for (unsigned argument = 0; argument < func.getNumArguments(); ++argument)
-        func.removeArgAttr(argument, kArgument);
+        func.removeArgAttr(argument, kShardingOfValueAttr);
+      for (unsigned result = 0; result < func.getNumResults(); ++result)
+        func.removeResultAttr(result,
+                              mlir::StringAttr::get(module.getContext(), kShardingOfValueAttr));
+    }
   });
 }
 

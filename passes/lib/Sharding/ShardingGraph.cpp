@@ -2,6 +2,7 @@
 // shardings written into the IR.
 
 #include "alpa/Sharding/ShardingGraph.h"
+#include "alpa/IR/Attributes.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include <cmath>
@@ -99,6 +100,26 @@ std::vector<PredictedCollective> ShardingGraph::collectives(llvm::ArrayRef<int> 
             "reshard to " + step.target.str(static_cast<int>(shapeOf(flow.value.getType()).size()),
                                             shardingTarget.mesh));
     }
+  }
+  return result;
+}
+
+std::map<std::string, double> ShardingGraph::phaseSeconds(llvm::ArrayRef<int> choices) const {
+  auto phaseOf = [](const Vertex &vertex) -> std::string {
+    if (vertex.kind == Vertex::Kind::Argument)
+      return "update";
+    auto phase = vertex.op->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
+    return phase ? phase.str() : "";
+  };
+  std::map<std::string, double> result;
+  for (auto [vertex, choice] : llvm::zip(allVertices, choices))
+    if (vertex.kind != Vertex::Kind::Argument)
+      result[phaseOf(vertex)] += vertex.strategies[choice].seconds * vertex.multiplicity;
+  for (const Flow &flow : allFlows) {
+    const ReshardTable &table = tables->of(flow.value.getType());
+    const double seconds = table.seconds(table.indexOf(produced(flow, choices[flow.producer])),
+                                         table.indexOf(consumed(flow, choices[flow.consumer])));
+    result[phaseOf(allVertices[flow.consumer])] += seconds * flow.multiplicity;
   }
   return result;
 }

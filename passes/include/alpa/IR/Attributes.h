@@ -37,5 +37,27 @@ inline constexpr llvm::StringLiteral kPrologueAttr = "alpa.prologue";
 inline constexpr llvm::StringLiteral kAccumulatorAttr = "alpa.accumulator";
 /// `alpa.microbatch = 4 : i64`: the number of the microbatch, 0 to 3.
 inline constexpr llvm::StringLiteral kMicrobatchAttr = "alpa.microbatch";
+/// `alpa.batch_dim = array<i64: 0, 8, 1>` on a result with one value per example: dim, size and
+/// minor of the BatchDim that counts the examples of the whole batch.
+inline constexpr llvm::StringLiteral kBatchDimAttr = "alpa.batch_dim";
+/// `alpa.num_microbatches = 4 : i64` on a function: its forward and backward ops run so often in a
+/// step.
+inline constexpr llvm::StringLiteral kNumMicrobatchesAttr = "alpa.num_microbatches";
+/// `alpa.num_in_flight = 2 : i64` on a function: what its forward leaves for its backward exists so
+/// often at once.
+inline constexpr llvm::StringLiteral kNumInFlightAttr = "alpa.num_in_flight";
+
+/// `alpa.layer = 3 : i64` on an op (alpa-cluster-layers). An op without it belongs nowhere: whoever
+/// reads its results makes them.
+inline constexpr llvm::StringLiteral kLayerAttr = "alpa.layer";
+
+// On the functions that alpa-split-stages leaves, beside kPhaseAttr:
+
+/// `alpa.stage = 1 : i64`: the stage it is a part of.
+inline constexpr llvm::StringLiteral kStageAttr = "alpa.stage";
+/// `alpa.round = 0 : i64` on an update (and its ops): rounds of all stages take turns.
+inline constexpr llvm::StringLiteral kRoundAttr = "alpa.round";
+/// `alpa.value = "v7"` on an argument or result: its name, unique in the step.
+inline constexpr llvm::StringLiteral kValueAttr = "alpa.value";
 
 } // namespace alpa

@@ -4,7 +4,7 @@
 //   module           alpa.mesh = {axes = ["x", "y"], sizes = [2, 4], latency_seconds = [...],
 //   bytes_per_second = [...],
 //                                 memory_bytes_per_second = ...}
-//   an argument      alpa.sharding = "{x},{}"
+//   an argument      alpa.sharding = "{x},{}"; a result too, where it is not for its op to say
 //   an op            alpa.operands = ["{x},{}", ...], alpa.results = [...]
 //   a loop, branch,  alpa.results: one per carried value
 //   or barrier
@@ -16,6 +16,9 @@
 #include <optional>
 
 namespace alpa {
+
+inline constexpr llvm::StringLiteral kShardingOfValueAttr = "alpa.sharding";
+inline constexpr llvm::StringLiteral kResultShardingsAttr = "alpa.results";
 
 void writeMesh(mlir::ModuleOp module, const DeviceMesh &mesh, const DeviceSpec &device);
 void writeArgument(mlir::FunctionOpInterface func, unsigned argument, const Sharding &sharding,
@@ -38,6 +41,9 @@ MaybeShardings readOperands(mlir::Operation *op, const DeviceMesh &mesh);
 MaybeShardings readResults(mlir::Operation *op, const DeviceMesh &mesh);
 mlir::FailureOr<std::optional<Sharding>> readArgument(mlir::FunctionOpInterface func,
                                                       unsigned argument, const DeviceMesh &mesh);
+/// How a result is to lie, where that is written.
+mlir::FailureOr<std::optional<Sharding>> readResult(mlir::FunctionOpInterface func, unsigned result,
+                                                    const DeviceMesh &mesh);
 
 /// Takes every attribute of this header away.
 void eraseChoices(mlir::ModuleOp module);

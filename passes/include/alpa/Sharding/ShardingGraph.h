@@ -83,6 +83,10 @@ public:
   /// reshards of each value, a step shared by several readers once.
   std::vector<PredictedCollective> collectives(llvm::ArrayRef<int> choices) const;
 
+  /// Seconds of a step under `choices` by `alpa.phase`, "" for ops that have none. What a value
+  /// costs on its way counts where it is read, state that comes back in the update.
+  std::map<std::string, double> phaseSeconds(llvm::ArrayRef<int> choices) const;
+
   /// Writes a choice into the IR: the shardings each op reads and leaves (`alpa.operands`,
   /// `alpa.results`) and the arguments' (`alpa.sharding`), and the mesh (`alpa.mesh`). This is what
   /// alpa-annotate-shardings needs.

@@ -1,0 +1,158 @@
+// alpa-extract-stage: of one stage, a program: what it does for one microbatch and its update.
+
+#include "alpa/IR/Attributes.h"
+#include "alpa/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/SymbolTable.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/StringSet.h"
+
+namespace alpa {
+#define GEN_PASS_DEF_EXTRACTSTAGE
+#include "alpa/Passes.h.inc"
+namespace {
+
+class StageExtractor {
+public:
+  StageExtractor(mlir::ModuleOp module, int64_t stage, int64_t numInFlight)
+      : module(module), stage(stage), numInFlight(numInFlight), builder(module.getContext()) {}
+
+  llvm::LogicalResult run() {
+    for (auto function : module.getOps<mlir::func::FuncOp>())
+      if (isOfStage(function))
+        own.push_back(function);
+    if (own.empty())
+      return module.emitError("expected functions of stage ")
+             << stage << ", got none; run alpa-split-stages first";
+    collectReadElsewhere();
+    mlir::Attribute numMicrobatches;
+    if (auto microbatch = module.lookupSymbol<mlir::func::FuncOp>("microbatch"))
+      numMicrobatches = microbatch->getAttr(kNumMicrobatchesAttr);
+    eraseOthers();
+    mlir::func::FuncOp main = makeMain();
+    if (numMicrobatches)
+      main->setAttr(kNumMicrobatchesAttr, numMicrobatches);
+    if (numInFlight > 1)
+      main->setAttr(kNumInFlightAttr, builder.getI64IntegerAttr(numInFlight));
+    eraseMarks();
+    return mlir::success();
+  }
+
+private:
+  bool isOfStage(mlir::func::FuncOp function) {
+    auto number = function->getAttrOfType<mlir::IntegerAttr>(kStageAttr);
+    auto phase = function->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
+    return number && number.getInt() == stage && phase && phase.getValue() != "prologue";
+  }
+
+  /// The names of values that other stages read or the step returns.
+  void collectReadElsewhere() {
+    for (auto function : module.getOps<mlir::func::FuncOp>()) {
+      if (function->hasAttr(kStageAttr) && !isOfStage(function))
+        for (unsigned i = 0; i < function.getNumArguments(); ++i)
+          add(function.getArgAttr(i, kValueAttr));
+      if (function->hasAttr(kStageAttr))
+        continue;
+      for (unsigned i = 0; i < function.getNumResults(); ++i)
+        add(function.getResultAttr(i, kValueAttr));
+    }
+  }
+  void add(mlir::Attribute name) {
+    if (auto text = llvm::dyn_cast_or_null<mlir::StringAttr>(name))
+      readElsewhere.insert(text.getValue());
+  }
+
+  void eraseOthers() {
+    for (auto function : llvm::make_early_inc_range(module.getOps<mlir::func::FuncOp>()))
+      if (!llvm::is_contained(own, function))
+        function.erase();
+  }
+
+  mlir::func::FuncOp makeMain() {
+    builder.setInsertionPointToStart(module.getBody());
+    auto main = mlir::func::FuncOp::create(builder, own.front().getLoc(), "main",
+                                           builder.getFunctionType({}, {}));
+    main->setAttr("sym_visibility", builder.getStringAttr("public")); // as JAX writes it
+    mlir::Block *block = main.addEntryBlock();
+    builder.setInsertionPointToStart(block);
+    llvm::StringMap<mlir::Value> values;
+    llvm::SmallVector<mlir::Attribute> argumentAttributes, resultAttributes;
+    llvm::SmallVector<mlir::Value> returned;
+    for (mlir::func::FuncOp function : own) {
+      llvm::SmallVector<mlir::Value> operands;
+      for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+        mlir::Value &value =
+            values[function.getArgAttrOfType<mlir::StringAttr>(i, kValueAttr).getValue()];
+        if (!value) {
+          value = block->addArgument(function.getArgument(i).getType(), function.getLoc());
+          argumentAttributes.push_back(function.getArgAttrDict(i));
+        }
+        operands.push_back(value);
+      }
+      auto call = mlir::func::CallOp::create(builder, function.getLoc(), function, operands);
+      for (auto [i, result] : llvm::enumerate(call.getResults())) {
+        auto name = function.getResultAttrOfType<mlir::StringAttr>(i, kValueAttr);
+        values[name.getValue()] = result;
+        // Sums over examples are results even if only the stage's own update reads them: with
+        // several microbatches it reads another value than the one that is made here.
+        if (!readElsewhere.contains(name.getValue()) && !function.getResultAttr(i, kAccumulateAttr))
+          continue;
+        returned.push_back(result);
+        resultAttributes.push_back(function.getResultAttrDict(i));
+      }
+    }
+    mlir::func::ReturnOp::create(builder, main.getLoc(), returned);
+    main.setFunctionType(
+        builder.getFunctionType(block->getArgumentTypes(), mlir::ValueRange(returned).getTypes()));
+    main.setArgAttrsAttr(builder.getArrayAttr(withState(argumentAttributes, resultAttributes)));
+    main.setResAttrsAttr(builder.getArrayAttr(resultAttributes));
+    return main;
+  }
+
+  /// State arguments point at their next value among the results of this stage. What only the
+  /// runtime holds may be given up once it is read.
+  llvm::SmallVector<mlir::Attribute> withState(llvm::ArrayRef<mlir::Attribute> arguments,
+                                               llvm::ArrayRef<mlir::Attribute> results) {
+    llvm::SmallVector<mlir::Attribute> updated;
+    for (mlir::Attribute attribute : arguments) {
+      mlir::NamedAttrList attributes(llvm::cast<mlir::DictionaryAttr>(attribute));
+      if (auto state = llvm::dyn_cast_or_null<mlir::IntegerAttr>(attributes.get(kStateAttr))) {
+        attributes.erase(kStateAttr);
+        for (auto [i, result] : llvm::enumerate(results))
+          if (llvm::cast<mlir::DictionaryAttr>(result).get(kResultAttr) == state)
+            attributes.set(kStateAttr, builder.getI64IntegerAttr(static_cast<int64_t>(i)));
+      }
+      if (!attributes.get(kArgumentAttr))
+        attributes.set("jax.buffer_donor", builder.getBoolAttr(true));
+      updated.push_back(attributes.getDictionary(builder.getContext()));
+    }
+    return updated;
+  }
+
+  /// What tells this stage from another that does the same.
+  void eraseMarks() {
+    module.walk([](mlir::Operation *op) {
+      for (llvm::StringRef name : {kLayerAttr, kGradientOfAttr, kOpIdAttr})
+        op->removeDiscardableAttr(name);
+    });
+  }
+
+  mlir::ModuleOp module;
+  int64_t stage, numInFlight;
+  mlir::OpBuilder builder;
+  llvm::SmallVector<mlir::func::FuncOp> own;
+  llvm::StringSet<> readElsewhere;
+};
+
+struct ExtractStage : impl::ExtractStageBase<ExtractStage> {
+  using ExtractStageBase::ExtractStageBase;
+
+  void runOnOperation() override {
+    if (mlir::failed(StageExtractor(getOperation(), stage, numInFlight).run()))
+      signalPassFailure();
+  }
+};
+
+} // namespace
+} // namespace alpa

@@ -1,0 +1,300 @@
+// See the header. Parts are filled from the last to the first, so that each makes only what later
+// ones or the results need.
+
+#include "FunctionCutter.h"
+#include "alpa/IR/Attributes.h"
+#include "alpa/IR/Stablehlo.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Transforms/RegionUtils.h"
+
+namespace alpa {
+namespace {
+
+/// Ops that a part computes again at most to have one value cheaper.
+constexpr int kMaxOpsMadeAgain = 8;
+
+/// FLOPs of an element that are worth less than keeping its result for long.
+constexpr double kCheapFlopsPerElement = 1;
+
+bool isSpreading(mlir::Operation *op) {
+  if (op->getNumOperands() != 1 || op->getNumResults() != 1)
+    return false;
+  const bool isMap = kindOf(op) == OpKind::BroadcastInDim || isElementwise(op);
+  return isMap && bytes(op->getOperand(0).getType()) < bytes(op->getResult(0).getType());
+}
+
+bool isCheapMap(mlir::Operation *op) {
+  if (op->getNumResults() != 1)
+    return false;
+  if (kindOf(op) == OpKind::BroadcastInDim || kindOf(op) == OpKind::Reshape)
+    return true;
+  auto type = llvm::dyn_cast<mlir::RankedTensorType>(op->getResult(0).getType());
+  return type && type.hasStaticShape() && isElementwise(op) &&
+         flops(op) <= kCheapFlopsPerElement * static_cast<double>(type.getNumElements());
+}
+
+} // namespace
+
+FunctionCutter::FunctionCutter(mlir::func::FuncOp function, std::vector<CutPart> parts,
+                               std::string prefix)
+    : function(function), body(function.getBody().front()), parts(std::move(parts)),
+      prefix(std::move(prefix)) {
+  opsOf.resize(this->parts.size());
+  inputsOf.resize(this->parts.size());
+  demandedOf.resize(this->parts.size());
+  outputsOf.resize(this->parts.size());
+  functions.resize(this->parts.size());
+}
+
+llvm::LogicalResult FunctionCutter::run() {
+  collectReadersOutside();
+  for (int part = static_cast<int>(parts.size()) - 1; part >= 0; --part)
+    if (mlir::failed(fill(part)))
+      return mlir::failure();
+  nameValues();
+  for (int part = 0; part < static_cast<int>(parts.size()); ++part)
+    makeFunction(part);
+  callParts();
+  return mlir::success();
+}
+
+Placement::Kind FunctionCutter::kindOfPlacement(mlir::Operation *op) const {
+  return placements.lookup(op).kind;
+}
+
+/// -1 for arguments and what stays.
+int FunctionCutter::partOf(mlir::Value value) const {
+  mlir::Operation *op = value.getDefiningOp();
+  if (!op || kindOfPlacement(op) == Placement::Stays)
+    return -1;
+  return placements.lookup(op).part;
+}
+
+FunctionCutter::Values FunctionCutter::readBy(mlir::Operation *op) {
+  llvm::SetVector<mlir::Value> values(op->operand_begin(), op->operand_end());
+  mlir::getUsedValuesDefinedAbove(op->getRegions(), values);
+  return Values(values.begin(), values.end());
+}
+
+/// What the results, and ops that stay, need of the parts.
+void FunctionCutter::collectReadersOutside() {
+  auto demand = [this](mlir::Value value) {
+    if (int part = partOf(value); part >= 0)
+      demandedOf[part].insert(value);
+  };
+  for (const CutResult &result : results)
+    demand(result.value);
+  for (mlir::Operation &op : body) {
+    const bool isTerminator = &op == &body.back();
+    if (isTerminator || kindOfPlacement(&op) == Placement::Stays)
+      llvm::for_each(readBy(&op), demand);
+    else if (kindOfPlacement(&op) == Placement::InPart && !isRemovable(&op))
+      opsOf[placements.lookup(&op).part].insert(&op);
+  }
+}
+
+/// Finds the ops of a part from what is demanded of it, and demands its inputs of earlier parts.
+llvm::LogicalResult FunctionCutter::fill(int part) {
+  llvm::SmallVector<mlir::Operation *> pending(opsOf[part].begin(), opsOf[part].end());
+  auto take = [&](mlir::Operation *op) {
+    if (opsOf[part].insert(op).second)
+      pending.push_back(op);
+  };
+  for (mlir::Value value : demandedOf[part])
+    take(value.getDefiningOp());
+  while (!pending.empty()) {
+    mlir::Operation *op = pending.pop_back_val();
+    for (mlir::Value value : readBy(op)) {
+      mlir::Operation *source = value.getDefiningOp();
+      const int from = partOf(value);
+      const bool isHere = source && (from == part || kindOfPlacement(source) == Placement::Free ||
+                                     (from >= 0 && isSpreading(source)));
+      if (isHere) {
+        take(source);
+        continue;
+      }
+      if (from > part || (source && from < 0))
+        return op->emitError("expected '")
+               << op->getName() << "' in '" << parts[part].name
+               << "' to read values of earlier parts only, got one that '" << source->getName()
+               << "' makes in '" << (from < 0 ? function.getName() : parts[from].name) << "'";
+      inputsOf[part].insert(value);
+    }
+  }
+  makeAgainFromInputs(part);
+  orderInputs(part);
+  for (mlir::Value value : inputsOf[part])
+    if (int from = partOf(value); from >= 0)
+      demandedOf[from].insert(value);
+  return mlir::success();
+}
+
+/// Whether `op` is cheap to make again from what the part has. Spends `budget`, one for each op.
+bool FunctionCutter::isCheapFrom(mlir::Operation *op, int part,
+                                 const llvm::SetVector<mlir::Value> &inputs, int &budget) const {
+  if (!isCheapMap(op) || --budget < 0)
+    return false;
+  return llvm::all_of(op->getOperands(), [&](mlir::Value operand) {
+    mlir::Operation *source = operand.getDefiningOp();
+    if (!source || inputs.contains(operand))
+      return inputs.contains(operand);
+    if (kindOfPlacement(source) == Placement::Free || opsOf[part].contains(source))
+      return true;
+    return isCheapFrom(source, part, inputs, budget);
+  });
+}
+
+void FunctionCutter::makeAgainFromInputs(int part) {
+  // In program order, so that one value made again can serve the next.
+  Values candidates = inputsOf[part].takeVector();
+  inputsOf[part].insert(candidates.begin(), candidates.end());
+  llvm::erase_if(candidates, [&](mlir::Value value) { return !value.getDefiningOp(); });
+  llvm::sort(candidates, [](mlir::Value a, mlir::Value b) {
+    return a.getDefiningOp()->isBeforeInBlock(b.getDefiningOp());
+  });
+  for (mlir::Value value : candidates) {
+    inputsOf[part].remove(value); // it may not be made from itself
+    int budget = kMaxOpsMadeAgain;
+    if (!isCheapFrom(value.getDefiningOp(), part, inputsOf[part], budget)) {
+      inputsOf[part].insert(value);
+      continue;
+    }
+    llvm::SmallVector<mlir::Operation *> pending = {value.getDefiningOp()};
+    while (!pending.empty()) {
+      mlir::Operation *op = pending.pop_back_val();
+      if (!opsOf[part].insert(op).second)
+        continue;
+      for (mlir::Value operand : op->getOperands())
+        if (operand.getDefiningOp() && !inputsOf[part].contains(operand))
+          pending.push_back(operand.getDefiningOp());
+    }
+  }
+}
+
+/// In the order in which the part reads them, so that equal parts look alike.
+void FunctionCutter::orderInputs(int part) {
+  inputsOf[part].clear();
+  for (mlir::Operation &op : body)
+    if (opsOf[part].contains(&op))
+      for (mlir::Value value : readBy(&op))
+        if (mlir::Operation *source = value.getDefiningOp(); !opsOf[part].contains(source))
+          inputsOf[part].insert(value);
+}
+
+void FunctionCutter::nameValues() {
+  for (mlir::BlockArgument argument : body.getArguments())
+    if (auto name =
+            function.getArgAttrOfType<mlir::StringAttr>(argument.getArgNumber(), kValueAttr))
+      names[argument] = name.str();
+  for (const CutResult &result : results) {
+    if (int part = partOf(result.value); part >= 0)
+      outputsOf[part].push_back({result.value, result.name, result.attributes});
+    if (result.isReadByParts)
+      names.try_emplace(result.value, result.name);
+  }
+  // What stays reads the first result that has the value.
+  llvm::DenseSet<mlir::Value> readByParts, isOutput;
+  for (auto &inputs : inputsOf)
+    readByParts.insert(inputs.begin(), inputs.end());
+  for (auto &outputs : outputsOf)
+    for (const Output &output : outputs)
+      isOutput.insert(output.value);
+  int number = 0;
+  for (mlir::Operation &op : body)
+    for (mlir::Value value : op.getResults()) {
+      const int part = partOf(value);
+      const bool isDemanded = part >= 0 && demandedOf[part].contains(value);
+      const bool hasOutput =
+          isOutput.contains(value) && (names.contains(value) || !readByParts.contains(value));
+      if (!isDemanded || hasOutput)
+        continue;
+      names[value] = prefix + std::to_string(number++);
+      outputsOf[part].push_back({value, names[value], {}});
+    }
+}
+
+void FunctionCutter::makeFunction(int part) {
+  if (opsOf[part].empty())
+    return;
+  mlir::OpBuilder builder(function.getContext());
+  builder.setInsertionPoint(function);
+  llvm::SmallVector<mlir::Type> inputTypes, outputTypes;
+  for (mlir::Value value : inputsOf[part])
+    inputTypes.push_back(value.getType());
+  for (const Output &output : outputsOf[part])
+    outputTypes.push_back(output.value.getType());
+  auto made = mlir::func::FuncOp::create(builder, function.getLoc(), parts[part].name,
+                                         builder.getFunctionType(inputTypes, outputTypes));
+  made.setPrivate();
+  for (mlir::NamedAttribute attribute : parts[part].attributes)
+    made->setAttr(attribute.getName(), attribute.getValue());
+
+  mlir::IRMapping mapping;
+  mlir::Block *block = made.addEntryBlock();
+  for (auto [i, value] : llvm::enumerate(inputsOf[part])) {
+    mapping.map(value, block->getArgument(i));
+    mlir::NamedAttrList attributes;
+    if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(value))
+      attributes = function.getArgAttrDict(argument.getArgNumber());
+    if (auto name = names.find(value); name != names.end())
+      attributes.set(kValueAttr, builder.getStringAttr(name->second));
+    if (describeValue)
+      describeValue(value, attributes);
+    made.setArgAttrs(i, attributes);
+  }
+  builder.setInsertionPointToEnd(block);
+  for (mlir::Operation &op : body)
+    if (opsOf[part].contains(&op)) {
+      mlir::Operation *copy = builder.clone(op, mapping);
+      for (mlir::NamedAttribute attribute : parts[part].opAttributes)
+        copy->walk([&](mlir::Operation *nested) {
+          nested->setDiscardableAttr(attribute.getName(), attribute.getValue());
+        });
+    }
+  Values returned;
+  for (auto [i, output] : llvm::enumerate(outputsOf[part])) {
+    returned.push_back(mapping.lookup(output.value));
+    mlir::NamedAttrList attributes(output.attributes);
+    attributes.set(kValueAttr, builder.getStringAttr(output.name));
+    if (describeValue)
+      describeValue(output.value, attributes);
+    made.setResultAttrs(i, attributes.getDictionary(builder.getContext()));
+  }
+  mlir::func::ReturnOp::create(builder, function.getLoc(), returned);
+  functions[part] = made;
+}
+
+/// Replaces the ops by calls; those that stay come after them.
+void FunctionCutter::callParts() {
+  llvm::SmallVector<mlir::Operation *> old, staying;
+  for (mlir::Operation &op : body.without_terminator())
+    (kindOfPlacement(&op) == Placement::Stays ? staying : old).push_back(&op);
+  mlir::OpBuilder builder(&body.back());
+  mlir::IRMapping made;
+  for (auto [part, callee] : llvm::enumerate(functions)) {
+    if (!callee)
+      continue;
+    Values operands;
+    for (mlir::Value value : inputsOf[part])
+      operands.push_back(made.lookupOrDefault(value));
+    auto call = mlir::func::CallOp::create(builder, function.getLoc(), callee, operands);
+    // Of a value that is several results, parts read the one with the name of the value.
+    for (auto [output, result] : llvm::zip(outputsOf[part], call.getResults()))
+      if (!made.contains(output.value) || names.lookup(output.value) == output.name)
+        made.map(output.value, result);
+  }
+  staying.push_back(&body.back());
+  for (mlir::Operation *op : staying) {
+    op->walk([&](mlir::Operation *nested) {
+      for (mlir::OpOperand &operand : nested->getOpOperands())
+        operand.set(made.lookupOrDefault(operand.get()));
+    });
+    if (op != &body.back())
+      op->moveBefore(&body.back());
+  }
+  for (mlir::Operation *op : llvm::reverse(old))
+    op->erase();
+}
+
+} // namespace alpa

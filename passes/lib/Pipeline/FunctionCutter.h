@@ -1,0 +1,107 @@
+// Cuts the body of a function into functions that it then calls in order: how stages, and the
+// phases of a stage, are made.
+#pragma once
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/SetVector.h"
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace alpa {
+
+/// A function to be made: its name, what is written on it, and what on each of its ops.
+struct CutPart {
+  std::string name;
+  mlir::DictionaryAttr attributes, opAttributes;
+};
+
+/// A value that its part returns under this name, whether or not another part reads it.
+struct CutResult {
+  mlir::Value value;
+  std::string name;
+  mlir::DictionaryAttr attributes = {};
+  /// Whether other parts read the value under this name too, or under one of its own.
+  bool isReadByParts = true;
+};
+
+/// Where an op goes.
+struct Placement {
+  enum Kind {
+    InPart, ///< into `part`
+    Free,   ///< into every part that reads it; where only a result needs it, into `part`
+    Stays   ///< it is not cut out; it may read values of parts, no part may read its own
+  };
+  Kind kind = Free;
+  int part = 0;
+};
+
+class FunctionCutter {
+public:
+  /// `parts` in the order in which they run. Values that pass from part to part are named after
+  /// the result they are, after the argument (`alpa.value`), or `prefix` and a number.
+  FunctionCutter(mlir::func::FuncOp function, std::vector<CutPart> parts, std::string prefix);
+
+  /// Every op of the function's block is placed; nested ops go with the op around them.
+  void place(mlir::Operation *op, Placement placement) { placements[op] = placement; }
+  void addResult(CutResult result) { results.push_back(std::move(result)); }
+  /// More attributes of the arguments and results that stand for a value.
+  void describeValues(std::function<void(mlir::Value, mlir::NamedAttrList &)> describe) {
+    describeValue = std::move(describe);
+  }
+
+  /// Leaves of the function calls of the parts that have something to do, ops that stay, and its
+  /// results. Arguments and results of the parts have `alpa.value`, arguments keep the attributes
+  /// they had in the function.
+  ///
+  /// A part reads what an earlier one made, unless it can have it cheaper: what only spreads or
+  /// widens a smaller value (a broadcast, a conversion to wider elements) is made again, and so is
+  /// what a few cheap maps of elements make of values that the part reads anyway.
+  ///
+  /// Fails with an error that names the op if one reads a value of a later part.
+  llvm::LogicalResult run();
+
+private:
+  using Values = llvm::SmallVector<mlir::Value>;
+  struct Output {
+    mlir::Value value;
+    std::string name;
+    mlir::DictionaryAttr attributes;
+  };
+
+  int partOf(mlir::Value value) const;
+  Placement::Kind kindOfPlacement(mlir::Operation *op) const;
+  /// Values from outside that the op and the ops nested in it read.
+  static Values readBy(mlir::Operation *op);
+
+  void collectReadersOutside();
+  llvm::LogicalResult fill(int part);
+  bool isCheapFrom(mlir::Operation *op, int part, const llvm::SetVector<mlir::Value> &inputs,
+                   int &budget) const;
+  void makeAgainFromInputs(int part);
+  void orderInputs(int part);
+  void nameValues();
+  void makeFunction(int part);
+  void callParts();
+
+  mlir::func::FuncOp function;
+  mlir::Block &body;
+  std::vector<CutPart> parts;
+  std::string prefix;
+  std::vector<CutResult> results;
+  std::function<void(mlir::Value, mlir::NamedAttrList &)> describeValue;
+  llvm::DenseMap<mlir::Operation *, Placement> placements;
+
+  // By part:
+  std::vector<llvm::DenseSet<mlir::Operation *>> opsOf; ///< what is made again included
+  std::vector<llvm::SetVector<mlir::Value>> inputsOf;
+  std::vector<llvm::DenseSet<mlir::Value>> demandedOf; ///< values that others read
+  std::vector<std::vector<Output>> outputsOf;
+  std::vector<mlir::func::FuncOp> functions; ///< null for a part that is empty
+
+  llvm::DenseMap<mlir::Value, std::string> names;
+};
+
+} // namespace alpa

@@ -1,0 +1,115 @@
+// alpa-split-phases: a stage with its shardings becomes one function per phase again, all of them
+// agreeing on how the values that they pass on lie.
+
+#include "FunctionCutter.h"
+#include "alpa/IR/Attributes.h"
+#include "alpa/IR/Stablehlo.h"
+#include "alpa/Passes.h"
+#include "alpa/Sharding/ChosenShardings.h"
+#include "mlir/IR/Builders.h"
+#include <map>
+
+namespace alpa {
+#define GEN_PASS_DEF_SPLITPHASES
+#include "alpa/Passes.h.inc"
+namespace {
+
+/// In the order in which they run: forward, backward, then the rounds of the update.
+using PhaseKey = std::pair<int, int64_t>;
+
+constexpr llvm::StringLiteral kPhases[] = {"forward", "backward", "update"};
+constexpr int kUpdate = 2;
+
+std::optional<PhaseKey> phaseKey(mlir::Operation *op) {
+  auto phase = op->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
+  auto round = op->getAttrOfType<mlir::IntegerAttr>(kRoundAttr);
+  if (!phase)
+    return std::nullopt;
+  const auto *found = llvm::find(kPhases, phase.getValue());
+  if (found == std::end(kPhases))
+    return std::nullopt;
+  return PhaseKey(found - std::begin(kPhases), round ? round.getInt() : 0);
+}
+
+struct SplitPhases : impl::SplitPhasesBase<SplitPhases> {
+  using SplitPhasesBase::SplitPhasesBase;
+
+  void runOnOperation() override {
+    llvm::SmallVector<mlir::func::FuncOp> functions(getOperation().getOps<mlir::func::FuncOp>());
+    if (functions.size() != 1) {
+      getOperation().emitError("expected the one function of a stage, got ")
+          << functions.size() << "; run alpa-extract-stage and alpa-normalize first";
+      return signalPassFailure();
+    }
+    if (mlir::failed(split(functions.front())))
+      return signalPassFailure();
+    functions.front().erase();
+  }
+
+  llvm::LogicalResult split(mlir::func::FuncOp stage) {
+    mlir::Block &body = stage.getBody().front();
+    std::map<PhaseKey, int> partOf;
+    for (mlir::Operation &op : body.without_terminator()) {
+      std::optional<PhaseKey> key = phaseKey(&op);
+      if (!key)
+        return op.emitError("expected '")
+               << op.getName() << "' to have '" << kPhaseAttr
+               << "' forward, backward or update; run alpa-extract-stage first";
+      partOf[*key] = 0;
+    }
+    std::vector<CutPart> parts;
+    for (auto &[key, part] : partOf) {
+      part = static_cast<int>(parts.size());
+      parts.push_back(makePart(key));
+    }
+    FunctionCutter cutter(stage, parts, "stage" + std::to_string(this->stage) + ".v");
+    for (mlir::Operation &op : body.without_terminator())
+      cutter.place(&op, {isConstantLike(&op) ? Placement::Free : Placement::InPart,
+                         partOf.at(*phaseKey(&op))});
+    for (auto [i, value] : llvm::enumerate(body.back().getOperands())) {
+      auto name = stage.getResultAttrOfType<mlir::StringAttr>(i, kValueAttr);
+      if (!name)
+        return stage.emitError("expected '") << kValueAttr << "' on result " << i << ", got none";
+      cutter.addResult({value, name.str(), resultAttributes(stage, i)});
+    }
+    cutter.describeValues(describeSharding);
+    return cutter.run();
+  }
+
+  CutPart makePart(PhaseKey key) {
+    mlir::Builder builder(&getContext());
+    auto [phase, round] = key;
+    llvm::StringRef name = kPhases[phase];
+    mlir::NamedAttrList attributes;
+    attributes.set(kStageAttr, builder.getI64IntegerAttr(stage));
+    attributes.set(kPhaseAttr, builder.getStringAttr(name));
+    if (phase == kUpdate)
+      attributes.set(kRoundAttr, builder.getI64IntegerAttr(round));
+    return {phase == kUpdate ? (name + llvm::Twine(round)).str() : name.str(),
+            attributes.getDictionary(&getContext()), builder.getDictionaryAttr({})};
+  }
+
+  /// State is to come back as it came in.
+  static mlir::DictionaryAttr resultAttributes(mlir::func::FuncOp stage, unsigned result) {
+    mlir::NamedAttrList attributes = stage.getResultAttrDict(result);
+    for (unsigned argument = 0; argument < stage.getNumArguments(); ++argument)
+      if (updatedBy(stage, argument) == result)
+        attributes.set(kShardingOfValueAttr, stage.getArgAttr(argument, kShardingOfValueAttr));
+    return attributes.getDictionary(stage.getContext());
+  }
+
+  /// How a value lies where its op leaves it, for the function that returns it and those that read
+  /// it. Arguments of the stage have their sharding already, and results that are state.
+  static void describeSharding(mlir::Value value, mlir::NamedAttrList &attributes) {
+    attributes.erase(kStateAttr); // counts results of the stage
+    auto result = llvm::dyn_cast<mlir::OpResult>(value);
+    if (!result || attributes.get(kShardingOfValueAttr))
+      return;
+    auto shardings = result.getOwner()->getAttrOfType<mlir::ArrayAttr>(kResultShardingsAttr);
+    if (shardings && result.getResultNumber() < shardings.size())
+      attributes.set(kShardingOfValueAttr, shardings[result.getResultNumber()]);
+  }
+};
+
+} // namespace
+} // namespace alpa

@@ -1,0 +1,232 @@
+// alpa-split-stages: one function per stage and phase, from the layers of the ops.
+
+#include "FunctionCutter.h"
+#include "UpdateRounds.h"
+#include "alpa/Analysis/TrainingPhases.h"
+#include "alpa/IR/Attributes.h"
+#include "alpa/Passes.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/SymbolTable.h"
+
+namespace alpa {
+#define GEN_PASS_DEF_SPLITSTAGES
+#include "alpa/Passes.h.inc"
+namespace {
+
+int64_t integer(mlir::Attribute attribute) {
+  return llvm::cast<mlir::IntegerAttr>(attribute).getInt();
+}
+
+/// Consecutive layers as stages.
+class StageOfLayer {
+public:
+  explicit StageOfLayer(llvm::ArrayRef<int64_t> firstLayers) : firstLayers(firstLayers) {}
+
+  int numStages() const { return static_cast<int>(firstLayers.size()); }
+  /// None for an op that belongs nowhere.
+  std::optional<int> operator()(mlir::Operation *op) const {
+    auto layer = op->getAttrOfType<mlir::IntegerAttr>(kLayerAttr);
+    if (!layer)
+      return std::nullopt;
+    return static_cast<int>(llvm::upper_bound(firstLayers, layer.getInt()) - firstLayers.begin()) -
+           1;
+  }
+
+private:
+  llvm::ArrayRef<int64_t> firstLayers;
+};
+
+class StageSplitter {
+public:
+  StageSplitter(mlir::ModuleOp module, StageOfLayer stageOf)
+      : symbols(module), stageOf(stageOf), builder(module.getContext()) {}
+
+  llvm::LogicalResult run() {
+    for (llvm::StringRef name : {"prologue", "microbatch", "update"})
+      if (auto function = symbols.lookup<mlir::func::FuncOp>(name))
+        nameArguments(function);
+    if (mlir::failed(splitMicrobatch()) || mlir::failed(splitUpdate()))
+      return mlir::failure();
+    placePrologue();
+    return mlir::success();
+  }
+
+private:
+  mlir::func::FuncOp function(llvm::StringRef name) {
+    return symbols.lookup<mlir::func::FuncOp>(name);
+  }
+
+  void nameArguments(mlir::func::FuncOp function) {
+    for (unsigned i = 0; i < function.getNumArguments(); ++i)
+      for (auto [attr, letter] : {std::pair(kArgumentAttr, "a"), std::pair(kPrologueAttr, "p"),
+                                  std::pair(kAccumulatorAttr, "s")})
+        if (mlir::Attribute number = function.getArgAttr(i, attr))
+          setName(function, i, letter + std::to_string(integer(number)));
+        else if (function.getArgAttr(i, kMicrobatchAttr))
+          setName(function, i, "index");
+  }
+  void setName(mlir::func::FuncOp function, unsigned argument, const std::string &name) {
+    function.setArgAttr(argument, kValueAttr, builder.getStringAttr(name));
+  }
+
+  CutPart part(int stage, Phase phase, int round = 0) {
+    llvm::StringRef phaseName = name(phase);
+    std::string functionName = "stage" + std::to_string(stage) + "_" + phaseName.str();
+    mlir::NamedAttrList attributes, ops;
+    attributes.set(kStageAttr, builder.getI64IntegerAttr(stage));
+    ops.set(kPhaseAttr, builder.getStringAttr(phaseName));
+    if (phase == Phase::Update) {
+      functionName += std::to_string(round);
+      ops.set(kRoundAttr, builder.getI64IntegerAttr(round));
+    }
+    attributes.append(ops.begin(), ops.end());
+    return {functionName, attributes.getDictionary(builder.getContext()),
+            ops.getDictionary(builder.getContext())};
+  }
+
+  // --- Forward and backward ---
+
+  llvm::LogicalResult splitMicrobatch() {
+    mlir::func::FuncOp microbatch = function("microbatch");
+    std::vector<CutPart> parts;
+    for (int stage = 0; stage < stageOf.numStages(); ++stage)
+      parts.push_back(part(stage, Phase::Forward));
+    for (int stage = stageOf.numStages() - 1; stage >= 0; --stage)
+      parts.push_back(part(stage, Phase::Backward));
+    FunctionCutter cutter(microbatch, parts, "v");
+
+    mlir::Block &body = microbatch.getBody().front();
+    for (mlir::Operation &op : body.without_terminator())
+      cutter.place(&op, placementInMicrobatch(&op));
+    std::vector<std::string> resultNames;
+    for (auto [i, value] : llvm::enumerate(body.back().getOperands())) {
+      mlir::DictionaryAttr attributes = microbatch.getResultAttrDict(i);
+      if (mlir::Attribute number = attributes.get(kAccumulatorAttr)) {
+        resultNames.push_back("s" + std::to_string(integer(number)));
+        mlir::Operation *combine = value.getDefiningOp();
+        cutter.place(combine, {Placement::Stays});
+        cutter.addResult({combine->getOperand(1), resultNames.back(), attributes, false});
+      } else {
+        resultNames.push_back("r" + std::to_string(integer(attributes.get(kResultAttr))));
+        cutter.addResult({value, resultNames.back(), attributes});
+      }
+    }
+    nameResults(microbatch, resultNames);
+    return cutter.run();
+  }
+
+  Placement placementInMicrobatch(mlir::Operation *op) {
+    std::optional<int> stage = stageOf(op);
+    if (!stage)
+      return {Placement::Free, 0};
+    auto phase = op->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
+    const bool isBackward = phase && phase.getValue() == name(Phase::Backward);
+    return {Placement::InPart, isBackward ? 2 * stageOf.numStages() - 1 - *stage : *stage};
+  }
+
+  void nameResults(mlir::func::FuncOp function, llvm::ArrayRef<std::string> names) {
+    for (auto [i, name] : llvm::enumerate(names))
+      function.setResultAttr(i, kValueAttr, builder.getStringAttr(name));
+  }
+
+  // --- Update ---
+
+  llvm::LogicalResult splitUpdate() {
+    mlir::func::FuncOp update = function("update");
+    mlir::Block &body = update.getBody().front();
+    UpdateRounds rounds(body, [this](mlir::Operation *op) { return stageOf(op); });
+    std::vector<CutPart> parts;
+    for (UpdateRounds::Turn turn : rounds.turns())
+      parts.push_back(part(turn.stage, Phase::Update, turn.round));
+    FunctionCutter cutter(update, parts, "u");
+    for (mlir::Operation &op : body.without_terminator()) {
+      std::optional<int> turn = rounds.turnOf(&op);
+      cutter.place(&op, turn ? Placement{Placement::InPart, *turn} : Placement{Placement::Free, 0});
+    }
+    std::vector<std::string> resultNames;
+    for (auto [i, value] : llvm::enumerate(body.back().getOperands())) {
+      mlir::DictionaryAttr attributes = update.getResultAttrDict(i);
+      if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(value)) {
+        resultNames.push_back(
+            update.getArgAttrOfType<mlir::StringAttr>(argument.getArgNumber(), kValueAttr).str());
+        continue;
+      }
+      resultNames.push_back("r" + std::to_string(integer(attributes.get(kResultAttr))));
+      cutter.addResult({value, resultNames.back(), attributes});
+    }
+    nameResults(update, resultNames);
+    return cutter.run();
+  }
+
+  // --- Prologue ---
+
+  /// It runs on the first stage that reads what it makes.
+  void placePrologue() {
+    mlir::func::FuncOp prologue = function("prologue");
+    if (!prologue)
+      return;
+    int first = 0;
+    function("microbatch").walk([&](mlir::func::CallOp call) {
+      auto callee = call->getParentOfType<mlir::ModuleOp>().lookupSymbol<mlir::func::FuncOp>(
+          call.getCallee());
+      for (unsigned i = 0; i < callee.getNumArguments(); ++i)
+        if (callee.getArgAttr(i, kPrologueAttr)) {
+          first = static_cast<int>(integer(callee->getAttr(kStageAttr)));
+          return mlir::WalkResult::interrupt();
+        }
+      return mlir::WalkResult::advance();
+    });
+    prologue->setAttr(kStageAttr, builder.getI64IntegerAttr(first));
+    prologue->setAttr(kPhaseAttr, builder.getStringAttr(name(Phase::Prologue)));
+    std::vector<std::string> names;
+    for (unsigned i = 0; i < prologue.getNumResults(); ++i)
+      names.push_back("p" + std::to_string(integer(prologue.getResultAttr(i, kPrologueAttr))));
+    nameResults(prologue, names);
+  }
+
+  mlir::SymbolTable symbols;
+  StageOfLayer stageOf;
+  mlir::Builder builder;
+};
+
+struct SplitStages : impl::SplitStagesBase<SplitStages> {
+  using SplitStagesBase::SplitStagesBase;
+
+  void runOnOperation() override {
+    if (mlir::failed(checkModule()) || mlir::failed(checkFirstLayers()) ||
+        mlir::failed(StageSplitter(getOperation(), StageOfLayer(*firstLayers)).run()))
+      signalPassFailure();
+  }
+
+  llvm::LogicalResult checkModule() {
+    mlir::SymbolTable symbols(getOperation());
+    for (llvm::StringRef name : {"microbatch", "update"})
+      if (!symbols.lookup<mlir::func::FuncOp>(name))
+        return getOperation().emitError("expected a function @")
+               << name << "; run alpa-split-microbatches and alpa-cluster-layers first";
+    return mlir::success();
+  }
+
+  llvm::LogicalResult checkFirstLayers() {
+    int64_t numLayers = 0;
+    getOperation().walk([&](mlir::Operation *op) {
+      if (auto layer = op->getAttrOfType<mlir::IntegerAttr>(kLayerAttr))
+        numLayers = std::max(numLayers, layer.getInt() + 1);
+    });
+    if (numLayers == 0)
+      return getOperation().emitError("expected ops with '")
+             << kLayerAttr << "', got none; run alpa-cluster-layers first";
+    bool isGood = !firstLayers.empty() && firstLayers[0] == 0;
+    for (size_t i = 1; i < firstLayers.size(); ++i)
+      isGood &= firstLayers[i - 1] < firstLayers[i];
+    if (isGood && firstLayers[firstLayers.size() - 1] < numLayers)
+      return mlir::success();
+    auto error = getOperation().emitError("expected first-layers that ascend from 0 and are below ")
+                 << numLayers << ", the number of layers, got ";
+    llvm::interleaveComma(*firstLayers, error);
+    return error;
+  }
+};
+
+} // namespace
+} // namespace alpa

@@ -19,7 +19,7 @@ from alpa_mlir.schedule.instructions import (
 from alpa_mlir.schedule.interpret import verify_instructions
 from alpa_mlir.schedule.issue_order import issue_order
 from alpa_mlir.schedule.kinds import make_schedule
-from alpa_mlir.schedule.schedule import Phase, Schedule, Task
+from alpa_mlir.schedule.schedule import Phase, Schedule, Task, TaskKind
 from alpa_mlir.schedule.values import Buffer, PipelineValues, Signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,23 +40,23 @@ def chain(
     With `is_tied`, the last stage's forward reads w0 and the first stage's update its gradient.
     """
     last = num_stages - 1
-    signatures: dict[tuple[int, Phase], Signature] = {}
+    signatures: dict[TaskKind, Signature] = {}
     kept = {"loss": frozenset([last])}
     for i in range(num_stages):
         inputs = ["x"] if i == 0 else [f"h{i - 1}"]
         inputs += [f"h{a}" for a, b in skips if b == i and f"h{a}" not in inputs]
         tied = ["w0"] if is_tied and i == last > 0 else []
-        signatures[i, FORWARD] = Signature(
+        signatures[TaskKind(i, FORWARD)] = Signature(
             (f"w{i}", *tied, *inputs), (f"r{i}", "loss" if i == last else f"h{i}")
         )
         came = [] if i == last else [f"d{i + 1}"]
         sent = [] if i == 0 else [f"d{i}"]
         tied_gradient = ["gt"] if tied else []
-        signatures[i, BACKWARD] = Signature(
+        signatures[TaskKind(i, BACKWARD)] = Signature(
             (f"w{i}", *tied, f"r{i}", *came), (f"g{i}", *tied_gradient, *sent)
         )
         gradients = [f"g{i}"] + (["gt"] if is_tied and i == 0 < last else [])
-        signatures[i, UPDATE] = Signature((f"w{i}", *gradients), (f"n{i}",))
+        signatures[TaskKind(i, UPDATE)] = Signature((f"w{i}", *gradients), (f"n{i}",))
         kept[f"n{i}"] = frozenset([0, last] if is_tied and i == 0 else [i])
     return PipelineValues(
         signatures,
@@ -178,8 +178,8 @@ def test_inference_keeps_parameters_and_every_result() -> None:
     schedule = named("INFERENCE", 2, 3)
     values = PipelineValues(
         {
-            (0, FORWARD): Signature(("w0", "x"), ("h0",)),
-            (1, FORWARD): Signature(("w1", "h0"), ("y",)),
+            TaskKind(0, FORWARD): Signature(("w0", "x"), ("h0",)),
+            TaskKind(1, FORWARD): Signature(("w1", "h0"), ("y",)),
         },
         state=frozenset(["w0", "w1"]),
         batch=frozenset(["x"]),
@@ -263,7 +263,7 @@ def test_verify_names_what_is_wrong() -> None:
 
 def with_signature(stage: int, phase: Phase, inputs: tuple[str, ...], outputs: tuple[str, ...]):
     values = chain(2)
-    signatures = {**values.signatures, (stage, phase): Signature(inputs, outputs)}
+    signatures = {**values.signatures, TaskKind(stage, phase): Signature(inputs, outputs)}
     return dataclasses.replace(values, signatures=signatures)
 
 

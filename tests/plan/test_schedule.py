@@ -185,7 +185,7 @@ def tick_by_tick(schedule: Schedule, seconds: list[tuple[int, int, int, int, int
                 and is_ready(tasks[position[mesh]])
             ):
                 task = tasks[position[mesh]]
-                index = list(Phase).index(task.phase)
+                index = [Phase.FORWARD, Phase.BACKWARD, Phase.UPDATE].index(task.phase)
                 running[mesh] = (task, clock + seconds[task.stage][index])
                 position[mesh] += 1
                 return True

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from alpa_mlir.errors import ScheduleError
 from alpa_mlir.schedule.schedule import Schedule, Task
 from alpa_mlir.schedule.values import Buffer, PipelineValues
 
 
 @dataclass(frozen=True)
 class Run:
-    """Runs the executable of the task's stage and phase."""
+    """Runs the executable of the task's kind."""
 
     task: Task
     reads: tuple[Buffer, ...]
@@ -86,25 +87,36 @@ def make_instructions(schedule: Schedule, values: PipelineValues) -> Instruction
     """The lists that run `schedule` on `values`.
 
     Raises:
-      ScheduleError: the values are malformed. That the lists run to their end depends on the
-      values too; `verify_instructions` proves it.
+      ScheduleError: the values are malformed, or have work for a task that is not scheduled. That
+        the lists run to their end depends on the values too; `verify_instructions` proves it.
     """
     values.check()
+    _check_kinds(schedule, values)
     targets = _find_targets(schedule, values)
     kept = _by_mesh(values.final_buffers(schedule))
     return InstructionLists(
         tuple(
             tuple(_with_frees(list(_issue(tasks, values, targets)), kept[mesh]))
-            for mesh, tasks in enumerate(schedule.meshes)
+            for mesh, tasks in enumerate(values.working_tasks(schedule))
         )
     )
+
+
+def _check_kinds(schedule: Schedule, values: PipelineValues) -> None:
+    scheduled = {task.kind for tasks in schedule.meshes for task in tasks}
+    for kind in values.signatures:
+        if kind not in scheduled:
+            raise ScheduleError(
+                f"expected a task for each signature in schedule '{schedule.name}', got none for "
+                f"{kind}"
+            )
 
 
 def _find_targets(schedule: Schedule, values: PipelineValues) -> dict[Buffer, list[int]]:
     """The meshes each written buffer goes to, other than its own."""
     home = {
-        value: schedule.mesh_of_stage[stage]
-        for (stage, _), signature in values.signatures.items()
+        value: schedule.mesh_of_stage[kind.stage]
+        for kind, signature in values.signatures.items()
         for value in signature.outputs
     }
     wanted = _by_mesh(values.final_buffers(schedule))
@@ -129,7 +141,7 @@ def _issue(
     tasks: tuple[Task, ...], values: PipelineValues, targets: dict[Buffer, list[int]]
 ) -> Iterator[list[Instruction]]:
     """Every task with what follows from its outputs, buffers not yet freed."""
-    last = {(task.stage, task.phase): task for task in tasks}
+    last = {task.kind: task for task in tasks}
     for task in tasks:
         outputs = values.outputs(task)
         group: list[Instruction] = [Run(task, values.inputs(task), outputs)]
@@ -138,7 +150,7 @@ def _issue(
         if parts:
             accumulate = Accumulate(parts)
             group.append(accumulate)
-            if task == last[task.stage, task.phase]:
+            if task == last[task.kind]:
                 ready += accumulate.writes
         sent: defaultdict[int, list[Buffer]] = defaultdict(list)
         for buffer in ready:

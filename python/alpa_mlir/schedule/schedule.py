@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from typing import NamedTuple
 
 from alpa_mlir.errors import ScheduleError
 
@@ -14,27 +15,57 @@ from alpa_mlir.errors import ScheduleError
 class Phase(Enum):
     """The part of a training step. The value is its letter in printed schedules."""
 
+    PROLOGUE = "P"
     FORWARD = "F"
     BACKWARD = "B"
     UPDATE = "U"
 
+    @property
+    def runs_per_microbatch(self) -> bool:
+        return self in (Phase.FORWARD, Phase.BACKWARD)
+
+
+class TaskKind(NamedTuple):
+    """What tasks have in common that differ in their microbatch only: they run one executable."""
+
+    stage: int
+    phase: Phase
+    round: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.phase.value}{self.stage}" + (f".r{self.round}" if self.round else "")
+
 
 @dataclass(frozen=True)
 class Task:
-    """One phase of one stage for one microbatch. The update runs once, as microbatch 0."""
+    """One phase of one stage for one microbatch.
+
+    Attributes:
+      microbatch: 0 for the prologue and for updates, which run once.
+      round: of an update. Round r + 1 may read what round r of any stage wrote. 0 for the others.
+    """
 
     stage: int
     phase: Phase
     microbatch: int = 0
+    round: int = 0
+
+    @property
+    def kind(self) -> TaskKind:
+        return TaskKind(self.stage, self.phase, self.round)
 
     def __str__(self) -> str:
-        microbatch = "" if self.phase == Phase.UPDATE else f".{self.microbatch}"
-        return f"{self.phase.value}{self.stage}{microbatch}"
+        microbatch = f".{self.microbatch}" if self.phase.runs_per_microbatch else ""
+        return f"{self.kind}{microbatch}"
 
 
 @dataclass(frozen=True)
 class Schedule:
     """What every mesh does, in order; a mesh runs one task at a time.
+
+    Every stage has every phase and every round of the update, but for the prologue, which is one
+    task of the whole step. Tasks for which a stage has no work (`PipelineValues.signatures`) become
+    no instruction.
 
     Attributes:
       meshes: the tasks of each mesh.
@@ -53,24 +84,40 @@ class Schedule:
         return any(task.phase == Phase.BACKWARD for tasks in self.meshes for task in tasks)
 
     @cached_property
+    def prologue(self) -> Task | None:
+        prologues = (t for tasks in self.meshes for t in tasks if t.phase == Phase.PROLOGUE)
+        return next(prologues, None)
+
+    @cached_property
+    def num_update_rounds(self) -> int:
+        updates = (t for tasks in self.meshes for t in tasks if t.phase == Phase.UPDATE)
+        return max((task.round + 1 for task in updates), default=0)
+
+    @cached_property
     def mesh_of_stage(self) -> dict[int, int]:
         """The mesh that runs each stage."""
         return {task.stage: mesh for mesh, tasks in enumerate(self.meshes) for task in tasks}
 
     def dependencies(self, task: Task) -> Iterator[Task]:
         """The tasks that must end before `task`, whatever the mesh."""
-        microbatches = range(self.num_microbatches)
         match task.phase:
+            case Phase.PROLOGUE:
+                pass
             case Phase.FORWARD:
+                if self.prologue:
+                    yield self.prologue
                 if task.stage > 0:
                     yield Task(task.stage - 1, Phase.FORWARD, task.microbatch)
             case Phase.BACKWARD:
                 yield Task(task.stage, Phase.FORWARD, task.microbatch)
                 if task.stage + 1 < self.num_stages:
                     yield Task(task.stage + 1, Phase.BACKWARD, task.microbatch)
-            case Phase.UPDATE:
+            case Phase.UPDATE if task.round == 0:
                 last = Phase.BACKWARD if self.has_backward else Phase.FORWARD
-                yield from (Task(task.stage, last, microbatch) for microbatch in microbatches)
+                yield from (Task(task.stage, last, k) for k in range(self.num_microbatches))
+            case Phase.UPDATE:
+                for stage in range(self.num_stages):
+                    yield Task(stage, Phase.UPDATE, round=task.round - 1)
 
     def peak_in_flight(self) -> tuple[int, ...]:
         """Per stage, the microbatches whose forward has begun and whose backward has not ended.
@@ -106,13 +153,20 @@ class Schedule:
 
     def _verify_tasks(self) -> None:
         counts = Counter(task for tasks in self.meshes for task in tasks)
-        phases = {task.phase for task in counts} | {Phase.FORWARD}
+        phases = {Phase.FORWARD, Phase.BACKWARD} if self.has_backward else {Phase.FORWARD}
         expected = {
             Task(stage, phase, microbatch)
             for stage in range(self.num_stages)
             for phase in phases
-            for microbatch in range(1 if phase == Phase.UPDATE else self.num_microbatches)
+            for microbatch in range(self.num_microbatches)
         }
+        expected |= {
+            Task(stage, Phase.UPDATE, round=update_round)
+            for stage in range(self.num_stages)
+            for update_round in range(self.num_update_rounds)
+        }
+        if self.prologue:
+            expected.add(Task(min(self.prologue.stage, self.num_stages - 1), Phase.PROLOGUE))
         for task in sorted(expected | set(counts), key=str):
             wanted = 1 if task in expected else 0
             if counts[task] != wanted:

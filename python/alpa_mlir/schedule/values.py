@@ -1,8 +1,9 @@
 """What the tasks of a pipeline read and write: the description instructions are made from.
 
 Values are told apart by how often they exist in a step. *Batch* values and what forward and
-backward tasks write exist once per microbatch. *State* (parameters, optimizer state) and what
-updates write exist once. *Accumulated* values are written per microbatch and read as their sum.
+backward tasks write exist once per microbatch. *State* (parameters, optimizer state) and what the
+prologue and updates write exist once. *Accumulated* values are written per microbatch and read as
+their sum. Tasks that run once read a batch value as a whole, a buffer apart from its microbatches.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from alpa_mlir.errors import ScheduleError
-from alpa_mlir.schedule.schedule import Phase, Schedule, Task
+from alpa_mlir.schedule.schedule import Phase, Schedule, Task, TaskKind
 
 
 @dataclass(frozen=True)
 class Signature:
-    """The values a (stage, phase) reads and writes, by name."""
+    """The values a kind of task reads and writes, by name, in the order of its executable."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -39,32 +40,40 @@ class PipelineValues:
     """All values of a step.
 
     Attributes:
-      signatures: by stage and phase; phases a stage does not have are left out.
+      signatures: of every kind of task that has work to do.
       state, batch: what is there before the step, on every mesh that reads it or keeps it.
       accumulated: forward and backward outputs that are summed over microbatches.
       kept: the stages on whose meshes a value must be when the step has ended. All else is freed,
         state included: its memory is the next state's.
     """
 
-    signatures: Mapping[tuple[int, Phase], Signature]
+    signatures: Mapping[TaskKind, Signature]
     state: frozenset[str] = frozenset()
     batch: frozenset[str] = frozenset()
     accumulated: frozenset[str] = frozenset()
     kept: Mapping[str, frozenset[int]] = field(default_factory=dict[str, frozenset[int]])
 
+    def working_tasks(self, schedule: Schedule) -> tuple[tuple[Task, ...], ...]:
+        """The tasks of each mesh, without those that have nothing to do."""
+        return tuple(
+            tuple(task for task in tasks if task.kind in self.signatures)
+            for tasks in schedule.meshes
+        )
+
     def signature(self, task: Task) -> Signature:
-        return self.signatures.get((task.stage, task.phase), Signature((), ()))
+        return self.signatures.get(task.kind, Signature((), ()))
 
     def inputs(self, task: Task) -> tuple[Buffer, ...]:
-        return tuple(self.as_read(value, task.microbatch) for value in self.signature(task).inputs)
+        microbatch = task.microbatch if task.phase.runs_per_microbatch else None
+        return tuple(self.as_read(value, microbatch) for value in self.signature(task).inputs)
 
     def outputs(self, task: Task) -> tuple[Buffer, ...]:
         """As the task writes them: accumulated ones are parts of one microbatch."""
-        microbatch = None if task.phase == Phase.UPDATE else task.microbatch
+        microbatch = task.microbatch if task.phase.runs_per_microbatch else None
         return tuple(Buffer(value, microbatch) for value in self.signature(task).outputs)
 
-    def as_read(self, value: str, microbatch: int) -> Buffer:
-        return Buffer(value, microbatch if self._is_per_microbatch(value) else None)
+    def as_read(self, value: str, microbatch: int | None) -> Buffer:
+        return Buffer(value, microbatch if self.is_per_microbatch(value) else None)
 
     def initial_buffers(self, schedule: Schedule) -> Iterator[tuple[int, Buffer]]:
         """Mesh and buffer of all that is there before the step; some come more than once."""
@@ -81,7 +90,7 @@ class PipelineValues:
         """Mesh and buffer of all that must be there after the step."""
         for value, stages in sorted(self.kept.items()):
             for stage in sorted(stages):
-                microbatches = schedule.num_microbatches if self._is_per_microbatch(value) else 1
+                microbatches = schedule.num_microbatches if self.is_per_microbatch(value) else 1
                 for microbatch in range(microbatches):
                     yield schedule.mesh_of_stage[stage], self.as_read(value, microbatch)
 
@@ -92,60 +101,71 @@ class PipelineValues:
             self.kept.keys() - origins.keys()
         ):
             raise ScheduleError(f"expected a task that writes '{value}', or state, got none")
-        for (stage, phase), signature in self.signatures.items():
-            where = f"{phase.name.lower()} of stage {stage}"
+        for kind, signature in self.signatures.items():
+            where = f"{kind.phase.name.lower()} of stage {kind.stage}"
             for value in signature.inputs:
                 if value not in origins:
                     raise ScheduleError(
                         f"{where}: expected '{value}' to be state, a batch value or some task's "
                         "output, got none of them"
                     )
-                self._check_phase(value, phase, origins[value], where)
+                self._check_read(value, kind, origins[value], where)
 
-    def _check_phase(self, value: str, phase: Phase, origin: Phase | None, where: str) -> None:
-        if phase == Phase.UPDATE and self._is_per_microbatch(value):
+    def _check_read(self, value: str, kind: TaskKind, origin: TaskKind | None, where: str) -> None:
+        if kind.phase == Phase.PROLOGUE and origin:
+            raise ScheduleError(
+                f"{where}: expected state or a batch value, since it runs first, got '{value}' of "
+                f"{origin}"
+            )
+        if not kind.phase.runs_per_microbatch and origin and self.is_per_microbatch(value):
             raise ScheduleError(
                 f"{where}: expected a value that exists once, got '{value}', which exists once "
                 "per microbatch; accumulate it"
             )
-        if phase != Phase.UPDATE and (origin == Phase.UPDATE or value in self.accumulated):
+        update = origin if origin and origin.phase == Phase.UPDATE else None
+        if kind.phase.runs_per_microbatch and (update or value in self.accumulated):
             raise ScheduleError(
                 f"{where}: expected a value that is known before the update, got '{value}'"
             )
+        if update and update.round >= kind.round:
+            raise ScheduleError(
+                f"{where}: expected round {kind.round} of the update to read what earlier rounds "
+                f"wrote, got '{value}' of {update}"
+            )
 
-    def _origins(self) -> dict[str, Phase | None]:
-        """The phase that writes each value; None for state and batch values."""
-        origins: dict[str, Phase | None] = dict.fromkeys(sorted(self.state))
+    def _origins(self) -> dict[str, TaskKind | None]:
+        """What writes each value; None for state and batch values."""
+        origins: dict[str, TaskKind | None] = dict.fromkeys(sorted(self.state))
         given = [(value, None) for value in sorted(self.batch)]
         written = [
-            (value, phase)
-            for (_, phase), signature in self.signatures.items()
+            (value, kind)
+            for kind, signature in self.signatures.items()
             for value in signature.outputs
         ]
-        for value, phase in [*given, *written]:
+        for value, kind in [*given, *written]:
             if value in origins:
                 raise ScheduleError(f"expected one origin of '{value}', got two")
-            if phase in (None, Phase.UPDATE) and value in self.accumulated:
+            if value in self.accumulated and not (kind and kind.phase.runs_per_microbatch):
                 raise ScheduleError(
                     f"expected '{value}' to be written by forward or backward tasks, since it is "
-                    f"accumulated, got {'the batch' if phase is None else 'an update'}"
+                    f"accumulated, got {f'task {kind}' if kind else 'the batch'}"
                 )
-            origins[value] = phase
+            origins[value] = kind
         return origins
 
-    def _is_per_microbatch(self, value: str) -> bool:
-        """As readers see it."""
+    def is_per_microbatch(self, value: str) -> bool:
+        """As forward and backward tasks read it."""
         if value in self.batch:
             return True
         if value in self.state or value in self.accumulated:
             return False
-        return value not in self._written_by_updates
+        return value not in self._written_once
 
     @cached_property
-    def _written_by_updates(self) -> frozenset[str]:
+    def _written_once(self) -> frozenset[str]:
         return frozenset(
             value
-            for (_, phase), signature in self.signatures.items()
-            if phase == Phase.UPDATE
+            for kind, signature in self.signatures.items()
+            if not kind.phase.runs_per_microbatch
             for value in signature.outputs
         )

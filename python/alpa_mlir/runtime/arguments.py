@@ -1,0 +1,125 @@
+"""Puts the arguments of a step into its store: state on its owner's mesh, batches in slices."""
+
+# JAX declares only part of its types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding
+
+from alpa_mlir.errors import ArgumentError
+from alpa_mlir.runtime.program import PipelineArgument
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A slot of the store, for one microbatch or, if that is None, the whole argument."""
+
+    slot: int
+    sharding: NamedSharding
+    microbatch: int | None
+
+
+@dataclass
+class _Puts:
+    """Arrays to be put together, which costs a third of putting each alone."""
+
+    arrays: list[Any] = field(default_factory=list[Any])
+    destinations: list[Destination] = field(default_factory=list[Destination])
+
+    def add(self, array: Any, destination: Destination) -> None:
+        self.arrays.append(array)
+        self.destinations.append(destination)
+
+    def put(self, store: list[Any], may_alias: bool | None) -> None:
+        if not self.arrays:
+            return
+        shardings = [destination.sharding for destination in self.destinations]
+        put = jax.device_put(self.arrays, shardings, may_alias=may_alias)
+        for destination, array in zip(self.destinations, put, strict=True):
+            store[destination.slot] = array
+
+
+class ArgumentPlacer:
+    """A function of the flat arguments and the store, which it fills."""
+
+    def __init__(
+        self,
+        arguments: Sequence[PipelineArgument],
+        names: Sequence[str],
+        destinations: Sequence[Sequence[Destination]],
+        num_microbatches: int,
+    ) -> None:
+        self._types = [(argument.aval.shape, argument.aval.dtype) for argument in arguments]
+        self._names = names
+        self._destinations = destinations
+        self._num_microbatches = num_microbatches
+        self._slicers: dict[tuple[int, Any], Callable[[Any], list[Any]]] = {}
+
+    def __call__(self, leaves: Sequence[Any], store: list[Any]) -> None:
+        device_puts, host_puts = _Puts(), _Puts()
+        for position, leaf in enumerate(leaves):
+            array = self._checked(position, leaf)
+            is_on_device = isinstance(array, jax.Array)
+            slices: list[Any] | None = None
+            for destination in self._destinations[position]:
+                part = array
+                if destination.microbatch is not None:
+                    slices = slices or self._slices(position, array, destination.sharding)
+                    part = slices[destination.microbatch]
+                if is_on_device and part.sharding == destination.sharding:
+                    store[destination.slot] = part
+                    continue
+                (device_puts if is_on_device else host_puts).add(part, destination)
+        device_puts.put(store, may_alias=None)
+        # The step is still running when the user writes the next batch to the same memory.
+        host_puts.put(store, may_alias=False)
+
+    def _checked(self, position: int, leaf: Any) -> Any:
+        shape, dtype = self._types[position]
+        if isinstance(leaf, jax.Array):
+            array, got = leaf, leaf.dtype
+        else:
+            array = np.asarray(leaf)
+            got = jax.dtypes.canonicalize_dtype(array.dtype)
+            array = array.astype(got, copy=False)
+        if array.shape != shape or got != dtype:
+            raise ArgumentError(
+                f"expected {dtype}{list(shape)} for argument {self._names[position]}, got "
+                f"{got}{list(array.shape)}; compile again for arguments of other types"
+            )
+        return array
+
+    def _slices(self, position: int, array: Any, sharding: NamedSharding) -> list[Any]:
+        if self._num_microbatches == 1:
+            return [array]
+        if not isinstance(array, jax.Array):
+            return _cut(array, self._num_microbatches)
+        key = (position, array.sharding)
+        if key not in self._slicers:
+            self._slicers[key] = self._slicer(array.sharding, sharding)
+        return self._slicers[key](array)
+
+    def _slicer(self, source: Any, target: NamedSharding) -> Callable[[Any], list[Any]]:
+        """Cuts an array where it lives; already as it is read, if it is read there."""
+        is_there = isinstance(source, NamedSharding) and (
+            tuple(source.mesh.devices.flat) == tuple(target.mesh.devices.flat)
+        )
+        num_parts = self._num_microbatches
+
+        def cut(array: Any) -> list[Any]:
+            return _cut(array, num_parts)
+
+        return jax.jit(cut, out_shardings=[target] * num_parts) if is_there else jax.jit(cut)
+
+
+def _cut(array: Any, num_parts: int) -> list[Any]:
+    size = array.shape[0] // num_parts
+    return [array[k * size : (k + 1) * size] for k in range(num_parts)]

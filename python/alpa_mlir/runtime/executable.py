@@ -1,0 +1,112 @@
+"""A compiled pipeline: call it with the user's arguments."""
+
+# JAX declares only part of its types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from alpa_mlir.errors import ArgumentError
+from alpa_mlir.runtime.arguments import ArgumentPlacer
+from alpa_mlir.runtime.layout import Layout
+from alpa_mlir.runtime.program import PipelineProgram
+from alpa_mlir.runtime.results import ResultReader
+from alpa_mlir.runtime.steps import Step, TransferStep
+from alpa_mlir.schedule.instructions import Instruction
+from alpa_mlir.schedule.schedule import TaskKind
+from alpa_mlir.schedule.values import Buffer
+
+
+@dataclass(frozen=True, eq=False)
+class IssuedStep:
+    """An instruction of a mesh and what issues it."""
+
+    mesh: int
+    instruction: Instruction
+    step: Step
+
+
+class PipelineExecutable:
+    """A compiled step over submeshes. Nothing blocks until a result is read.
+
+    Attributes:
+      issued: what a call issues, in this order.
+      compiled: the executable of every kind of task; equal programs of one mesh share one.
+      donations: by kind of task, the positions of the inputs whose memory results take.
+      rematerializations: XLA's warnings that it had to replicate a tensor to reshard it.
+    """
+
+    def __init__(
+        self,
+        program: PipelineProgram,
+        layout: Layout,
+        issued: Sequence[IssuedStep],
+        placer: ArgumentPlacer,
+        readers: Sequence[ResultReader],
+        initial_store: list[Any],
+        compiled: Mapping[TaskKind, jax.stages.Compiled],
+        donations: Mapping[TaskKind, tuple[int, ...]],
+    ) -> None:
+        self.program = program
+        self.layout = layout
+        self.issued = tuple(issued)
+        self.compiled = compiled
+        self.donations = donations
+        self.rematerializations: list[str] = []
+        self._steps = [each.step for each in issued]
+        self._placer = placer
+        self._readers = readers
+        self._initial_store = initial_store
+
+    def __call__(self, *args: Any) -> Any:
+        """Runs one step.
+
+        Raises:
+          ArgumentError: arguments are of another structure, shape or dtype.
+        """
+        leaves, store = self.start(args)
+        for step in self._steps:
+            step(store)
+        return self.finish(leaves, store)
+
+    def start(self, args: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
+        """The flat arguments, and a store that has them where they are read."""
+        leaves, tree = jax.tree.flatten(args)
+        if tree != self.program.in_tree:
+            raise ArgumentError(
+                f"expected arguments of the structure {self.program.in_tree}, got {tree}; compile "
+                "again for arguments of another structure"
+            )
+        store = self._initial_store.copy()
+        self._placer(leaves, store)
+        return leaves, store
+
+    def finish(self, leaves: list[Any], store: list[Any]) -> Any:
+        """The result, when all steps have been issued."""
+        results = [read(leaves, store) for read in self._readers]
+        return self.program.out_tree.unflatten(results)
+
+    @property
+    def input_shardings(self) -> tuple[Any, ...]:
+        """Pytree of the arguments: how each lies on the mesh that owns it.
+
+        None for batches and for arguments that no task reads.
+        """
+        return self.program.in_tree.unflatten([self._owned(a) for a in self.program.arguments])
+
+    def _owned(self, argument: Any) -> Any:
+        if argument.owner is None:
+            return None
+        mesh = self.program.home_meshes[argument.value]
+        return self.layout.sharding(mesh, Buffer(argument.value))
+
+    def transfer_bytes(self) -> int:
+        """What all devices receive from other devices in transfers of one step, as predicted."""
+        steps = (each.step for each in self.issued)
+        return sum(step.transfer.bytes for step in steps if isinstance(step, TransferStep))

@@ -1,0 +1,257 @@
+"""What the compiler leaves of a pipelined step: one executable-to-be per kind of task, and how the
+arguments and results of the user's function are those of the tasks.
+"""
+
+# JAX declares only part of its types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+from alpa_mlir.cluster import LogicalMesh
+from alpa_mlir.errors import PlanError
+from alpa_mlir.lower.compile import AnnotatedProgram
+from alpa_mlir.runtime.accumulate import COMBINERS
+from alpa_mlir.schedule.schedule import Schedule, TaskKind
+from alpa_mlir.schedule.values import PipelineValues
+
+
+@dataclass(frozen=True)
+class StageDevices:
+    """Where a stage runs: `mesh` over the cluster's devices from number `first_device` on."""
+
+    mesh: LogicalMesh
+    first_device: int
+
+    @property
+    def numbers(self) -> range:
+        return range(self.first_device, self.first_device + self.mesh.num_devices)
+
+
+@dataclass(frozen=True)
+class PipelineArgument:
+    """A flat argument of the user's function.
+
+    Attributes:
+      value: its name in the tasks' signatures.
+      aval: shape and dtype; of a batch, of the whole.
+      is_batch: whether dim 0 is split in as many equal slices as there are microbatches.
+      is_donated: whether its memory may be taken for results.
+      owner: the stage on whose mesh it lives between steps, one that reads it; others that read it
+        get a copy in each step. None for batches and for what no task reads.
+    """
+
+    value: str
+    aval: Any
+    is_batch: bool = False
+    is_donated: bool = False
+    owner: int | None = None
+
+
+@dataclass(frozen=True)
+class BatchDim:
+    """Element k of dim `dim` belongs to example (k // minor) % size; `size` counts the whole batch.
+
+    As alpa::BatchDim in passes/include/alpa/Analysis/BatchDims.h.
+    """
+
+    dim: int
+    size: int
+    minor: int = 1
+
+
+@dataclass(frozen=True)
+class ValueResult:
+    """A value that exists once in a step, taken from the mesh of the stage that writes it."""
+
+    value: str
+
+
+@dataclass(frozen=True)
+class ExamplesResult:
+    """The microbatches of a value, joined along the dim that counts examples."""
+
+    value: str
+    batch_dim: BatchDim
+
+
+@dataclass(frozen=True)
+class ArgumentResult:
+    """An argument that is returned as it came, by its position."""
+
+    position: int
+
+
+PipelineResult = ValueResult | ExamplesResult | ArgumentResult
+
+
+@dataclass(frozen=True, eq=False)
+class PipelineProgram:
+    """A step as a pipeline.
+
+    Attributes:
+      values: whose signatures name the arguments and results of each program, in order.
+      programs: by kind of task; flat arrays in and out, `in_tree` and `out_tree` are flat tuples.
+      combiners: how the parts of each accumulated value combine, a key of `COMBINERS`.
+      stages: by number.
+      arguments, results: of the user's function, flat.
+      in_tree, out_tree: of the tuple of its positional arguments, and of its result.
+      index: the batch value that is the number of the microbatch, an i32 scalar; no argument.
+    """
+
+    name: str
+    schedule: Schedule
+    values: PipelineValues
+    programs: Mapping[TaskKind, AnnotatedProgram]
+    combiners: Mapping[str, str]
+    stages: tuple[StageDevices, ...]
+    arguments: tuple[PipelineArgument, ...]
+    results: tuple[PipelineResult, ...]
+    in_tree: Any
+    out_tree: Any
+    index: str = "index"
+
+    @cached_property
+    def home_meshes(self) -> dict[str, int]:
+        """The mesh that owns each argument that has an owner."""
+        home = self.schedule.mesh_of_stage
+        return {a.value: home[a.owner] for a in self.arguments if a.owner is not None}
+
+    def writer(self, value: str) -> TaskKind | None:
+        """The kind of task that writes it; None for arguments and the index."""
+        kinds = (k for k, s in self.values.signatures.items() if value in s.outputs)
+        return next(kinds, None)
+
+    def check(self) -> None:
+        """Raises PlanError where the parts do not fit each other."""
+        for relation, is_kept in self._relations():
+            if not is_kept:
+                raise PlanError(f"pipeline '{self.name}': expected {relation}; plan again")
+        self._check_types()
+
+    def _relations(self) -> Iterator[tuple[str, bool]]:
+        values, schedule = self.values, self.schedule
+        num_stages, num_leaves = schedule.num_stages, self.in_tree.num_leaves
+        yield f"{num_stages} stages, got {len(self.stages)}", len(self.stages) == num_stages
+        yield (
+            f"{num_leaves} arguments, got {len(self.arguments)}",
+            len(self.arguments) == num_leaves,
+        )
+        num_results = self.out_tree.num_leaves
+        yield f"{num_results} results, got {len(self.results)}", len(self.results) == num_results
+        yield "a program for every signature", set(values.signatures) == set(self.programs)
+        for mesh in range(len(schedule.meshes)):
+            homes = {
+                self.stages[stage].numbers
+                for stage, home in schedule.mesh_of_stage.items()
+                if home == mesh
+            }
+            yield f"the stages of mesh {mesh} on the same devices, got {homes}", len(homes) <= 1
+        for value in sorted(values.accumulated):
+            kind = self.combiners.get(value)
+            yield (
+                f"a way to combine '{value}', one of {', '.join(COMBINERS)}, got {kind}",
+                kind in COMBINERS,
+            )
+        known = {argument.value for argument in self.arguments} | {self.index}
+        for value in sorted(values.state | values.batch):
+            yield f"'{value}' to be an argument", value in known
+        yield from self._argument_relations()
+        yield from self._result_relations()
+
+    def _argument_relations(self) -> Iterator[tuple[str, bool]]:
+        num_microbatches = self.schedule.num_microbatches
+        for argument in self.arguments:
+            readers = {
+                k.stage for k, s in self.values.signatures.items() if argument.value in s.inputs
+            }
+            is_state = argument.value in self.values.state
+            yield (
+                f"the owner of '{argument.value}' to be one of the stages {sorted(readers)} that "
+                f"read it, got {argument.owner}",
+                not is_state or argument.owner in readers or not readers,
+            )
+            if argument.is_batch:
+                size = argument.aval.shape[0] if argument.aval.shape else 0
+                yield (
+                    f"a batch that {num_microbatches} divides in '{argument.value}', got {size}",
+                    bool(argument.aval.shape) and size % num_microbatches == 0,
+                )
+
+    def _result_relations(self) -> Iterator[tuple[str, bool]]:
+        for result in self.results:
+            if isinstance(result, ArgumentResult):
+                yield from self._returned_relations(result.position)
+                continue
+            writer = self.writer(result.value)
+            kept = self.values.kept.get(result.value, frozenset[int]())
+            yield (
+                f"result '{result.value}' to be kept on the stage that writes it, got {writer} and "
+                f"stages {sorted(kept)}",
+                writer is not None and writer.stage in kept,
+            )
+            is_per_microbatch = self.values.is_per_microbatch(result.value)
+            yield (
+                f"result '{result.value}' to exist once, or to be joined from its microbatches",
+                is_per_microbatch == isinstance(result, ExamplesResult),
+            )
+
+    def _returned_relations(self, position: int) -> Iterator[tuple[str, bool]]:
+        yield f"an argument {position} to return", 0 <= position < len(self.arguments)
+        argument = self.arguments[position]
+        kept = self.values.kept.get(argument.value, frozenset[int]())
+        yield (
+            f"returned argument '{argument.value}' to be kept on its owner, stage "
+            f"{argument.owner}, got stages {sorted(kept)}",
+            argument.owner is None or argument.owner in kept,
+        )
+
+    def _check_types(self) -> None:
+        """Every value has one shape and dtype wherever it is written or read."""
+        types: dict[tuple[str, bool], Any] = {}
+        for argument in self.arguments:
+            types[argument.value, False] = argument.aval
+            if argument.is_batch:
+                types[argument.value, True] = _slice_type(
+                    argument.aval, self.schedule.num_microbatches
+                )
+        for kind, program in self.programs.items():
+            signature = self.values.signatures[kind]
+            for names, avals in (
+                (signature.inputs, program.in_avals),
+                (signature.outputs, program.out_avals),
+            ):
+                if len(names) != len(avals):
+                    raise PlanError(
+                        f"pipeline '{self.name}': expected {len(names)} arrays {names} of task "
+                        f"{kind}, got {len(avals)}; plan again"
+                    )
+                for name, aval in zip(names, avals, strict=True):
+                    is_slice = name in self.values.batch and kind.phase.runs_per_microbatch
+                    known = types.setdefault((name, is_slice), aval)
+                    if (known.shape, known.dtype) != (aval.shape, aval.dtype):
+                        raise PlanError(
+                            f"pipeline '{self.name}': expected '{name}' of task {kind} to be "
+                            f"{known.dtype}{list(known.shape)}, got "
+                            f"{aval.dtype}{list(aval.shape)}; plan again"
+                        )
+
+
+@dataclass(frozen=True)
+class _Type:
+    shape: tuple[int, ...]
+    dtype: Any
+
+
+def _slice_type(aval: Any, num_microbatches: int) -> _Type:
+    return _Type((aval.shape[0] // num_microbatches, *aval.shape[1:]), aval.dtype)
+
+
+def num_bytes(shape: tuple[int, ...], dtype: Any) -> int:
+    return prod(shape) * dtype.itemsize

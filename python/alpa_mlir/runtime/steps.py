@@ -1,0 +1,84 @@
+"""Instructions as they are issued: callables that know their slots in the step's store of arrays.
+
+JAX dispatches each without waiting for it, so one Python thread drives all meshes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from alpa_mlir.runtime.transfer import Reshard, Transfer
+
+Store = list[Any]
+Slots = tuple[int, ...]
+Step = Callable[[Store], None]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class RunStep:
+    """Runs an executable; `convert` reshards inputs that lie otherwise than this task reads them."""
+
+    execute: Callable[..., Any]
+    reads: Slots
+    writes: Slots
+    convert: Reshard | None = None
+
+    def __call__(self, store: Store) -> None:
+        arrays = [store[slot] for slot in self.reads]
+        if self.convert:
+            arrays = self.convert(arrays)
+        for slot, array in zip(self.writes, self.execute(*arrays), strict=True):
+            store[slot] = array
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class StartSumStep:
+    """The first parts become the sums: tasks are done with them."""
+
+    parts: Slots
+    sums: Slots
+
+    def __call__(self, store: Store) -> None:
+        for part, total in zip(self.parts, self.sums, strict=True):
+            store[total] = store[part]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class AddStep:
+    """Adds parts to their sums."""
+
+    execute: Callable[..., Any]
+    parts: Slots
+    sums: Slots
+
+    def __call__(self, store: Store) -> None:
+        arrays = [store[slot] for slot in (*self.sums, *self.parts)]
+        for slot, array in zip(self.sums, self.execute(*arrays), strict=True):
+            store[slot] = array
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TransferStep:
+    """Sends arrays to another mesh."""
+
+    transfer: Transfer
+    reads: Slots
+    writes: Slots
+
+    def __call__(self, store: Store) -> None:
+        arrays = self.transfer([store[slot] for slot in self.reads])
+        for slot, array in zip(self.writes, arrays, strict=True):
+            store[slot] = array
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class FreeStep:
+    """Drops references; XLA frees the memory when what was issued before has read it."""
+
+    reads: Slots
+
+    def __call__(self, store: Store) -> None:
+        for slot in self.reads:
+            store[slot] = None

@@ -1,0 +1,196 @@
+"""Moves the arrays of one transfer instruction along their routes, all in one put."""
+
+# JAX declares only part of its types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax.sharding import NamedSharding, SingleDeviceSharding
+
+from alpa_mlir.runtime.route import Piece, Tile, find_pieces, find_route, tiles
+
+Arrays = list[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Transfer:
+    """A function of the arrays on the sender's mesh that returns them on the receiver's.
+
+    Attributes:
+      bytes: what all devices receive from other devices, reshards included.
+    """
+
+    bytes: int
+    put_positions: tuple[int, ...]
+    put_shardings: list[NamedSharding]
+    before: Reshard | None
+    after: Reshard | None
+    in_pieces: tuple[tuple[int, PieceMove], ...]
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        moved = self.before(arrays) if self.before else arrays
+        put = jax.device_put([moved[i] for i in self.put_positions], self.put_shardings)
+        if not self.in_pieces:
+            return self.after(put) if self.after else put
+        moved = list(arrays)
+        for position, array in zip(self.put_positions, put, strict=True):
+            moved[position] = array
+        for position, move in self.in_pieces:
+            moved[position] = move(arrays[position])
+        return self.after(moved) if self.after else moved
+
+
+@dataclass(frozen=True, eq=False)
+class Reshard:
+    """Replaces the arrays at some positions by themselves in another sharding, on the same mesh."""
+
+    positions: tuple[int, ...]
+    compiled: Callable[..., Any]
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        results = list(arrays)
+        resharded = self.compiled(*[arrays[i] for i in self.positions])
+        for position, array in zip(self.positions, resharded, strict=True):
+            results[position] = array
+        return results
+
+
+def compile_transfer(
+    avals: Sequence[Any], sources: Sequence[NamedSharding], targets: Sequence[NamedSharding]
+) -> Transfer:
+    """Chooses a route for every array and compiles the reshards on it."""
+    routes = [
+        find_route(aval.shape, aval.dtype, source, target)
+        for aval, source, target in zip(avals, sources, targets, strict=True)
+    ]
+    put_positions = tuple(i for i, route in enumerate(routes) if not route.is_in_pieces)
+    return Transfer(
+        sum(route.bytes for route in routes),
+        put_positions,
+        [routes[i].after for i in put_positions],
+        compile_reshard(avals, sources, [route.before for route in routes]),
+        compile_reshard(avals, [route.after for route in routes], targets),
+        tuple(
+            (i, _compile_pieces(avals[i], sources[i], targets[i]))
+            for i, route in enumerate(routes)
+            if route.is_in_pieces
+        ),
+    )
+
+
+def compile_reshard(
+    avals: Sequence[Any], sources: Sequence[Any], targets: Sequence[Any]
+) -> Reshard | None:
+    """One program for all arrays that lie otherwise; None where none does."""
+    positions = tuple(
+        i
+        for i, (source, target) in enumerate(zip(sources, targets, strict=True))
+        if source != target
+    )
+    if not positions:
+        return None
+    jitted = jax.jit(
+        lambda *arrays: arrays,
+        in_shardings=tuple(sources[i] for i in positions),
+        out_shardings=tuple(targets[i] for i in positions),
+    )
+    structs = [jax.ShapeDtypeStruct(avals[i].shape, avals[i].dtype) for i in positions]
+    return Reshard(positions, jitted.lower(*structs).compile())
+
+
+@dataclass(frozen=True, eq=False)
+class PieceMove:
+    """Cuts overlaps out of tiles, puts them on the devices that want them, and joins them there.
+
+    Attributes:
+      cuts: for each sending device, the position of its tile and the program that cuts it.
+      devices: where the pieces go, in the order in which they are cut.
+      joins: for each receiving device, in the order of the mesh, its pieces and what joins them.
+    """
+
+    shape: tuple[int, ...]
+    target: NamedSharding
+    cuts: tuple[tuple[int, Callable[..., Any]], ...]
+    devices: list[Any]
+    joins: tuple[tuple[tuple[int, ...], Callable[..., Any] | None], ...]
+
+    def __call__(self, array: Any) -> Any:
+        shards = [shard.data for shard in array.addressable_shards]
+        pieces = [piece for position, cut in self.cuts for piece in cut(shards[position])]
+        put = jax.device_put(pieces, self.devices)
+        joined = [
+            join(*[put[i] for i in numbers]) if join else put[numbers[0]]
+            for numbers, join in self.joins
+        ]
+        return jax.make_array_from_single_device_arrays(self.shape, self.target, joined)
+
+
+def _compile_pieces(aval: Any, source: NamedSharding, target: NamedSharding) -> PieceMove:
+    there, wanted = tiles(aval.shape, source), tiles(aval.shape, target)
+    positions = _shard_positions(aval.shape, source)
+    of_sender: dict[Any, list[Piece]] = {}
+    for piece in find_pieces(aval.shape, source, target):
+        of_sender.setdefault(piece.source, []).append(piece)
+    ordered = [piece for pieces in of_sender.values() for piece in pieces]
+    cuts = tuple(
+        (positions[device], _compile_cut(device, there[device], pieces, aval.dtype))
+        for device, pieces in of_sender.items()
+    )
+    joins: list[tuple[tuple[int, ...], Callable[..., Any] | None]] = []
+    for device, tile in wanted.items():
+        numbers = tuple(i for i, piece in enumerate(ordered) if piece.target == device)
+        parts = [ordered[i].overlap for i in numbers]
+        join = None if parts == [tile] else _compile_join(device, tile, parts, aval.dtype)
+        joins.append((numbers, join))
+    return PieceMove(aval.shape, target, cuts, [piece.target for piece in ordered], tuple(joins))
+
+
+def _shard_positions(shape: tuple[int, ...], sharding: NamedSharding) -> dict[Any, int]:
+    """Where a device's tile is in `addressable_shards`, whose order is that of the mesh."""
+    return {device: position for position, device in enumerate(tiles(shape, sharding))}
+
+
+def _compile_cut(device: Any, tile: Tile, pieces: Sequence[Piece], dtype: Any) -> Any:
+    sections = [_within(piece.overlap, tile) for piece in pieces]
+    jitted = jax.jit(
+        lambda array: [array[section] for section in sections],
+        in_shardings=SingleDeviceSharding(device),
+    )
+    return jitted.lower(jax.ShapeDtypeStruct(_shape(tile), dtype)).compile()
+
+
+def _compile_join(device: Any, tile: Tile, parts: Sequence[Tile], dtype: Any) -> Any:
+    """Parts tile the whole; each dim is joined from the last to the first."""
+    order = sorted(range(len(parts)), key=lambda i: parts[i])
+
+    def join(*arrays: Any) -> Any:
+        return _join([(parts[i], arrays[i]) for i in order], 0)
+
+    structs = [jax.ShapeDtypeStruct(_shape(part), dtype) for part in parts]
+    jitted = jax.jit(join, in_shardings=SingleDeviceSharding(device))
+    return jitted.lower(*structs).compile()
+
+
+def _join(parts: list[tuple[Tile, Any]], dim: int) -> Any:
+    if len(parts) == 1:
+        return parts[0][1]
+    slabs: dict[Any, list[tuple[Tile, Any]]] = {}
+    for tile, array in parts:
+        slabs.setdefault(tile[dim], []).append((tile, array))
+    joined = [_join(slab, dim + 1) for slab in slabs.values()]
+    return jax.lax.concatenate(joined, dim) if len(joined) > 1 else joined[0]
+
+
+def _within(part: Tile, tile: Tile) -> tuple[slice, ...]:
+    pairs = zip(part, tile, strict=True)
+    return tuple(slice(p[0] - whole[0], p[1] - whole[0]) for p, whole in pairs)
+
+
+def _shape(tile: Tile) -> tuple[int, ...]:
+    return tuple(stop - start for start, stop in tile)

@@ -4,24 +4,22 @@ The heart of intra-operator parallelism (Alpa, section 4) from module text to mo
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 from alpa_mlir._native import Module, ShardingModel
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cost.device_mesh import native_device, native_mesh
-from alpa_mlir.errors import InfeasibleError, PassError, PlanError
+from alpa_mlir.errors import InfeasibleError, PlanError
 from alpa_mlir.frontend import shardy
 from alpa_mlir.intra_op.shortage import describe_shortage
 from alpa_mlir.intra_op.solution import Solution
 from alpa_mlir.intra_op.solve import solve
+from alpa_mlir.passes import messages, pass_errors, run_passes
 from alpa_mlir.plan import Choice
 from alpa_mlir.report.phases import Phases
 
-_Result = TypeVar("_Result")
-
-_ANNOTATE = "builtin.module(alpa-annotate-shardings,alpa-verify-shardings)"
+ANNOTATE = ("alpa-annotate-shardings", "alpa-verify-shardings")
 
 
 @dataclass(frozen=True)
@@ -63,12 +61,13 @@ def normalize(text: str) -> NormalizedModule:
     Raises:
       PassError: the module has no public function, or recursion, or does not parse.
     """
-    module = _passes(lambda: Module.parse(text))
-    remarks = _passes(lambda: module.run("builtin.module(alpa-normalize)"))
+    with pass_errors():
+        module = Module.parse(text)
+    remarks = run_passes(module, "alpa-normalize")
     return NormalizedModule(
         text=shardy.populate_rules(module.text(with_locations=True)),
         hash=hashlib.sha256(module.text().encode()).hexdigest(),
-        remarks=_messages(remarks),
+        remarks=messages(remarks),
     )
 
 
@@ -143,7 +142,8 @@ def _model(
 ) -> tuple[Module, ShardingModel]:
     module = Module.parse(normal.text)
     on, device = native_mesh(mesh, cluster), native_device(cluster, memory_limit_bytes)
-    model = _passes(lambda: ShardingModel(module, on, device, strategy_space))
+    with pass_errors():
+        model = ShardingModel(module, on, device, strategy_space)
     return module, model
 
 
@@ -156,7 +156,7 @@ def _annotated(
     solution: Solution | None,
 ) -> ShardedModule:
     model.apply(choices)
-    remarks = _passes(lambda: module.run(_ANNOTATE))
+    remarks = run_passes(module, *ANNOTATE)
     text = module.text(with_locations=True)
     return ShardedModule(
         text=text,
@@ -165,7 +165,7 @@ def _annotated(
         model=model,
         choices=choices,
         solution=solution,
-        remarks=normal.remarks + _messages(model.remarks) + _messages(remarks),
+        remarks=normal.remarks + messages(model.remarks) + messages(remarks),
     )
 
 
@@ -183,15 +183,3 @@ def _strategy_index(model: ShardingModel, node: int, choice: Choice) -> int:
             f"{choice.op_id}), got '{choice.strategy}'"
         )
     return names.index(choice.strategy)
-
-
-def _messages(diagnostics: Sequence[Any]) -> tuple[str, ...]:
-    return tuple(f"{d.location}: {d.message}" if d.location else d.message for d in diagnostics)
-
-
-def _passes(action: Callable[[], _Result]) -> _Result:
-    """Gives the C++ side's diagnostics the class of error users catch."""
-    try:
-        return action()
-    except RuntimeError as error:
-        raise PassError(str(error)) from None

@@ -1,0 +1,140 @@
+"""A step whose ops are in layers: what stages are cut from.
+
+Microbatches come first, since their number changes the size of every op (DESIGN, "The way of a
+program"). Everything here is text in, text out; the passes do the work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from alpa_mlir._native import FunctionSummary, Module
+from alpa_mlir.intra_op.shard import NormalizedModule, normalize
+from alpa_mlir.passes import messages, run_passes
+
+# Names tell stages apart that do the same.
+_NAMES = re.compile(
+    r'(, )?\balpa\.(value|name|argument|result|accumulator|prologue|batch_dim) = '
+    r'("(?:[^"\\]|\\.)*"|array<[^>]*>|\d+ : i64)'
+)
+
+
+def unroll_layers(normal: NormalizedModule) -> NormalizedModule:
+    """The step with its loops over layers as the layers they stand for."""
+    module = Module.parse(normal.text)
+    remarks = run_passes(module, "alpa-unroll-loops")
+    unrolled = normalize(module.text(with_locations=True))
+    return NormalizedModule(unrolled.text, unrolled.hash, normal.remarks + messages(remarks))
+
+
+@dataclass(frozen=True, eq=False)
+class StageModule:
+    """One stage as a program of its own: forward and backward of a microbatch, and the update.
+
+    Attributes:
+      module: one public function without sharding rules.
+    """
+
+    module: Module
+
+    @cached_property
+    def text(self) -> str:
+        """Without locations."""
+        return self.module.text()
+
+    @cached_property
+    def function(self) -> FunctionSummary:
+        """Its arguments and results, with the names of values (`alpa.value`)."""
+        return self.module.functions()[0]
+
+    @cached_property
+    def key(self) -> str:
+        """Equal for stages that do the same on values of the same types, whatever their names."""
+        return hashlib.sha256(_NAMES.sub("", self.text).encode()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class SplitStep:
+    """A step as one function per stage and phase.
+
+    Attributes:
+      first_layers: the first layer of every stage.
+      functions: of stages and prologue (`alpa.stage`), and @microbatch and @update that call them.
+    """
+
+    module: Module
+    first_layers: tuple[int, ...]
+    functions: tuple[FunctionSummary, ...]
+
+    @property
+    def num_stages(self) -> int:
+        return len(self.first_layers)
+
+    def function(self, name: str) -> FunctionSummary:
+        return next(function for function in self.functions if function.name == name)
+
+    def stage_functions(self) -> list[FunctionSummary]:
+        return [function for function in self.functions if "alpa.stage" in function.attributes]
+
+    def stage(self, number: int, num_in_flight: int = 1) -> StageModule:
+        """The stage alone, its activations counted `num_in_flight` times."""
+        module = self.module.clone()
+        options = f"stage={number} num-in-flight={num_in_flight}"
+        run_passes(module, f"alpa-extract-stage{{{options}}}", "alpa-normalize")
+        return StageModule(module)
+
+
+@dataclass(frozen=True, eq=False)
+class LayeredStep:
+    """A step split into microbatches, every op in a layer or in none."""
+
+    module: Module
+    num_microbatches: int
+    num_layers: int
+
+    @staticmethod
+    def make(
+        step: NormalizedModule,
+        num_microbatches: int,
+        num_layers: int = 0,
+        allow_local_statistics: bool = False,
+    ) -> LayeredStep:
+        """Splits the batch, then clusters ops into layers (0: as many as seem useful).
+
+        Raises:
+          PassError: examples of the batch meet, the number does not divide it, or there are fewer
+            products than layers.
+        """
+        module = Module.parse(step.text)
+        split = (
+            f"num-microbatches={num_microbatches} "
+            f"allow-local-statistics={str(allow_local_statistics).lower()}"
+        )
+        run_passes(
+            module,
+            "alpa-analyze-training",
+            f"alpa-split-microbatches{{{split}}}",
+            f"alpa-cluster-layers{{num-layers={num_layers}}}",
+        )
+        counts = (int(layer) for layer in re.findall(r"alpa\.layer = (\d+)", module.text()))
+        return LayeredStep(module, num_microbatches, 1 + max(counts, default=0))
+
+    def split(self, first_layers: Sequence[int]) -> SplitStep:
+        """Cuts the layers into stages.
+
+        Raises:
+          PassError: the layers do not ascend from 0, or an op reads what a later stage makes.
+        """
+        module = self.module.clone()
+        layers = ",".join(map(str, first_layers))
+        run_passes(module, f"alpa-split-stages{{first-layers={layers}}}")
+        return SplitStep(module, tuple(first_layers), tuple(module.functions()))
+
+    def range(self, first_layer: int, end_layer: int, num_in_flight: int = 1) -> StageModule:
+        """Layers [first_layer, end_layer) as a stage, whatever the stages around it."""
+        bounds = sorted({0, first_layer, end_layer} - {self.num_layers})
+        return self.split(bounds).stage(bounds.index(first_layer), num_in_flight)

@@ -38,4 +38,8 @@ inline constexpr llvm::StringLiteral kAccumulatorAttr = "alpa.accumulator";
 /// `alpa.microbatch = 4 : i64`: the number of the microbatch, 0 to 3.
 inline constexpr llvm::StringLiteral kMicrobatchAttr = "alpa.microbatch";
 
+/// `alpa.layer = 2 : i64` on an op: the layer it belongs to. Ops without it are cloned into every
+/// part that reads them (alpa-cluster-layers).
+inline constexpr llvm::StringLiteral kLayerAttr = "alpa.layer";
+
 } // namespace alpa

@@ -8,6 +8,7 @@ NB_MODULE(_native, m) {
   bindModule(m);
   bindShardingModel(m);
   bindProblem(m);
+  bindLayer(m);
   bindStage(m);
   bindOpt(m);
 }

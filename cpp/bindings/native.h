@@ -7,4 +7,5 @@ void bindModule(nanobind::module_ &m);
 void bindShardingModel(nanobind::module_ &m);
 void bindProblem(nanobind::module_ &m);
 void bindOpt(nanobind::module_ &m);
+void bindLayer(nanobind::module_ &m);
 void bindStage(nanobind::module_ &m);

@@ -61,14 +61,22 @@ Traffic trafficOf(mlir::Operation *op) {
 }
 
 mlir::FailureOr<OpGraph> OpGraph::build(mlir::ModuleOp module) {
-  OpGraph graph;
+  mlir::func::FuncOp main;
   for (auto function : module.getOps<mlir::func::FuncOp>())
-    if (function.isPublic() && !graph.main)
-      graph.main = function;
+    if (function.isPublic() && !main)
+      main = function;
     else if (function.isPublic())
       return function.emitError("expected one public function; run alpa-normalize first");
-  if (!graph.main || !graph.main.getBody().hasOneBlock())
+  if (!main || !main.getBody().hasOneBlock())
     return module.emitError("expected one public function; run alpa-normalize first");
+  return build(main);
+}
+
+mlir::FailureOr<OpGraph> OpGraph::build(mlir::func::FuncOp function) {
+  OpGraph graph;
+  graph.main = function;
+  if (!graph.main.getBody().hasOneBlock())
+    return function.emitError("expected a function with one block");
   auto calls = graph.main.walk([](mlir::Operation *op) {
     if (!callee(op))
       return mlir::WalkResult::advance();

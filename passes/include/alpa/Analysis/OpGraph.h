@@ -35,12 +35,15 @@ struct OpNode {
   std::vector<int> producers, users;
 };
 
-/// The ops of the public function in program order, those inside loops and branches after the op
+/// The ops of a function in program order, those inside loops and branches after the op
 /// that contains them. Terminators, and the bodies of reductions, sorts and the like, are no nodes.
 class OpGraph {
 public:
-  /// Needs a module that alpa-normalize left; fails with a diagnostic on any other.
+  /// Of the public function. Needs a module that alpa-normalize left; fails with a diagnostic on
+  /// any other.
   static mlir::FailureOr<OpGraph> build(mlir::ModuleOp module);
+  /// Of any function without calls.
+  static mlir::FailureOr<OpGraph> build(mlir::func::FuncOp function);
 
   mlir::func::FuncOp function() const { return main; }
   llvm::ArrayRef<OpNode> nodes() const { return all; }

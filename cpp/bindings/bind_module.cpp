@@ -32,6 +32,8 @@ void bindModule(nb::module_ &m) {
       .def_static("parse", &alpa::Module::parse, nb::arg("text"), nb::arg("name") = "module",
                   nb::call_guard<nb::gil_scoped_release>())
       .def("clone", &alpa::Module::clone, nb::call_guard<nb::gil_scoped_release>())
+      .def("only", &alpa::Module::only, nb::arg("function"),
+           nb::call_guard<nb::gil_scoped_release>())
       .def("functions", &alpa::Module::functions, nb::call_guard<nb::gil_scoped_release>())
       .def("run", &alpa::Module::run, nb::arg("pipeline"), nb::call_guard<nb::gil_scoped_release>())
       .def("text", &alpa::Module::text, nb::arg("with_locations") = false,

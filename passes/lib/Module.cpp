@@ -83,6 +83,20 @@ std::unique_ptr<Module> Module::clone() const {
   return result;
 }
 
+std::unique_ptr<Module> Module::only(const std::string &function) const {
+  std::unique_ptr<Module> result = clone();
+  mlir::ModuleOp module = result->get();
+  auto main = module.lookupSymbol<mlir::func::FuncOp>(function);
+  if (!main)
+    throw std::invalid_argument("expected a function @" + function + ", got a module without one");
+  for (auto other : llvm::make_early_inc_range(module.getOps<mlir::func::FuncOp>()))
+    if (other != main)
+      other.erase();
+  main.setName("main");
+  main.setPublic();
+  return result;
+}
+
 std::vector<FunctionSummary> Module::functions() const {
   std::vector<FunctionSummary> summaries;
   for (auto function : state->module->getOps<mlir::func::FuncOp>()) {

@@ -1,8 +1,17 @@
 """What the user may ask of the planner: one frozen dataclass per method."""
 
 from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Literal
 
+from alpa_mlir.cluster import Cluster, LogicalMesh
+from alpa_mlir.cluster.logical_mesh import candidate_meshes
+from alpa_mlir.errors import ArgumentError
 from alpa_mlir.plan import Plan
+
+SCHEDULES = ("gpipe", "1f1b", "eager_1f1b", "inference")
+Schedule = Literal["auto", "gpipe", "1f1b", "eager_1f1b", "inference"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,121 @@ class Zero3Parallel(Method):
     @property
     def strategy_space(self) -> str:
         return "zero3"
+
+
+@dataclass(frozen=True)
+class PipelineMethod(Method):
+    """Base of the methods that may cut the step into stages.
+
+    Attributes:
+      num_microbatches: in how many parts the batch goes through the pipeline; "auto" tries some.
+      schedule: "gpipe", "1f1b", "eager_1f1b" or "inference"; "auto" takes the fastest that fits.
+      num_layers: in how many pieces the program is cut before stages are made of them.
+      allow_local_statistics: let each microbatch use its own statistics where sums over examples
+        flow back into the step (batch norm). The result is then another than without microbatches.
+      num_processes: that plan beside each other; 0 is this process alone, None one per core.
+      cache_dir: where costs of stages are kept for the next time; None keeps none, "auto" takes
+        $ALPA_MLIR_CACHE_DIR or a folder in the user's cache.
+    """
+
+    num_microbatches: int | Literal["auto"] = "auto"
+    schedule: Schedule = "auto"
+    num_layers: int | Literal["auto"] = "auto"
+    allow_local_statistics: bool = False
+    num_processes: int | None = None
+    cache_dir: str | Path | None = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("num_microbatches", "num_layers"):
+            value = getattr(self, name)
+            if value != "auto" and (not isinstance(value, int) or value < 1):
+                raise ArgumentError(f'expected {name} of at least 1, or "auto", got {value!r}')
+        if self.schedule not in ("auto", *SCHEDULES):
+            raise ArgumentError(
+                f"expected a schedule auto, {', '.join(SCHEDULES)}, got {self.schedule!r}"
+            )
+
+    def submeshes(self, cluster: Cluster) -> list[tuple[int, int]]:
+        """Nodes and devices in each of the submeshes that stages may have."""
+        raise NotImplementedError
+
+    def logical_meshes(self, cluster: Cluster) -> list[LogicalMesh]:
+        """Those to try on a submesh, given as a cluster of its own."""
+        return candidate_meshes(cluster)
+
+
+@dataclass(frozen=True)
+class Auto(PipelineMethod):
+    """Everything searched: stages, submeshes, microbatches, schedule, and the sharding of every op
+    (Alpa's both passes). One stage over all devices is among the plans."""
+
+    def submeshes(self, cluster: Cluster) -> list[tuple[int, int]]:
+        return standard_submeshes(cluster.num_nodes, cluster.devices_per_node)
+
+
+@dataclass(frozen=True)
+class PipelineParallel(PipelineMethod):
+    """Pipeline stages on equal submeshes; with as many stages as devices, nothing is sharded
+    (Alpa's inter-op pass alone).
+
+    Attributes:
+      num_stages: None is one for every device.
+    """
+
+    num_stages: int | None = None
+
+    def submeshes(self, cluster: Cluster) -> list[tuple[int, int]]:
+        num_stages = cluster.num_devices if self.num_stages is None else self.num_stages
+        return [equal_submesh(cluster, num_stages)]
+
+
+@dataclass(frozen=True)
+class ThreeDParallel(PipelineMethod):
+    """A grid chosen by hand, as for Megatron-LM: `pipeline` stages, each on a logical mesh of
+    `data` x `tensor` devices. What is split along which axis, and where stages end, is searched."""
+
+    data: int = 1
+    tensor: int = 1
+    pipeline: int = 1
+
+    def submeshes(self, cluster: Cluster) -> list[tuple[int, int]]:
+        grid = (self.data, self.tensor, self.pipeline)
+        if min(grid) < 1 or prod(grid) != cluster.num_devices:
+            raise ArgumentError(
+                f"expected data x tensor x pipeline = {cluster.num_devices}, the devices of "
+                f"cluster '{cluster.name}', got {' x '.join(map(str, grid))}"
+            )
+        return [equal_submesh(cluster, self.pipeline)]
+
+    def logical_meshes(self, cluster: Cluster) -> list[LogicalMesh]:
+        return [LogicalMesh.of_shape((self.data, self.tensor))]
+
+
+def equal_submesh(cluster: Cluster, num_stages: int) -> tuple[int, int]:
+    """The submesh of each of `num_stages` stages that share the cluster equally.
+
+    Raises:
+      ArgumentError: there is none.
+    """
+    nodes, devices = cluster.num_nodes, cluster.devices_per_node
+    if num_stages >= 1 and num_stages <= nodes and nodes % num_stages == 0:
+        return nodes // num_stages, devices
+    if num_stages >= 1 and num_stages % nodes == 0 and devices % (num_stages // nodes) == 0:
+        return 1, devices // (num_stages // nodes)
+    raise ArgumentError(
+        f"expected a number of stages that divides {nodes} nodes of {devices} devices into equal "
+        f"parts, got {num_stages}"
+    )
+
+
+def standard_submeshes(num_nodes: int, devices_per_node: int) -> list[tuple[int, int]]:
+    """The paper's (Alpa, section 5.2): powers of two within a node, then whole nodes.
+
+    A node whose number of devices is no power of two adds itself, and the powers that divide it.
+    """
+    sizes = [2**k for k in range(devices_per_node.bit_length()) if devices_per_node % 2**k == 0]
+    inside = [(1, size) for size in sizes if size < devices_per_node]
+    return inside + [(n, devices_per_node) for n in range(1, num_nodes + 1)]
 
 
 @dataclass(frozen=True)

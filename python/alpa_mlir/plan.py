@@ -4,7 +4,7 @@ A plan is deterministic: the same program, cluster and method give the same plan
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from math import prod
 from pathlib import Path
@@ -14,7 +14,7 @@ from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.errors import ClusterError, PlanError
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class TensorPlan:
       spec: for each dim, the mesh axes that split it, major first.
       bytes_per_device: what a device keeps of it.
       reason: how the op that reads it runs, or "".
+      stage: the stage whose devices keep it; None where none does.
     """
 
     name: str
@@ -35,6 +36,7 @@ class TensorPlan:
     spec: Spec
     bytes_per_device: int
     reason: str
+    stage: int | None = 0
 
 
 @dataclass(frozen=True)
@@ -61,18 +63,77 @@ class PlannedCollective:
 
 
 @dataclass(frozen=True)
+class PlannedTransfer:
+    """A value that goes from the mesh of one stage to that of another, `count` times in a step.
+
+    Attributes:
+      bytes: of the whole value, once.
+    """
+
+    value: str
+    source: int
+    target: int
+    bytes: int
+    count: int
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """Layers [first_layer, end_layer) on a submesh.
+
+    Attributes:
+      submesh: nodes, and devices in each; first_device: of the cluster, where it starts.
+      mesh: the logical mesh over these devices.
+      choices: a strategy for every node of the stage's sharding problem.
+      collectives: predicted, all runs in a step counted.
+      forward_seconds, backward_seconds: of one microbatch; update_seconds: once.
+      num_in_flight: microbatches whose activations it holds at most.
+      memory_bytes: predicted peak of one of its devices.
+      cost, lower_bound: of the sharding problem; no sharding of the stage costs less than the bound.
+    """
+
+    first_layer: int
+    end_layer: int
+    first_device: int
+    submesh: tuple[int, int]
+    mesh: LogicalMesh
+    choices: tuple[Choice, ...]
+    collectives: tuple[PlannedCollective, ...]
+    forward_seconds: float
+    backward_seconds: float
+    update_seconds: float
+    num_in_flight: int
+    memory_bytes: int
+    cost: int
+    lower_bound: int
+
+    @property
+    def gap(self) -> float:
+        """The part of the cost that may be unnecessary; 0 is proven optimal."""
+        return (self.cost - self.lower_bound) / self.cost if self.cost > self.lower_bound else 0.0
+
+    @property
+    def devices(self) -> range:
+        """Numbers of its devices in the cluster."""
+        return range(self.first_device, self.first_device + self.submesh[0] * self.submesh[1])
+
+
+@dataclass(frozen=True)
 class Plan:
     """How a program is to run.
 
     Attributes:
       program_name, program_hash: what it was made for; the hash is of the normalised module.
       method: name of the method class that made it; strategy_space: which strategies it had.
+      stages: one, or those of a pipeline.
+      schedule: "none" for one program over all devices, else a name of `alpa_mlir.options`.
+      num_microbatches: in how many parts the batch goes through the pipeline.
+      num_layers: in how many the program was cut before stages were made of them.
+      allow_local_statistics: whether each microbatch uses its own where sums over examples flow
+        back (batch norm).
       arguments, results: of the flat function, in order.
-      choices: a strategy for every node of the sharding problem.
-      collectives: predicted.
+      transfers: predicted, between stages.
       step_seconds: predicted time of one call.
-      memory_bytes: predicted peak of one device.
-      solver_gap: (cost - lower bound) / cost; 0 is proven optimal.
       remarks: what the passes want the user to know.
     """
 
@@ -81,15 +142,49 @@ class Plan:
     method: str
     strategy_space: str
     cluster: Cluster
-    mesh: LogicalMesh
+    stages: tuple[PlannedStage, ...]
+    schedule: str
+    num_microbatches: int
+    num_layers: int
+    allow_local_statistics: bool
     arguments: tuple[TensorPlan, ...]
     results: tuple[TensorPlan, ...]
-    choices: tuple[Choice, ...]
-    collectives: tuple[PlannedCollective, ...]
+    transfers: tuple[PlannedTransfer, ...]
     step_seconds: float
-    memory_bytes: int
-    solver_gap: float
     remarks: tuple[str, ...]
+
+    @property
+    def is_pipeline(self) -> bool:
+        return self.schedule != "none"
+
+    @property
+    def mesh(self) -> LogicalMesh:
+        """The logical mesh of the only, or else the first stage."""
+        return self.stages[0].mesh
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """Of all stages."""
+        return tuple(choice for stage in self.stages for choice in stage.choices)
+
+    @property
+    def collectives(self) -> tuple[PlannedCollective, ...]:
+        """Of all stages."""
+        return tuple(collective for stage in self.stages for collective in stage.collectives)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Predicted peak of the device that needs most."""
+        return max(stage.memory_bytes for stage in self.stages)
+
+    @property
+    def solver_gap(self) -> float:
+        """The largest gap of a stage; 0 is proven optimal."""
+        return max(stage.gap for stage in self.stages)
+
+    def transfer_bytes(self) -> int:
+        """Predicted bytes of values that go from stage to stage in a step."""
+        return sum(transfer.bytes * transfer.count for transfer in self.transfers)
 
     def explain(self) -> str:
         """The plan as tables: which tensor lies how and why, collectives, time and memory."""
@@ -133,18 +228,59 @@ class Plan:
         try:
             values = {field.name: data[field.name] for field in fields(Plan)}
             values["cluster"] = Cluster.from_json(data["cluster"])
-            values["mesh"] = LogicalMesh(**_tuples(data["mesh"]))
             for name, kind in (
                 ("arguments", TensorPlan),
                 ("results", TensorPlan),
-                ("choices", Choice),
-                ("collectives", PlannedCollective),
+                ("transfers", PlannedTransfer),
             ):
                 values[name] = tuple(kind(**_tuples(entry)) for entry in data[name])
+            values["stages"] = tuple(_stage(entry) for entry in data["stages"])
             values["remarks"] = tuple(data["remarks"])
             return Plan(**values)
         except (KeyError, TypeError, ClusterError) as error:
             raise PlanError(f"expected the fields of alpa_mlir.Plan: {error}") from None
+
+    def check(self) -> None:
+        """Whether the stages can be those of a pipeline on the cluster.
+
+        Raises:
+          PlanError: naming the rule that is broken; such a plan was edited.
+        """
+        for stage, relation in self._broken_rules():
+            raise PlanError(f"stage {stage}: expected {relation}; correct the plan or plan again")
+
+    def _broken_rules(self) -> Iterator[tuple[int, str]]:
+        if not self.stages:
+            yield 0, "at least one stage, got none"
+        layer, taken = 0, set[int]()
+        for number, stage in enumerate(self.stages):
+            if stage.first_layer != layer or stage.end_layer <= layer:
+                yield (
+                    number,
+                    f"layers that start at {layer}, where the stage before ends, and at least "
+                    f"one, got [{stage.first_layer}, {stage.end_layer})",
+                )
+            layer = stage.end_layer
+            size = len(stage.devices)
+            if stage.mesh.num_devices != size:
+                yield (
+                    number,
+                    f"a logical mesh of the {size} devices of submesh {stage.submesh}, got "
+                    f"{stage.mesh} of {stage.mesh.num_devices}",
+                )
+            if stage.devices.start < 0 or stage.devices.stop > self.cluster.num_devices:
+                yield (
+                    number,
+                    f"devices of the cluster's {self.cluster.num_devices}, got "
+                    f"{stage.devices.start} to {stage.devices.stop - 1}",
+                )
+            if not taken.isdisjoint(stage.devices):
+                yield number, "devices of its own, got some that an earlier stage has"
+            taken.update(stage.devices)
+        if layer != self.num_layers:
+            yield len(self.stages) - 1, f"to end at the last layer, {self.num_layers}, got {layer}"
+        if self.num_microbatches < 1:
+            yield 0, f"at least one microbatch, got {self.num_microbatches}"
 
     def check_program(self, program_hash: str) -> None:
         """Raises PlanError if the plan was made for another program."""
@@ -161,6 +297,14 @@ def bytes_per_device(shape: tuple[int, ...], itemsize: int, spec: Spec, mesh: Lo
     sizes = dict(zip(mesh.axis_names, mesh.axis_sizes, strict=True))
     dims = zip(shape, spec, strict=True)
     return itemsize * prod(-(-dim // prod(sizes[axis] for axis in axes)) for dim, axes in dims)
+
+
+def _stage(data: Any) -> PlannedStage:
+    values = _tuples(data)
+    values["mesh"] = LogicalMesh(**values["mesh"])
+    values["choices"] = tuple(Choice(**choice) for choice in values["choices"])
+    values["collectives"] = tuple(PlannedCollective(**entry) for entry in values["collectives"])
+    return PlannedStage(**values)
 
 
 def _tuples(value: Any) -> Any:

@@ -49,6 +49,10 @@ public:
   /// An equal module. It shares the context: two threads must not use both at a time.
   std::unique_ptr<Module> clone() const;
 
+  /// A module with this function alone, as its public @main, and what is no function. Throws
+  /// std::invalid_argument if there is no such function.
+  std::unique_ptr<Module> only(const std::string &function) const;
+
   /// Its functions in order.
   std::vector<FunctionSummary> functions() const;
 

@@ -107,7 +107,7 @@ private:
         cutter.place(combine, {Placement::Stays});
         cutter.addResult({combine->getOperand(1), resultNames.back(), attributes, false});
       } else {
-        resultNames.push_back("r" + std::to_string(integer(attributes.get(kResultAttr))));
+        resultNames.push_back(resultName(microbatch, i, value));
         cutter.addResult({value, resultNames.back(), attributes});
       }
     }
@@ -122,6 +122,14 @@ private:
     auto phase = op->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
     const bool isBackward = phase && phase.getValue() == name(Phase::Backward);
     return {Placement::InPart, isBackward ? 2 * stageOf.numStages() - 1 - *stage : *stage};
+  }
+
+  /// What is returned as it came in keeps its name.
+  static std::string resultName(mlir::func::FuncOp function, unsigned result, mlir::Value value) {
+    if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(value))
+      return function.getArgAttrOfType<mlir::StringAttr>(argument.getArgNumber(), kValueAttr)
+          .str();
+    return "r" + std::to_string(integer(function.getResultAttr(result, kResultAttr)));
   }
 
   void nameResults(mlir::func::FuncOp function, llvm::ArrayRef<std::string> names) {
@@ -145,14 +153,8 @@ private:
     }
     std::vector<std::string> resultNames;
     for (auto [i, value] : llvm::enumerate(body.back().getOperands())) {
-      mlir::DictionaryAttr attributes = update.getResultAttrDict(i);
-      if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(value)) {
-        resultNames.push_back(
-            update.getArgAttrOfType<mlir::StringAttr>(argument.getArgNumber(), kValueAttr).str());
-        continue;
-      }
-      resultNames.push_back("r" + std::to_string(integer(attributes.get(kResultAttr))));
-      cutter.addResult({value, resultNames.back(), attributes});
+      resultNames.push_back(resultName(update, i, value));
+      cutter.addResult({value, resultNames.back(), update.getResultAttrDict(i)});
     }
     nameResults(update, resultNames);
     return cutter.run();

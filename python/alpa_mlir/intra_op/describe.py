@@ -5,12 +5,20 @@ from typing import Any
 
 import jax
 
+from alpa_mlir._native import ShardingModel
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.frontend.trace import Argument, Program
 from alpa_mlir.intra_op.shard import NormalizedModule, ShardedModule, named_choices
 from alpa_mlir.options import Method
-from alpa_mlir.plan import Choice, Plan, PlannedCollective, TensorPlan, bytes_per_device
+from alpa_mlir.plan import (
+    Choice,
+    Plan,
+    PlannedCollective,
+    PlannedStage,
+    TensorPlan,
+    bytes_per_device,
+)
 
 _PICOSECOND = 1e-12  # unit of the costs of a sharding problem
 
@@ -27,46 +35,75 @@ def make_plan(
     boundary = sharded.boundary
     choices = named_choices(sharded.model, sharded.choices)
     reasons = _reasons(boundary.readers, choices)
+    stage = PlannedStage(
+        first_layer=0,
+        end_layer=1,
+        first_device=0,
+        submesh=(cluster.num_nodes, cluster.devices_per_node),
+        mesh=sharded.mesh,
+        choices=choices,
+        collectives=planned_collectives(sharded.model, sharded.choices),
+        forward_seconds=sharded.solution.cost * _PICOSECOND,
+        backward_seconds=0.0,
+        update_seconds=0.0,
+        num_in_flight=1,
+        memory_bytes=sharded.solution.peak_usage,
+        cost=sharded.solution.cost,
+        lower_bound=sharded.solution.lower_bound,
+    )
     return Plan(
         program_name=program.name,
         program_hash=normal.hash,
         method=type(method).__name__,
         strategy_space=method.strategy_space,
         cluster=cluster,
-        mesh=sharded.mesh,
+        stages=(stage,),
+        schedule="none",
+        num_microbatches=1,
+        num_layers=1,
+        allow_local_statistics=False,
         arguments=tuple(
-            _tensor(a.name, _role(a), a.aval, spec, sharded.mesh, reason)
+            tensor_plan(a.name, argument_role(a), a.aval, spec, sharded.mesh, reason)
             for a, spec, reason in zip(program.arguments, boundary.arguments, reasons, strict=True)
         ),
         results=tuple(
-            _tensor(r.name, role, r.aval, spec, sharded.mesh, "")
+            tensor_plan(r.name, role, r.aval, spec, sharded.mesh)
             for r, role, spec in zip(
-                program.results, _result_roles(program), boundary.results, strict=True
+                program.results, result_roles(program), boundary.results, strict=True
             )
         ),
-        choices=choices,
-        collectives=tuple(
-            PlannedCollective(
-                kind=c.kind,
-                axes=tuple(c.axes),
-                bytes=c.bytes,
-                count=c.count,
-                seconds=c.seconds,
-                op_id=c.op_id,
-                op_name=c.op_name,
-                reason=c.reason,
-            )
-            for c in sharded.model.collectives(sharded.choices)
-        ),
+        transfers=(),
         step_seconds=sharded.solution.cost * _PICOSECOND,
-        memory_bytes=sharded.solution.peak_usage,
-        solver_gap=sharded.solution.gap,
         remarks=sharded.remarks,
     )
 
 
-def _tensor(
-    name: str, role: str, aval: Any, spec: Spec, mesh: LogicalMesh, reason: str
+def planned_collectives(
+    model: ShardingModel, choices: Sequence[int]
+) -> tuple[PlannedCollective, ...]:
+    return tuple(
+        PlannedCollective(
+            kind=c.kind,
+            axes=tuple(c.axes),
+            bytes=c.bytes,
+            count=c.count,
+            seconds=c.seconds,
+            op_id=c.op_id,
+            op_name=c.op_name,
+            reason=c.reason,
+        )
+        for c in model.collectives(list(choices))
+    )
+
+
+def tensor_plan(
+    name: str,
+    role: str,
+    aval: Any,
+    spec: Spec,
+    mesh: LogicalMesh,
+    reason: str = "",
+    stage: int | None = 0,
 ) -> TensorPlan:
     if jax.numpy.issubdtype(aval.dtype, jax.dtypes.extended):  # a key: shown without its words
         spec = spec[: len(aval.shape)]
@@ -78,16 +115,17 @@ def _tensor(
         spec=spec,
         bytes_per_device=bytes_per_device(tuple(aval.shape), aval.dtype.itemsize, spec, mesh),
         reason=reason,
+        stage=stage,
     )
 
 
-def _role(argument: Argument) -> str:
+def argument_role(argument: Argument) -> str:
     if argument.is_batch:
         return "batch"
     return "input" if argument.state_result is None else "state"
 
 
-def _result_roles(program: Program) -> list[str]:
+def result_roles(program: Program) -> list[str]:
     state = {a.state_result for a in program.arguments}
     return ["state" if i in state else "result" for i in range(len(program.results))]
 

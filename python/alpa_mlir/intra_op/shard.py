@@ -119,10 +119,19 @@ def replay(
       PlanError: a choice names a node or strategy that is not there.
     """
     module, model = _model(normal, mesh, cluster, strategy_space, None)
+    indices = strategy_indices(model, choices)
+    return _annotated(normal, mesh, module, model, indices, None)
+
+
+def strategy_indices(model: ShardingModel, choices: Sequence[Choice]) -> list[int]:
+    """Named choices as those of the model.
+
+    Raises:
+      PlanError: a choice names a node or strategy that is not there.
+    """
     if len(choices) != model.num_nodes:
         raise PlanError(f"expected {model.num_nodes} choices, got {len(choices)}; plan again")
-    indices = [_strategy_index(model, node, choice) for node, choice in enumerate(choices)]
-    return _annotated(normal, mesh, module, model, indices, None)
+    return [_strategy_index(model, node, choice) for node, choice in enumerate(choices)]
 
 
 def named_choices(model: ShardingModel, choices: Sequence[int]) -> tuple[Choice, ...]:

@@ -1,0 +1,181 @@
+"""Costs of many stages: each question once, from disk where it was answered before, the others by
+several processes.
+
+The processes are `python -m alpa_mlir.inter_op.cost_worker`, spoken to in lines of JSON: they need
+nothing of the program that plans, so a script that plans at its top level is not run again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from alpa_mlir.errors import AlpaError, PlanError, SolverError
+from alpa_mlir.inter_op.stage_cost import StageCost, StageQuestion, cost_stage
+
+# Starting a process costs as much as some small questions.
+_MIN_QUESTIONS_FOR_PROCESSES = 8
+
+
+def default_cache_dir() -> Path:
+    """$ALPA_MLIR_CACHE_DIR, or a folder in the user's cache."""
+    if chosen := os.environ.get("ALPA_MLIR_CACHE_DIR"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alpa_mlir" / "stages"
+
+
+@dataclass
+class CostTable:
+    """Answers so far.
+
+    Attributes:
+      cache_dir: where answers are kept; None keeps none.
+      num_processes: 0 answers in this process.
+    """
+
+    cache_dir: Path | None = None
+    num_processes: int = 0
+    is_shown: bool | None = None
+    _answers: dict[str, StageCost | None] = field(default_factory=dict[str, StageCost | None])
+
+    def costs(self, questions: Sequence[StageQuestion], title: str) -> list[StageCost | None]:
+        """The answers, in order; None where a stage fits in no way."""
+        digests = [question.digest for question in questions]
+        missing = dict(zip(digests, questions, strict=True))
+        for digest in list(missing):
+            if digest in self._answers or self._read(digest):
+                del missing[digest]
+        for digest, cost in self._answer(missing, title):
+            self._answers[digest] = cost
+            self._write(digest, cost)
+        return [self._answers[digest] for digest in digests]
+
+    def _answer(
+        self, missing: dict[str, StageQuestion], title: str
+    ) -> Iterator[tuple[str, StageCost | None]]:
+        with self._progress(title, len(missing)) as advance:
+            if len(missing) < _MIN_QUESTIONS_FOR_PROCESSES or self.num_processes < 2:
+                for digest, question in missing.items():
+                    yield digest, cost_stage(question)
+                    advance()
+                return
+            with _Workers(min(self.num_processes, len(missing))) as workers:
+                for digest, cost in workers.ask(missing):
+                    yield digest, cost
+                    advance()
+
+    @contextmanager
+    def _progress(self, title: str, total: int) -> Iterator[object]:
+        is_shown = sys.stderr.isatty() if self.is_shown is None else self.is_shown
+        progress = Progress(
+            TextColumn(f"alpa: {title}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not is_shown or total == 0,
+            transient=True,
+        )
+        with progress:
+            task = progress.add_task("", total=total)
+            yield lambda: progress.advance(task)
+
+    # --- On disk ---
+
+    def _read(self, digest: str) -> bool:
+        """A file that is damaged counts as none: it is written anew."""
+        if self.cache_dir is None:
+            return False
+        try:
+            data = json.loads((self.cache_dir / f"{digest}.json").read_text())
+            self._answers[digest] = None if data is None else StageCost.from_json(data)
+        except (OSError, ValueError, TypeError, PlanError):
+            return False
+        return True
+
+    def _write(self, digest: str, cost: StageCost | None) -> None:
+        if self.cache_dir is None:
+            return
+        with suppress(OSError):  # a full or read-only disk must not end the planning
+            self.cache_dir.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", dir=self.cache_dir, delete=False) as file:
+                json.dump(None if cost is None else cost.to_json(), file)
+            os.replace(file.name, self.cache_dir / f"{digest}.json")
+
+
+class _Workers:
+    """Processes that answer questions, each one at a time."""
+
+    def __init__(self, num_processes: int) -> None:
+        environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+        path = str(Path(__file__).resolve().parents[2])
+        environment["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [path, os.environ.get("PYTHONPATH")])
+        )
+        self._idle: SimpleQueue[subprocess.Popen[str]] = SimpleQueue()
+        self._all: list[subprocess.Popen[str]] = []
+        for _ in range(num_processes):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "alpa_mlir.inter_op.cost_worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                env=environment,
+            )
+            self._all.append(process)
+            self._idle.put(process)
+
+    def __enter__(self) -> _Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._all:
+            process.kill()
+            process.communicate()
+
+    def ask(
+        self, questions: dict[str, StageQuestion]
+    ) -> Iterator[tuple[str, StageCost | None]]:
+        with ThreadPoolExecutor(len(self._all)) as threads:
+            answers = {d: threads.submit(self._ask_one, q) for d, q in questions.items()}
+            try:
+                for digest, answer in answers.items():
+                    yield digest, answer.result()
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
+                for process in self._all:  # whoever waits for one wakes up
+                    process.kill()
+
+    def _ask_one(self, question: StageQuestion) -> StageCost | None:
+        process = self._idle.get()
+        try:
+            assert process.stdin and process.stdout
+            process.stdin.write(json.dumps(question.to_json()) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except OSError:
+            line = ""
+        finally:
+            self._idle.put(process)
+        if not line:
+            raise SolverError(
+                f"a planning process ended with code {process.poll()} on a stage for the mesh "
+                f"{question.mesh}; set num_processes=0 to see why"
+            )
+        answer = json.loads(line)
+        if "error" in answer:
+            raise AlpaError(answer["error"])
+        return None if answer["cost"] is None else StageCost.from_json(answer["cost"])

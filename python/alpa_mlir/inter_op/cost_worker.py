@@ -1,0 +1,26 @@
+"""Answers questions on stages: one line of JSON in, one out (see cost_table)."""
+
+import json
+import os
+import sys
+
+from alpa_mlir.errors import AlpaError
+from alpa_mlir.inter_op.stage_cost import StageQuestion, cost_stage
+
+
+def main() -> None:
+    # Whatever else prints must not come between the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        try:
+            cost = cost_stage(StageQuestion.from_json(json.loads(line)), num_threads=1)
+            answer = {"cost": None if cost is None else cost.to_json()}
+        except (AlpaError, ValueError) as error:
+            answer = {"error": str(error)}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""A stage with shardings: from its one sharding problem to one annotated function per phase."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from alpa_mlir._native import FunctionSummary, Module, ShardingModel, ValueSummary
+from alpa_mlir.cluster import Cluster, LogicalMesh
+from alpa_mlir.cluster.spec import Spec
+from alpa_mlir.cost.device_mesh import native_device, native_mesh
+from alpa_mlir.errors import PlanError
+from alpa_mlir.frontend import shardy
+from alpa_mlir.intra_op.shard import ANNOTATE
+from alpa_mlir.passes import pass_errors, run_passes
+
+
+@dataclass(frozen=True, eq=False)
+class StageModel:
+    """The sharding problem of a stage on a mesh.
+
+    Attributes:
+      module: the stage, one function with sharding rules; `phases` cuts it up.
+    """
+
+    module: Module
+    model: ShardingModel
+    mesh: LogicalMesh
+
+    @staticmethod
+    def make(
+        text: str,
+        mesh: LogicalMesh,
+        cluster: Cluster,
+        strategy_space: str = "auto",
+        memory_limit_bytes: int | None = None,
+    ) -> StageModel:
+        """`text` is that of a `StageModule`."""
+        module = Module.parse(shardy.populate_rules(text))
+        on, device = native_mesh(mesh, cluster), native_device(cluster, memory_limit_bytes)
+        with pass_errors():
+            model = ShardingModel(module, on, device, strategy_space)
+        return StageModel(module, model, mesh)
+
+    def phases(self, choices: Sequence[int], stage: int = 0) -> ShardedStage:
+        """Cuts the stage into its phases, sharded as chosen. To be called once.
+
+        Raises:
+          PlanError: the choices are not one strategy for every node.
+        """
+        try:
+            self.model.apply(list(choices))
+        except ValueError as error:
+            raise PlanError(f"the choices of stage {stage} do not fit it: {error}") from None
+        run_passes(self.module, f"alpa-split-phases{{stage={stage}}}")
+        return ShardedStage(self.module, self.mesh, tuple(self.module.functions()))
+
+
+@dataclass(frozen=True, eq=False)
+class ShardedStage:
+    """A stage as functions @forward, @backward, @update0, ... that say how their values lie."""
+
+    module: Module
+    mesh: LogicalMesh
+    functions: tuple[FunctionSummary, ...]
+
+    def annotate(self) -> None:
+        """Writes the shardings as XLA needs them. To be called once, last."""
+        run_passes(self.module, *ANNOTATE)
+
+    @property
+    def activation_bytes(self) -> int:
+        """What the forward of one microbatch leaves on a device until its backward."""
+        backward = [f for f in self.functions if f.attributes["alpa.phase"] == "backward"]
+        arguments = [a for function in backward for a in function.arguments]
+        return sum(self.bytes_per_device(a) for a in arguments if _is_of_microbatch(a))
+
+    @property
+    def accumulator_bytes(self) -> int:
+        """The sums over microbatches on a device."""
+        results = [result for function in self.functions for result in function.results]
+        return sum(self.bytes_per_device(r) for r in results if "alpa.accumulate" in r.attributes)
+
+    def spec(self, value: ValueSummary) -> Spec:
+        """How an argument or result lies; replicated where nothing is said (constants)."""
+        text = value.attributes.get("alpa.sharding")
+        return parse_spec(text) if text else ((),) * len(value.shape)
+
+    def bytes_per_device(self, value: ValueSummary) -> int:
+        sizes = dict(zip(self.mesh.axis_names, self.mesh.axis_sizes, strict=True))
+        return value.bytes // prod(sizes[axis] for axes in self.spec(value) for axis in axes)
+
+
+def parse_spec(text: str) -> Spec:
+    """ "{x,y},{}" as (("x", "y"), ())."""
+    dims: list[str] = re.findall(r"\{([^}]*)\}", text)
+    return tuple(tuple(axis for axis in dim.split(",") if axis) for dim in dims)
+
+
+def _is_of_microbatch(argument: ValueSummary) -> bool:
+    attributes = argument.attributes
+    is_once = "alpa.argument" in attributes and "alpa.batch" not in attributes
+    return not (is_once or "alpa.prologue" in attributes or "alpa.microbatch" in attributes)

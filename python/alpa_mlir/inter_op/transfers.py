@@ -1,0 +1,107 @@
+"""What crosses from stage to stage: which values, how many bytes, how long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from alpa_mlir._native import FunctionSummary
+from alpa_mlir.cluster import Cluster
+from alpa_mlir.inter_op.layered_step import LayeredStep, SplitStep
+from alpa_mlir.plan import PlannedTransfer
+
+
+def planned_transfers(split: SplitStep) -> tuple[PlannedTransfer, ...]:
+    """The values each stage sends to others: per microbatch, and in prologue and update once."""
+    written = {
+        result.attributes["alpa.value"]: (function, result.bytes)
+        for function in split.stage_functions()
+        for result in function.results
+    }
+    found: dict[tuple[str, int], PlannedTransfer] = {}
+    for function in split.stage_functions():
+        target = _stage(function)
+        for argument in function.arguments:
+            value = argument.attributes["alpa.value"]
+            if value not in written or _stage(written[value][0]) == target:
+                continue
+            writer, num_bytes = written[value]
+            is_once = writer.attributes["alpa.phase"] in ("prologue", "update")
+            is_sum = function.attributes["alpa.phase"] == "update"
+            count = 1 if is_once or is_sum else split.num_microbatches
+            found[value, target] = PlannedTransfer(
+                value, _stage(writer), target, num_bytes, count
+            )
+    return tuple(found.values())
+
+
+@dataclass(frozen=True)
+class Crossings:
+    """Bytes of a microbatch that pass between layer k and layer k + 1, by k, in each direction."""
+
+    forward_bytes: tuple[int, ...]
+    backward_bytes: tuple[int, ...]
+    has_backward: bool
+
+    @staticmethod
+    def of(layered: LayeredStep) -> Crossings:
+        """Read off the step cut at every layer."""
+        split = layered.split(range(layered.num_layers))
+        forward, backward = [0] * (layered.num_layers - 1), [0] * (layered.num_layers - 1)
+        furthest: dict[str, PlannedTransfer] = {}
+        for transfer in planned_transfers(split):
+            known = furthest.get(transfer.value)
+            if known is None or _distance(known) < _distance(transfer):
+                furthest[transfer.value] = transfer
+        for transfer in furthest.values():
+            if transfer.count != layered.num_microbatches:
+                continue
+            through = forward if transfer.source < transfer.target else backward
+            for k in range(*sorted((transfer.source, transfer.target))):
+                through[k] += transfer.bytes
+        phases = {function.attributes["alpa.phase"] for function in split.stage_functions()}
+        return Crossings(tuple(forward), tuple(backward), "backward" in phases)
+
+
+def transfer_seconds(
+    crossings: Crossings, submeshes: Sequence[tuple[int, int]], cluster: Cluster
+) -> list[float]:
+    """`StageProblem.transfer_seconds`: by [end layer - 1][submesh][submesh of the next stage]."""
+    return [
+        send_seconds(forward, source, target, cluster)
+        + send_seconds(backward, target, source, cluster)
+        for forward, backward in zip(
+            crossings.forward_bytes, crossings.backward_bytes, strict=True
+        )
+        for source in submeshes
+        for target in submeshes
+    ]
+
+
+def send_seconds(
+    num_bytes: int, source: tuple[int, int], target: tuple[int, int], cluster: Cluster
+) -> float:
+    """Every device sends its share to one of the other submesh.
+
+    Parts of one node send within it; where a stage has whole nodes, its network cards carry all.
+    """
+    if num_bytes == 0:
+        return 0.0
+    num_links = min(source[0] * source[1], target[0] * target[1])
+    is_within = source[1] + target[1] <= cluster.devices_per_node
+    if is_within:
+        link, rate = cluster.intra_node, cluster.intra_node.bytes_per_second * num_links
+    else:
+        link = cluster.inter_node
+        rate = link.bytes_per_second * min(source[0], target[0])
+        if cluster.num_nodes == 1:  # more than the node has: such a pair has no place anyway
+            link, rate = cluster.intra_node, cluster.intra_node.bytes_per_second * num_links
+    return link.latency_seconds + num_bytes / rate
+
+
+def _stage(function: FunctionSummary) -> int:
+    return int(function.attributes["alpa.stage"])
+
+
+def _distance(transfer: PlannedTransfer) -> int:
+    return abs(transfer.source - transfer.target)

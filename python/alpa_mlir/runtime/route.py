@@ -74,12 +74,12 @@ def _reshard_routes(
     shape: tuple[int, ...], itemsize: int, source: NamedSharding, target: NamedSharding
 ) -> Iterator[Route]:
     """One for every grid of tiles that both meshes can hold."""
-    if _devices(source) == _devices(target):
+    if devices_of(source) == devices_of(target):
         yield Route(target, target, False, itemsize * _moved(shape, source, target))
         return
     if has_tiles(shape, source, target):
         yield Route(source, target, False, itemsize * _moved(shape, source, target))
-    num_tiles = gcd(len(_devices(source)), len(_devices(target)))
+    num_tiles = gcd(len(devices_of(source)), len(devices_of(target)))
     for grid in _grids(shape, num_tiles):
         before, after = _cut(source, grid), _cut(target, grid)
         moved = (
@@ -103,11 +103,11 @@ def tiles(shape: tuple[int, ...], sharding: NamedSharding) -> dict[Any, Tile]:
             (part.start or 0, size if part.stop is None else part.stop)
             for part, size in zip(indices[device], shape, strict=True)
         )
-        for device in _devices(sharding)
+        for device in devices_of(sharding)
     }
 
 
-def _devices(sharding: NamedSharding) -> tuple[Any, ...]:
+def devices_of(sharding: NamedSharding) -> tuple[Any, ...]:
     return tuple(sharding.mesh.devices.flat)  # pyright: ignore[reportOptionalMemberAccess]
 
 

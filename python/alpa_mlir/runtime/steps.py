@@ -18,7 +18,7 @@ Step = Callable[[Store], None]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class RunStep:
-    """Runs an executable; `convert` reshards inputs that lie otherwise than this task reads them."""
+    """Runs an executable; `convert` reshards inputs that lie otherwise than it reads them."""
 
     execute: Callable[..., Any]
     reads: Slots

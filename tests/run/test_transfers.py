@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from alpa_mlir.lower.diagnostics import rematerializations, with_captured_log
 from alpa_mlir.runtime import route
 from alpa_mlir.runtime.route import find_route, tiles
 from alpa_mlir.runtime.transfer import compile_transfer
@@ -37,7 +38,10 @@ def shardings(mesh: Mesh) -> Iterator[NamedSharding]:
 def check_all(source: Mesh, target: Mesh, stride: int = 1) -> None:
     pairs = list(itertools.product(shardings(source), shardings(target)))[::stride]
     avals = [jax.ShapeDtypeStruct(SHAPE, jnp.float32)] * len(pairs)
-    transfer = compile_transfer(avals, [s for s, _ in pairs], [t for _, t in pairs])
+    transfer, log = with_captured_log(
+        lambda: compile_transfer(avals, [s for s, _ in pairs], [t for _, t in pairs])
+    )
+    assert not rematerializations(log)
     arrays = transfer([jax.device_put(ARRAY, s) for s, _ in pairs])
     for array, (_, wanted) in zip(arrays, pairs, strict=True):
         assert array.sharding == wanted

@@ -7,6 +7,7 @@ step count all updates read, a PRNG key, an empty array, and a result with one v
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -49,20 +50,26 @@ def lower_task(
     name: str, task: TaskFunction, avals: dict[str, Any], specs: Callable[[str], Spec]
 ) -> AnnotatedProgram:
     """As the compiler would leave it. Avals of the outputs are added to `avals`."""
-    structs = [avals[value] for value in task.inputs]
-    traced = jax.jit(task.fn, keep_unused=True).trace(*structs)
-    avals.update(zip(task.outputs, traced.jaxpr.out_avals, strict=True))
+    text, in_avals, out_avals = _lower(name, task.fn, tuple(avals[v] for v in task.inputs))
+    avals.update(zip(task.outputs, out_avals, strict=True))
     return AnnotatedProgram(
         name=name,
-        text=str(traced.lower().compiler_ir()),
-        in_avals=tuple(traced.jaxpr.in_avals),
-        out_avals=tuple(traced.jaxpr.out_avals),
+        text=text,
+        in_avals=in_avals,
+        out_avals=out_avals,
         in_specs=tuple(specs(value)[: avals[value].ndim] for value in task.inputs),
         out_specs=tuple(specs(value)[: avals[value].ndim] for value in task.outputs),
         in_tree=jax.tree.structure((0,) * len(task.inputs)),
         out_tree=jax.tree.structure((0,) * len(task.outputs)),
         donate_argnums=(),
     )
+
+
+@functools.cache
+def _lower(name: str, fn: Callable[..., Any], structs: tuple[Any, ...]) -> tuple[Any, Any, Any]:
+    traced = jax.jit(fn, keep_unused=True).trace(*structs)
+    avals = traced.jaxpr.in_avals, traced.jaxpr.out_avals
+    return str(traced.lower().compiler_ir()), *map(tuple, avals)
 
 
 def layer(w: Any, b: Any, h: Any) -> Any:
@@ -87,6 +94,7 @@ def square(*gradients: Any) -> Any:
     return sum(jnp.sum(g**2) for g in gradients)
 
 
+@functools.cache
 def tasks_of(num_stages: int) -> dict[TaskKind, TaskFunction]:
     last = num_stages - 1
     stages = range(num_stages)
@@ -171,6 +179,7 @@ def make_batch(seed: int) -> dict[str, np.ndarray]:
     }
 
 
+@functools.cache
 def reference_step(num_stages: int, num_microbatches: int) -> Callable[..., Any]:
     """The step on one device: (state, batch) to (state, loss, errors, scale)."""
     size = BATCH_SIZE // num_microbatches
@@ -219,7 +228,7 @@ class Placement:
 
     def spec(self, value: str) -> Spec:
         kind = value.removeprefix("new_").removeprefix("g")[0]
-        if kind == "w" and value != "weights" or value == "tied":
+        if (kind == "w" and value != "weights") or value == "tied":
             return self.weight
         if kind in "hdxy" and value != "d":
             return self.activation
@@ -266,9 +275,7 @@ def make_pipeline(
         {kind: Signature(task.inputs, task.outputs) for kind, task in tasks.items()},
         state=frozenset(state),
         batch=frozenset([*whole, "index"]),
-        accumulated=frozenset(
-            ["loss", "tied", *(f"g{n}" for n in state if n[0] in "wb")]
-        ),
+        accumulated=frozenset(["loss", "tied", *(f"g{n}" for n in state if n[0] in "wb")]),
         kept=kept | {"loss": frozenset([last]), "errors": frozenset([last])},
     )
     names = sorted(state)

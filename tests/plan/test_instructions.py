@@ -24,7 +24,7 @@ from alpa_mlir.schedule.values import Buffer, PipelineValues, Signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-FORWARD, BACKWARD, UPDATE = Phase.FORWARD, Phase.BACKWARD, Phase.UPDATE
+PROLOGUE, FORWARD, BACKWARD, UPDATE = Phase
 
 
 def named(name: str, num_stages: int, num_microbatches: int) -> Schedule:
@@ -66,6 +66,28 @@ def chain(
         | (frozenset(["gt"]) if is_tied and last > 0 else frozenset()),
         kept=kept,
     )
+
+
+def clipped(num_stages: int) -> PipelineValues:
+    """The chain, clipped by global norm, with a loss over the sum of all examples' weights."""
+    values = chain(num_stages)
+    last = num_stages - 1
+    signatures = dict(values.signatures)
+    signatures[TaskKind(last, PROLOGUE)] = Signature(("weights",), ("total",))
+    for kind in (TaskKind(last, FORWARD), TaskKind(0, BACKWARD)):
+        signature = signatures[kind]
+        inputs = (*signature.inputs, "weights", "total")
+        signatures[kind] = Signature(inputs, signature.outputs)
+    norms = tuple(f"norm{i}" for i in range(num_stages))
+    for i in range(num_stages):
+        signatures[TaskKind(i, UPDATE)] = Signature((f"g{i}",), (norms[i],))
+        signatures[TaskKind(i, UPDATE, 1)] = Signature((f"w{i}", f"g{i}", *norms), (f"n{i}",))
+    return dataclasses.replace(values, signatures=signatures, batch=frozenset(["x", "weights"]))
+
+
+def clipped_schedule(name: str, num_stages: int, num_microbatches: int) -> Schedule:
+    kind = getattr(ScheduleKind, name)
+    return make_schedule(kind, num_stages, num_microbatches, num_stages - 1, 2)
 
 
 TWO_STAGES = """\
@@ -128,6 +150,71 @@ def test_instructions_verify_at_any_size(
     for stage, instructions in enumerate(lists.meshes):
         assert peak_residuals(instructions, f"r{stage}") == schedule.max_in_flight[stage]
     check_order(lists, schedule, values)
+
+
+@settings(max_examples=50)
+@given(
+    st.sampled_from(["GPIPE", "ONE_F_ONE_B", "EAGER_ONE_F_ONE_B"]),
+    st.integers(1, 4),
+    st.integers(1, 4),
+)
+def test_instructions_of_prologue_and_rounds_verify(
+    name: str, num_stages: int, num_microbatches: int
+) -> None:
+    schedule = clipped_schedule(name, num_stages, num_microbatches)
+    values = clipped(num_stages)
+    lists = make_instructions(schedule, values)
+    verify_instructions(lists, schedule, values)
+    check_order(lists, schedule, values)
+
+
+def test_prologue_reads_the_whole_batch_and_norms_go_to_all() -> None:
+    lists = make_instructions(clipped_schedule("ONE_F_ONE_B", 2, 2), clipped(2))
+    last = [str(instruction) for instruction in lists.meshes[1]]
+    assert last[:3] == [
+        "run P1 (weights) -> (total)",
+        "transfer total to mesh 0",
+        "free weights",
+    ]
+    assert "run F1.0 (w1, h0.0, weights.0, total) -> (r1.0, loss.0)" in last
+    assert last[-4:] == [
+        "run U1 (g1) -> (norm1)",
+        "transfer norm1 to mesh 0",
+        "run U1.r1 (w1, g1, norm0, norm1) -> (n1)",
+        "free w1, g1, norm0, norm1",
+    ]
+
+
+def test_tasks_without_work_become_no_instruction() -> None:
+    values = clipped(2)
+    signatures = {k: s for k, s in values.signatures.items() if k != TaskKind(0, UPDATE)}
+    first = Signature(("w0", "g0", "norm1"), ("n0",))
+    signatures[TaskKind(0, UPDATE, 1)] = first
+    signatures[TaskKind(1, UPDATE, 1)] = Signature(("w1", "g1", "norm1"), ("n1",))
+    values = dataclasses.replace(values, signatures=signatures)
+    schedule = clipped_schedule("GPIPE", 2, 2)
+    lists = make_instructions(schedule, values)
+    verify_instructions(lists, schedule, values)
+    updates = [str(i.task) for _, i in issue_order(lists) if isinstance(i, Run)][-3:]
+    assert sorted(updates) == ["U0.r1", "U1", "U1.r1"]
+
+
+def test_work_that_is_not_scheduled_is_refused() -> None:
+    with pytest.raises(ScheduleError, match=r"expected a task for each signature .* none for P1"):
+        make_instructions(named("ONE_F_ONE_B", 2, 2), clipped(2))
+
+
+def test_check_rounds_and_prologue_read_only_what_is_there() -> None:
+    for kind, inputs, message in [
+        (TaskKind(0, UPDATE, 0), ("g0", "norm1"), r"round 0 .* to read what earlier rounds wrote"),
+        (TaskKind(1, PROLOGUE), ("r1",), r"since it runs first, got 'r1' of F1"),
+        (TaskKind(0, BACKWARD), ("norm0",), "known before the update, got 'norm0'"),
+    ]:
+        values = clipped(2)
+        outputs = values.signatures[kind].outputs
+        signatures = {**values.signatures, kind: Signature(inputs, outputs)}
+        with pytest.raises(ScheduleError, match=message):
+            dataclasses.replace(values, signatures=signatures).check()
 
 
 def check_order(lists: InstructionLists, schedule: Schedule, values: PipelineValues) -> None:

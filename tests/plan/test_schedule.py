@@ -59,6 +59,33 @@ def test_peak_in_flight_is_the_window(name: str, in_flight: tuple[int, ...]) -> 
     assert named(name, 4, 8).peak_in_flight() == in_flight
 
 
+def test_prologue_and_rounds_are_printed() -> None:
+    kind = ScheduleKind.ONE_F_ONE_B
+    schedule = make_schedule(kind, 2, 1, prologue_stage=1, num_update_rounds=2)
+    assert str(schedule).splitlines() == [
+        "one_f_one_b, 1 microbatches",
+        "mesh 0: F0.0 B0.0 U0 U0.r1",
+        "mesh 1: P1 F1.0 B1.0 U1 U1.r1",
+    ]
+
+
+@given(st.sampled_from(NAMES), *SIZES, st.integers(0, 3), st.integers(0, 6))
+def test_schedules_with_prologue_and_rounds_verify(
+    name: str, num_stages: int, num_microbatches: int, num_rounds: int, prologue: int
+) -> None:
+    prologue_stage = prologue if prologue < num_stages else None
+    kind = getattr(ScheduleKind, name)
+    schedule = make_schedule(kind, num_stages, num_microbatches, prologue_stage, num_rounds)
+    schedule.verify()
+    assert schedule.num_update_rounds == num_rounds
+    assert (schedule.prologue is None) == (prologue_stage is None)
+
+
+def test_make_schedule_of_a_prologue_nowhere_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="on one of 2 stages, got stage 2"):
+        make_schedule(ScheduleKind.GPIPE, 2, 1, prologue_stage=2)
+
+
 def test_make_schedule_of_nothing_is_refused() -> None:
     with pytest.raises(ArgumentError, match="at least one stage and one microbatch, got 2 and 0"):
         named("GPIPE", 2, 0)
@@ -84,6 +111,22 @@ def test_verify_unknown_and_double_tasks_are_named() -> None:
     ]:
         with pytest.raises(ScheduleError, match=message):
             with_mesh(schedule, 1, [*schedule.meshes[1], extra]).verify()
+
+
+def test_verify_rounds_and_prologues_are_counted() -> None:
+    schedule = make_schedule(ScheduleKind.GPIPE, 2, 1, prologue_stage=0, num_update_rounds=2)
+    first, second = map(list, schedule.meshes)
+    for tasks, message in [
+        (second[:-1], r"expected task U1\.r1 1 times .* got 0"),
+        ([*second, Task(1, Phase.UPDATE, round=3)], r"expected task U0\.r2 1 times .* got 0"),
+        ([Task(1, Phase.PROLOGUE), *second], "expected task P1 0 times .* got 1"),
+        ([*second, Task(1, Phase.FORWARD, round=1)], r"expected task F1\.r1\.0 0 times"),
+    ]:
+        with pytest.raises(ScheduleError, match=message):
+            with_mesh(schedule, 1, tasks).verify()
+    swapped = [*first[:-2], first[-1], first[-2]]
+    with pytest.raises(ScheduleError, match=r"deadlock: mesh 0 at U0\.r1, mesh 1 at U1\.r1"):
+        with_mesh(schedule, 0, swapped).verify()
 
 
 def test_verify_stage_on_two_meshes_is_refused() -> None:
@@ -128,12 +171,6 @@ def test_simulate_equal_stages_meet_the_closed_formula(
     assert timeline.peak_in_flight == timeline.schedule.max_in_flight
 
 
-def test_simulate_inference_and_memory() -> None:
-    timeline = simulate(named("INFERENCE", 3, 5), [StageDurations(forward_seconds=2.0)] * 3)
-    assert timeline.makespan_seconds == (5 + 3 - 1) * 2
-    assert timeline.peak_memory_bytes([10, 20, 30], [1, 2, 3]) == (11, 22, 33)
-
-
 @st.composite
 def stage_seconds(draw: st.DrawFn, num_stages: int) -> list[tuple[int, int, int, int, int]]:
     """Forward, backward, update, send forward, send backward."""
@@ -147,6 +184,35 @@ def native_durations(seconds: list[tuple[int, int, int, int, int]]) -> list[Stag
         StageDurations(**{f"{name}_seconds": s for name, s in zip(names, stage, strict=True)})
         for stage in seconds
     ]
+
+
+@given(st.data(), st.sampled_from(TRAINING), st.integers(1, 4), st.integers(1, 4))
+def test_simulate_rounds_wait_for_all_stages(
+    data: st.DataObject, name: str, num_stages: int, num_rounds: int
+) -> None:
+    kind, durations = getattr(ScheduleKind, name), data.draw(stage_seconds(num_stages))
+    schedule = make_schedule(kind, num_stages, 3, 0, num_rounds)
+    timeline = simulate(schedule, native_durations(durations), prologue_seconds=2.0)
+    ends = {timed.task: timed.end_seconds for timed in timeline.tasks()}
+    assert set(ends) == {task for tasks in schedule.meshes for task in tasks}
+    for timed in timeline.tasks():
+        assert all(
+            ends[before] <= timed.start_seconds for before in schedule.dependencies(timed.task)
+        )
+    for mesh in timeline.meshes:
+        assert all(a.end_seconds <= b.start_seconds for a, b in pairwise(mesh))
+    for stage, seconds in enumerate(durations):
+        updates = [t for t in timeline.meshes[stage] if t.task.phase == Phase.UPDATE]
+        spent = sum(t.end_seconds - t.start_seconds for t in updates)
+        assert spent == pytest.approx(seconds[2])
+    whole = simulate(named(name, num_stages, 3), native_durations(durations))
+    assert timeline.makespan_seconds >= 2 + whole.makespan_seconds - 1e-9
+
+
+def test_simulate_inference_and_memory() -> None:
+    timeline = simulate(named("INFERENCE", 3, 5), [StageDurations(forward_seconds=2.0)] * 3)
+    assert timeline.makespan_seconds == (5 + 3 - 1) * 2
+    assert timeline.peak_memory_bytes([10, 20, 30], [1, 2, 3]) == (11, 22, 33)
 
 
 def tick_by_tick(schedule: Schedule, seconds: list[tuple[int, int, int, int, int]]) -> int:

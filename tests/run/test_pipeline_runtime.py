@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import itertools
+import json
+from itertools import pairwise, zip_longest
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from alpa_mlir.errors import ArgumentError, ClusterError, CompileError, PlanError
+from alpa_mlir.report.timeline import save_svg, save_trace
+from alpa_mlir.runtime.accumulate import COMBINERS, compile_accumulation
 from alpa_mlir.runtime.compile import compile_pipeline
+from alpa_mlir.runtime.program import BatchDim, PipelineProgram
+from alpa_mlir.runtime.results import compile_join
+from alpa_mlir.schedule.instructions import Transfer
+from alpa_mlir.schedule.schedule import Phase, TaskKind
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from pipelines import Placement, initial_state, make_batch, make_pipeline, reference_step
 
 BY_COLUMN, BY_ROW = ((), ("x",)), (("x",), ())
@@ -24,7 +40,18 @@ FOUR = (
     Placement((2,), 5, BY_COLUMN),
 )
 GROWING = (Placement((1,), 0), Placement((2, 2), 1, (("x",), ("y",)), ((), ("x", "y"))))
-LAYOUTS = {"two": TWO, "unequal": UNEQUAL, "four": FOUR, "growing": GROWING}
+SHARED = (Placement((2, 2), 0, (("x",), ("y",))), Placement((4,), 0, BY_COLUMN, BY_ROW))
+LAYOUTS = {
+    "two": TWO,
+    "unequal": UNEQUAL,
+    "four": FOUR,
+    "growing": GROWING,
+    "on_the_same_devices": SHARED,
+}
+CASES = [
+    *itertools.product(["unequal"], ["GPIPE", "ONE_F_ONE_B", "EAGER_ONE_F_ONE_B"], [1, 2, 4]),
+    *itertools.product(["two", "four", "growing", "on_the_same_devices"], ["ONE_F_ONE_B"], [1, 4]),
+]
 
 
 def error(actual: Any, expected: Any) -> float:
@@ -46,12 +73,252 @@ def train(step: Any, num_stages: int, num_steps: int = 3) -> Any:
     return state, outputs
 
 
-@pytest.mark.parametrize("num_microbatches", [1, 2, 4])
-@pytest.mark.parametrize("schedule", ["GPIPE", "ONE_F_ONE_B", "EAGER_ONE_F_ONE_B"])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@functools.cache
+def trained(num_stages: int, num_microbatches: int) -> Any:
+    return train(reference_step(num_stages, num_microbatches), num_stages)
+
+
+@functools.cache
+def compiled(layout: str, schedule: str, num_microbatches: int, is_donated: bool = True):
+    program = make_pipeline(LAYOUTS[layout], schedule, num_microbatches, is_donated)
+    return compile_pipeline(program, jax.devices())
+
+
+@pytest.mark.parametrize(("layout", "schedule", "num_microbatches"), CASES)
 def test_training_equals_one_device(layout: str, schedule: str, num_microbatches: int) -> None:
-    placements = LAYOUTS[layout]
-    program = make_pipeline(placements, schedule, num_microbatches)
+    executable = compiled(layout, schedule, num_microbatches)
+    num_stages = len(LAYOUTS[layout])
+    assert error(train(executable, num_stages), trained(num_stages, num_microbatches)) < 1e-5
+
+
+def on_one_mesh(program: PipelineProgram) -> PipelineProgram:
+    """Both stages take turns on one mesh."""
+    schedule = program.schedule
+    tasks = [task for pair in zip_longest(*schedule.meshes) for task in pair if task]
+    order = {"P": 0, "F": 1, "B": 2, "U": 3}
+    tasks.sort(
+        key=lambda t: (
+            t.microbatch if t.phase.runs_per_microbatch else (-1 if t.phase.value == "P" else 99),
+            order[t.phase.value],
+            t.round,
+            -t.stage if t.phase.value == "B" else t.stage,
+        )
+    )
+    merged = dataclasses.replace(schedule, meshes=(tuple(tasks),), max_in_flight=(1, 1))
+    merged.verify()
+    return dataclasses.replace(program, schedule=merged)
+
+
+def test_two_stages_on_one_mesh_convert_between_their_shardings() -> None:
+    program = on_one_mesh(make_pipeline(SHARED, "ONE_F_ONE_B", 2))
     executable = compile_pipeline(program, jax.devices())
-    expected = train(reference_step(len(placements), num_microbatches), len(placements))
-    assert error(train(executable, len(placements)), expected) < 1e-5
+    assert not any(isinstance(each.instruction, Transfer) for each in executable.issued)
+    assert error(train(executable, 2), trained(2, 2)) < 1e-5
+
+
+def test_donated_state_is_updated_in_place() -> None:
+    executable = compiled("unequal", "ONE_F_ONE_B", 4)
+    state, *_ = executable(initial_state(3), make_batch(0), np.float32(0))
+    where = {name: array.unsafe_buffer_pointer() for name, array in shards(state).items()}
+    new, *_ = executable(state, make_batch(0), np.float32(0))
+    assert {name for name, array in state.items() if array.is_deleted()} >= set(PARAMETERS)
+    assert {name: shards(new)[name].unsafe_buffer_pointer() for name in PARAMETERS} == {
+        name: where[name] for name in PARAMETERS
+    }
+
+
+PARAMETERS = [f"{letter}{stage}" for letter in "wb" for stage in range(3)]
+
+
+def shards(state: dict[str, Any]) -> dict[str, Any]:
+    return {name: state[name].addressable_data(0) for name in PARAMETERS}
+
+
+def test_state_that_is_not_donated_is_left_alone() -> None:
+    executable = compiled("unequal", "ONE_F_ONE_B", 2, is_donated=False)
+    state, *_ = executable(initial_state(3), make_batch(0), np.float32(0))
+    before = jax.tree.map(np.asarray, {name: state[name] for name in PARAMETERS})
+    batch = jax.tree.map(jnp.asarray, make_batch(1))
+    first = executable(state, batch, np.float32(0))
+    second = executable(state, batch, np.float32(0))
+    assert error(first, second) == 0.0
+    assert error({name: state[name] for name in PARAMETERS}, before) == 0.0
+    assert error(batch, make_batch(1)) == 0.0
+
+
+def test_donated_numpy_state_is_left_alone() -> None:
+    executable = compiled("unequal", "ONE_F_ONE_B", 2)
+    state = {n: np.asarray(v) if n in PARAMETERS else v for n, v in initial_state(3).items()}
+    kept = {name: state[name].copy() for name in PARAMETERS}
+    result = executable(state, make_batch(0), np.float32(0))
+    jax.block_until_ready(result)
+    assert error({name: state[name] for name in PARAMETERS}, kept) == 0.0
+
+
+@pytest.mark.parametrize("num_microbatches", [1, 4])
+def test_batches_may_lie_anywhere(num_microbatches: int) -> None:
+    executable = compiled("unequal", "ONE_F_ONE_B", num_microbatches)
+    host = make_batch(3)
+    expected = executable(initial_state(3), host, np.float32(0))
+    mesh = executable.layout.stage_meshes[0]
+    across = NamedSharding(Mesh(np.array(jax.devices()), ("all",)), PartitionSpec("all"))
+    for place in (jax.devices()[7], NamedSharding(mesh, PartitionSpec("y")), across):
+        actual = executable(initial_state(3), jax.device_put(host, place), np.float32(0))
+        assert error(actual, expected) == 0.0
+
+
+def test_numpy_batch_may_be_overwritten_after_the_call() -> None:
+    executable = compiled("unequal", "ONE_F_ONE_B", 4)
+    batch = make_batch(0)
+    expected = executable(initial_state(3), make_batch(0), np.float32(0))
+    actual = executable(initial_state(3), batch, np.float32(0))
+    for array in batch.values():
+        array[:] = 0
+    assert error(actual, expected) == 0.0
+
+
+def test_create_state_puts_leaves_where_they_are_owned() -> None:
+    executable = compiled("unequal", "ONE_F_ONE_B", 4)
+    state = executable.create_state(lambda: initial_state(3))
+    assert error(state, initial_state(3)) < 1e-6
+    assert {n: v.sharding for n, v in state.items()} == executable.input_shardings[0]
+    result = executable(state, make_batch(0), np.float32(0))
+    assert error(result, executable(initial_state(3), make_batch(0), np.float32(0))) < 1e-6
+    with pytest.raises(ArgumentError, match="returns the state"):
+        executable.create_state(lambda: 0.0)
+    wrong = initial_state(3) | {"w0": jnp.zeros(3)}
+    with pytest.raises(ArgumentError, match=r"expected a leaf float32\[8, 8\]"):
+        executable.create_state(lambda: wrong)
+
+
+def test_equal_programs_of_a_mesh_are_compiled_once() -> None:
+    middle = Placement((2,), 2)
+    placements = (Placement((2,), 0), middle, middle, Placement((2,), 4))
+    executable = compile_pipeline(make_pipeline(placements, "ONE_F_ONE_B", 1), jax.devices())
+    second, third = TaskKind(1, Phase.FORWARD), TaskKind(2, Phase.FORWARD)
+    assert executable.compiled[second] is executable.compiled[third]
+    assert error(train(executable, 4), trained(4, 1)) < 1e-5
+
+
+def test_memory_of_gpipe_is_above_that_of_1f1b() -> None:
+    gpipe = compiled("unequal", "GPIPE", 4).memory_analysis()
+    peak = compiled("unequal", "ONE_F_ONE_B", 4).memory_analysis()
+    assert set(peak) == set(jax.devices())
+    last = compiled("unequal", "ONE_F_ONE_B", 4).layout.devices(2)
+    assert all(peak[device] < gpipe[device] for device in last)
+    assert all(peak[device] <= gpipe[device] for device in peak)
+
+
+def test_timeline_has_every_task_and_no_overlaps(tmp_path: Path) -> None:
+    executable = compiled("unequal", "ONE_F_ONE_B", 4)
+    result, measured = executable.timeline(initial_state(3), make_batch(0), np.float32(0))
+    assert error(result, executable(initial_state(3), make_batch(0), np.float32(0))) == 0.0
+    working = executable.program.values.working_tasks(executable.program.schedule)
+    timeline = measured.timeline
+    assert tuple(tuple(t.task for t in tasks) for tasks in timeline.meshes) == working
+    ends = {timed.task: timed.end_seconds for timed in timeline.tasks()}
+    for timed in timeline.tasks():
+        for before in timeline.schedule.dependencies(timed.task):
+            if before.phase.runs_per_microbatch:
+                assert ends[before] <= timed.start_seconds
+    for tasks in timeline.meshes:
+        assert all(a.end_seconds <= b.start_seconds for a, b in pairwise(tasks))
+    both = {"measured": timeline, "planned": measured.planned()}
+    save_trace(tmp_path / "trace.json", both)
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert sum(e["ph"] == "X" and e["pid"] == 0 for e in events) == len(ends)
+    save_svg(tmp_path / "timeline.svg", both)
+    root = ElementTree.parse(tmp_path / "timeline.svg").getroot()
+    num_planned = sum(map(len, timeline.schedule.meshes))
+    assert len(root.findall("{*}rect")) == len(ends) + num_planned
+
+
+def test_errors_name_what_is_wrong() -> None:
+    program = make_pipeline(UNEQUAL, "ONE_F_ONE_B", 2)
+    with pytest.raises(ClusterError, match="expected 8 devices for the 3 stages"):
+        compile_pipeline(program, jax.devices()[:6])
+    executable = compiled("unequal", "ONE_F_ONE_B", 2)
+    state, batch = initial_state(3), make_batch(0)
+    with pytest.raises(ArgumentError, match="arguments of the structure"):
+        executable(state, batch)
+    with pytest.raises(ArgumentError, match=r"float32\[16\] for argument \[1\]\['weights'\]"):
+        executable(state, batch | {"weights": batch["weights"][:8]}, np.float32(0))
+    with pytest.raises(ArgumentError, match=r"int32\[\] for argument \[0\]\['count'\], got float"):
+        executable(state | {"count": jnp.zeros(())}, batch, np.float32(0))
+
+
+def test_failing_compile_names_stage_and_phase() -> None:
+    program = make_pipeline(TWO, "ONE_F_ONE_B", 1)
+    kind = TaskKind(1, Phase.BACKWARD)
+    broken = dataclasses.replace(program.programs[kind], text="module { not a module }")
+    programs = {**program.programs, kind: broken}
+    with pytest.raises(CompileError, match="backward of stage 1: "):
+        compile_pipeline(dataclasses.replace(program, programs=programs), jax.devices())
+
+
+def changed(program: PipelineProgram, what: str) -> PipelineProgram:
+    arguments, values = program.arguments, program.values
+    match what:
+        case "stages":
+            return dataclasses.replace(program, stages=program.stages[:1])
+        case "combiner":
+            return dataclasses.replace(program, combiners={})
+        case "owner":
+            orphan = tuple(dataclasses.replace(a, owner=None) for a in arguments)
+            return dataclasses.replace(program, arguments=orphan)
+        case "kept":
+            kept = {v: s for v, s in values.kept.items() if v != "loss"}
+            return dataclasses.replace(program, values=dataclasses.replace(values, kept=kept))
+        case "type":
+            wide = tuple(
+                dataclasses.replace(a, aval=jax.ShapeDtypeStruct((9, 9), jnp.float32))
+                if a.value == "w0" else a for a in arguments
+            )  # fmt: skip
+            return dataclasses.replace(program, arguments=wide)
+        case _:
+            programs = dict(list(program.programs.items())[1:])
+            return dataclasses.replace(program, programs=programs)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("stages", "expected 2 stages, got 1"),
+        ("combiner", "expected a way to combine 'gb0', one of add,"),
+        ("owner", "expected the owner of 'b0' to be one of the stages"),
+        ("kept", "result 'loss' to be kept on the stage that writes it"),
+        ("type", r"expected 'w0' of task F0 to be float32\[9, 9\], got float32\[8, 8\]"),
+        ("programs", "expected a program for every signature"),
+    ],
+)
+def test_programs_that_do_not_fit_are_refused(what: str, message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        compile_pipeline(changed(make_pipeline(TWO, "ONE_F_ONE_B", 2), what), jax.devices())
+
+
+@pytest.mark.parametrize("combiner", COMBINERS)
+def test_accumulation_combines(combiner: str) -> None:
+    dtype = bool if combiner in ("and", "or") else np.float32
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(0, 3, (4, 4)).astype(dtype) for _ in range(2))
+    sharding = NamedSharding(Mesh(np.array(jax.devices()[:2]), ("x",)), PartitionSpec("x"))
+    add = compile_accumulation([combiner], [a], [sharding])
+    (actual,) = add(*jax.device_put([a, b], [sharding, sharding]))
+    expected = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum,
+                "and": np.logical_and, "or": np.logical_or}[combiner](a, b)  # fmt: skip
+    np.testing.assert_array_equal(np.asarray(actual), expected)
+
+
+@pytest.mark.parametrize(("outer", "minor", "dim"), [(1, 1, 0), (1, 3, 1), (2, 1, 0), (2, 3, 1)])
+def test_examples_are_joined_within_folded_dims(outer: int, minor: int, dim: int) -> None:
+    size, num_parts = 8, 4
+    whole = np.arange(outer * size * minor * 2).reshape(outer, size, minor, 2)
+    parts = [p.reshape(-1, 2) for p in np.split(whole, num_parts, axis=1)]
+    expected = whole.reshape(-1, 2)
+    if dim == 1:
+        parts, expected = [p.T for p in parts], expected.T
+    sharding = NamedSharding(Mesh(np.array(jax.devices()[:2]), ("x",)), PartitionSpec("x"))
+    struct = jax.ShapeDtypeStruct(parts[0].shape, jnp.int32)
+    join = compile_join(struct, sharding, BatchDim(dim, size, minor), num_parts)
+    actual = join(*[jax.device_put(jnp.asarray(p, jnp.int32), sharding) for p in parts])
+    np.testing.assert_array_equal(np.asarray(actual), expected)

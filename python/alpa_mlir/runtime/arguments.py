@@ -16,6 +16,7 @@ from jax.sharding import NamedSharding
 
 from alpa_mlir.errors import ArgumentError
 from alpa_mlir.runtime.program import PipelineArgument
+from alpa_mlir.runtime.route import devices_of
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,7 @@ class ArgumentPlacer:
 
     def _slicer(self, source: Any, target: NamedSharding) -> Callable[[Any], list[Any]]:
         """Cuts an array where it lives; already as it is read, if it is read there."""
-        is_there = isinstance(source, NamedSharding) and (
-            tuple(source.mesh.devices.flat) == tuple(target.mesh.devices.flat)
-        )
+        is_there = isinstance(source, NamedSharding) and (devices_of(source) == devices_of(target))
         num_parts = self._num_microbatches
 
         def cut(array: Any) -> list[Any]:

@@ -33,6 +33,7 @@ from alpa_mlir.runtime.program import (
     PipelineProgram,
     PipelineResult,
 )
+from alpa_mlir.runtime.reshard import compile_reshard
 from alpa_mlir.runtime.results import (
     ArgumentReader,
     ExamplesReader,
@@ -41,7 +42,7 @@ from alpa_mlir.runtime.results import (
     compile_join,
 )
 from alpa_mlir.runtime.steps import AddStep, FreeStep, RunStep, StartSumStep, Step, TransferStep
-from alpa_mlir.runtime.transfer import compile_reshard, compile_transfer
+from alpa_mlir.runtime.transfer import compile_transfer
 from alpa_mlir.schedule.instructions import (
     Accumulate,
     Free,

@@ -6,18 +6,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from alpa_mlir.errors import ArgumentError
 from alpa_mlir.runtime.arguments import ArgumentPlacer
+from alpa_mlir.runtime.initialize import create
 from alpa_mlir.runtime.layout import Layout
+from alpa_mlir.runtime.memory import peak_bytes
 from alpa_mlir.runtime.program import PipelineProgram
 from alpa_mlir.runtime.results import ResultReader
 from alpa_mlir.runtime.steps import Step, TransferStep
+from alpa_mlir.runtime.timeline import MeasuredTimeline, Recorder
 from alpa_mlir.schedule.instructions import Instruction
 from alpa_mlir.schedule.schedule import TaskKind
 from alpa_mlir.schedule.values import Buffer
@@ -63,6 +67,7 @@ class PipelineExecutable:
         self._placer = placer
         self._readers = readers
         self._initial_store = initial_store
+        self._recorder: Recorder | None = None
 
     def __call__(self, *args: Any) -> Any:
         """Runs one step.
@@ -105,6 +110,31 @@ class PipelineExecutable:
             return None
         mesh = self.program.home_meshes[argument.value]
         return self.layout.sharding(mesh, Buffer(argument.value))
+
+    def create_state(self, init: Callable[[], Any], argnum: int = 0) -> Any:
+        """What `init` returns, every leaf created on the mesh that owns it.
+
+        Args:
+          init: takes nothing and returns the positional argument `argnum`.
+
+        Raises:
+          ArgumentError: it returns something else.
+        """
+        trees = self.program.in_tree.children()
+        first = sum(tree.num_leaves for tree in trees[:argnum])
+        arguments = self.program.arguments[first : first + trees[argnum].num_leaves]
+        elsewhere = NamedSharding(self.layout.stage_meshes[0], PartitionSpec())
+        shardings = [self._owned(argument) or elsewhere for argument in arguments]
+        return create(init, trees[argnum], [a.aval for a in arguments], shardings)
+
+    def memory_analysis(self) -> dict[Any, int]:
+        """Peak bytes by device while a step runs; runtime/memory.py has the formula."""
+        return peak_bytes(self.program, self.layout, self.issued, self.compiled, self.donations)
+
+    def timeline(self, *args: Any) -> tuple[Any, MeasuredTimeline]:
+        """Runs one step and waits for it: its result, and when each task ran."""
+        self._recorder = self._recorder or Recorder(self)
+        return self._recorder.record(args)
 
     def transfer_bytes(self) -> int:
         """What all devices receive from other devices in transfers of one step, as predicted."""

@@ -162,6 +162,17 @@ class PipelineProgram:
         known = {argument.value for argument in self.arguments} | {self.index}
         for value in sorted(values.state | values.batch):
             yield f"'{value}' to be an argument", value in known
+        for value, stages in sorted(values.kept.items()):
+            users = {
+                kind.stage
+                for kind, signature in values.signatures.items()
+                if value in signature.inputs or value in signature.outputs
+            }
+            yield (
+                f"'{value}' to be kept where it is read or written, on stages {sorted(users)}, got "
+                f"{sorted(stages)}",
+                stages <= users,
+            )
         yield from self._argument_relations()
         yield from self._result_relations()
 
@@ -171,11 +182,11 @@ class PipelineProgram:
             readers = {
                 k.stage for k, s in self.values.signatures.items() if argument.value in s.inputs
             }
-            is_state = argument.value in self.values.state
+            expected = sorted(readers) if argument.value in self.values.state else [None]
             yield (
-                f"the owner of '{argument.value}' to be one of the stages {sorted(readers)} that "
-                f"read it, got {argument.owner}",
-                not is_state or argument.owner in readers or not readers,
+                f"the owner of '{argument.value}' to be one of the stages {expected} that read it "
+                f"as state, got {argument.owner}",
+                argument.owner in expected,
             )
             if argument.is_batch:
                 size = argument.aval.shape[0] if argument.aval.shape else 0

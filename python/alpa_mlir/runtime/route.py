@@ -74,12 +74,12 @@ def _reshard_routes(
     shape: tuple[int, ...], itemsize: int, source: NamedSharding, target: NamedSharding
 ) -> Iterator[Route]:
     """One for every grid of tiles that both meshes can hold."""
-    if _devices(source) == _devices(target):
+    if devices_of(source) == devices_of(target):
         yield Route(target, target, False, itemsize * _moved(shape, source, target))
         return
     if has_tiles(shape, source, target):
         yield Route(source, target, False, itemsize * _moved(shape, source, target))
-    num_tiles = gcd(len(_devices(source)), len(_devices(target)))
+    num_tiles = gcd(len(devices_of(source)), len(devices_of(target)))
     for grid in _grids(shape, num_tiles):
         before, after = _cut(source, grid), _cut(target, grid)
         moved = (
@@ -103,11 +103,11 @@ def tiles(shape: tuple[int, ...], sharding: NamedSharding) -> dict[Any, Tile]:
             (part.start or 0, size if part.stop is None else part.stop)
             for part, size in zip(indices[device], shape, strict=True)
         )
-        for device in _devices(sharding)
+        for device in devices_of(sharding)
     }
 
 
-def _devices(sharding: NamedSharding) -> tuple[Any, ...]:
+def devices_of(sharding: NamedSharding) -> tuple[Any, ...]:
     return tuple(sharding.mesh.devices.flat)  # pyright: ignore[reportOptionalMemberAccess]
 
 
@@ -141,13 +141,10 @@ def _grids(shape: tuple[int, ...], num_tiles: int) -> Iterator[tuple[int, ...]]:
 
 
 @cache
-def _prime_mesh(mesh: Mesh) -> Mesh:
+def prime_mesh(mesh: Mesh) -> Mesh:
     """The same devices, with an axis for every prime factor of an axis, major first."""
-    names, sizes = list[str](), list[int]()
-    for name, size in mesh.shape.items():
-        for index, factor in enumerate(_prime_factors(size)):
-            names.append(f"{name}{index}")
-            sizes.append(factor)
+    sizes = [factor for size in mesh.shape.values() for factor in _prime_factors(size)]
+    names = [f"p{number}" for number in range(len(sizes))]
     return Mesh(np.reshape(mesh.devices, sizes), tuple(names))
 
 
@@ -167,8 +164,8 @@ def _cut(sharding: NamedSharding, grid: tuple[int, ...]) -> NamedSharding:
     Each dim keeps its major axes as far as they fit; it takes what it lacks from axes that split
     nothing first, since slices of what is replicated need no communication.
     """
-    primes = _prime_mesh(sharding.mesh)
-    used = _prime_axes(sharding, len(grid))
+    primes = prime_mesh(sharding.mesh)
+    used = prime_axes(sharding, len(grid))
     kept = [_fitting(axes, parts, primes) for axes, parts in zip(used, grid, strict=True)]
     if kept == used and all(
         prod(primes.shape[axis] for axis in axes) == parts
@@ -189,19 +186,17 @@ def _cut(sharding: NamedSharding, grid: tuple[int, ...]) -> NamedSharding:
     return named_sharding(primes, tuple(map(tuple, kept)))
 
 
-def _prime_axes(sharding: NamedSharding, rank: int) -> list[list[str]]:
+def prime_axes(sharding: NamedSharding, rank: int) -> list[list[str]]:
     """The axes of the prime mesh that split each dim."""
-    spec = [*sharding.spec, *[None] * (rank - len(sharding.spec))]
+    names = iter(prime_mesh(sharding.mesh).axis_names)
+    of_axis = {
+        axis: [next(names) for _ in _prime_factors(size)]
+        for axis, size in sharding.mesh.shape.items()
+    }
     dims: list[list[str]] = []
-    for entry in spec:
+    for entry in [*sharding.spec, *[None] * (rank - len(sharding.spec))]:
         axes = () if entry is None else (entry,) if isinstance(entry, str) else entry
-        dims.append(
-            [
-                f"{axis}{index}"
-                for axis in axes
-                for index, _ in enumerate(_prime_factors(sharding.mesh.shape[axis]))
-            ]
-        )
+        dims.append([name for axis in axes for name in of_axis[axis]])
     return dims
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from alpa_mlir.runtime.transfer import Reshard, Transfer
+from alpa_mlir.runtime.reshard import Reshard
+from alpa_mlir.runtime.transfer import Transfer
 
 Store = list[Any]
 Slots = tuple[int, ...]
@@ -18,7 +19,7 @@ Step = Callable[[Store], None]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class RunStep:
-    """Runs an executable; `convert` reshards inputs that lie otherwise than this task reads them."""
+    """Runs an executable; `convert` reshards inputs that lie otherwise than it reads them."""
 
     execute: Callable[..., Any]
     reads: Slots

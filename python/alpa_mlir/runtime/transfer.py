@@ -13,9 +13,8 @@ from typing import Any
 import jax
 from jax.sharding import NamedSharding, SingleDeviceSharding
 
+from alpa_mlir.runtime.reshard import Arrays, Reshard, compile_reshard
 from alpa_mlir.runtime.route import Piece, Tile, find_pieces, find_route, tiles
-
-Arrays = list[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,21 +45,6 @@ class Transfer:
         return self.after(moved) if self.after else moved
 
 
-@dataclass(frozen=True, eq=False)
-class Reshard:
-    """Replaces the arrays at some positions by themselves in another sharding, on the same mesh."""
-
-    positions: tuple[int, ...]
-    compiled: Callable[..., Any]
-
-    def __call__(self, arrays: Arrays) -> Arrays:
-        results = list(arrays)
-        resharded = self.compiled(*[arrays[i] for i in self.positions])
-        for position, array in zip(self.positions, resharded, strict=True):
-            results[position] = array
-        return results
-
-
 def compile_transfer(
     avals: Sequence[Any], sources: Sequence[NamedSharding], targets: Sequence[NamedSharding]
 ) -> Transfer:
@@ -82,26 +66,6 @@ def compile_transfer(
             if route.is_in_pieces
         ),
     )
-
-
-def compile_reshard(
-    avals: Sequence[Any], sources: Sequence[Any], targets: Sequence[Any]
-) -> Reshard | None:
-    """One program for all arrays that lie otherwise; None where none does."""
-    positions = tuple(
-        i
-        for i, (source, target) in enumerate(zip(sources, targets, strict=True))
-        if source != target
-    )
-    if not positions:
-        return None
-    jitted = jax.jit(
-        lambda *arrays: arrays,
-        in_shardings=tuple(sources[i] for i in positions),
-        out_shardings=tuple(targets[i] for i in positions),
-    )
-    structs = [jax.ShapeDtypeStruct(avals[i].shape, avals[i].dtype) for i in positions]
-    return Reshard(positions, jitted.lower(*structs).compile())
 
 
 @dataclass(frozen=True, eq=False)

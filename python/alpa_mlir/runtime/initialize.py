@@ -1,0 +1,57 @@
+"""Creates state where its owners keep it: no device ever holds more than its share."""
+
+# JAX declares only part of its types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from jax.sharding import NamedSharding
+
+from alpa_mlir.errors import ArgumentError
+
+
+def create(
+    init: Callable[[], Any], tree: Any, avals: Sequence[Any], shardings: Sequence[NamedSharding]
+) -> Any:
+    """What `init` returns, leaf by leaf in these shardings, on any number of meshes.
+
+    On each mesh runs what of `init` its leaves need; XLA drops the rest.
+
+    Raises:
+      ArgumentError: `init` returns another structure, or leaves of other shapes or dtypes.
+    """
+    shapes, got = jax.tree.flatten(jax.eval_shape(init))
+    if got != tree:
+        raise ArgumentError(
+            f"expected a function that returns the state {tree}, got one that returns {got}"
+        )
+    for aval, shape in zip(avals, shapes, strict=True):
+        if (aval.shape, aval.dtype) != (shape.shape, shape.dtype):
+            raise ArgumentError(
+                f"expected a leaf {aval.dtype}{list(aval.shape)} of the state, got "
+                f"{shape.dtype}{list(shape.shape)}"
+            )
+    of_mesh: dict[Any, list[int]] = {}
+    for position, sharding in enumerate(shardings):
+        of_mesh.setdefault(sharding.mesh, []).append(position)
+    leaves: list[Any] = [None] * len(shardings)
+    for positions in of_mesh.values():
+        created = _creator(init, positions, shardings)()
+        for position, leaf in zip(positions, created, strict=True):
+            leaves[position] = leaf
+    return tree.unflatten(leaves)
+
+
+def _creator(
+    init: Callable[[], Any], positions: Sequence[int], shardings: Sequence[NamedSharding]
+) -> Callable[[], list[Any]]:
+    def create_some() -> list[Any]:
+        leaves = jax.tree.leaves(init())
+        return [leaves[position] for position in positions]
+
+    return jax.jit(create_some, out_shardings=[shardings[position] for position in positions])

@@ -1,0 +1,109 @@
+"""How much memory a pipelined step takes on each device, from what XLA reports of its executables.
+
+The instructions are walked in the order of issue. A device holds the buffers that are live on its
+meshes, and while a task runs also that executable's temporaries. The peak is
+
+    max over tasks of (live buffers + results - donated inputs + temporaries of the executable)
+
+Results that take the memory of donated inputs are counted once. Arrays that the user keeps (state
+that is not donated) live throughout. Reshards on the way of a transfer are left out: their arrays
+are gone when it is done.
+"""
+
+# JAX declares only part of its types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from alpa_mlir.runtime.layout import Layout
+from alpa_mlir.runtime.program import PipelineProgram, num_bytes
+from alpa_mlir.schedule.instructions import Accumulate, Free, Run, Transfer
+from alpa_mlir.schedule.schedule import TaskKind
+from alpa_mlir.schedule.values import Buffer
+
+if TYPE_CHECKING:
+    from alpa_mlir.runtime.executable import IssuedStep
+
+
+def peak_bytes(
+    program: PipelineProgram,
+    layout: Layout,
+    issued: Sequence[IssuedStep],
+    compiled: Mapping[TaskKind, Any],
+    donations: Mapping[TaskKind, tuple[int, ...]],
+) -> dict[Any, int]:
+    """By device; see the formula at the head of this file."""
+    memory = _Memory(program, layout)
+    for each in issued:
+        mesh, instruction = each.mesh, each.instruction
+        match instruction:
+            case Run():
+                donated = [instruction.reads[i] for i in donations[instruction.task.kind]]
+                for buffer in donated:
+                    memory.release(mesh, buffer)
+                for buffer in instruction.writes:
+                    memory.hold(mesh, buffer)
+                stats = compiled[instruction.task.kind].memory_analysis()
+                memory.reach_peak(mesh, stats.temp_size_in_bytes)
+            case Accumulate():
+                for part in instruction.reads:
+                    memory.start_sum(mesh, part)
+            case Transfer():
+                for buffer in instruction.reads:
+                    memory.hold(instruction.target, buffer)
+            case Free():
+                for buffer in instruction.reads:
+                    memory.free(mesh, buffer)
+    return memory.peak
+
+
+class _Memory:
+    """What is live on every device."""
+
+    def __init__(self, program: PipelineProgram, layout: Layout) -> None:
+        self._layout = layout
+        self._held: dict[tuple[int, Buffer], int] = {}
+        self._live: defaultdict[Any, int] = defaultdict(int)
+        self.peak: dict[Any, int] = {}
+        self._of_user = {
+            (program.home_meshes[argument.value], Buffer(argument.value))
+            for argument in program.arguments
+            if argument.owner is not None and not argument.is_donated
+        }
+        for mesh, buffer in dict.fromkeys(program.values.initial_buffers(program.schedule)):
+            if program.home_meshes.get(buffer.value, mesh) == mesh:
+                self.hold(mesh, buffer)
+        for mesh in range(len(program.schedule.meshes)):
+            self.reach_peak(mesh, 0)
+
+    def hold(self, mesh: int, buffer: Buffer) -> None:
+        aval, sharding = self._layout.aval(buffer), self._layout.sharding(mesh, buffer)
+        held = num_bytes(sharding.shard_shape(aval.shape), aval.dtype)
+        self._held[mesh, buffer] = held
+        for device in self._layout.devices(mesh):
+            self._live[device] += held
+
+    def start_sum(self, mesh: int, part: Buffer) -> None:
+        """The first part becomes the sum; later ones are added in place."""
+        total = (mesh, Buffer(part.value))
+        if total not in self._held:
+            self._held[total] = self._held.pop((mesh, part))
+
+    def free(self, mesh: int, buffer: Buffer) -> None:
+        if (mesh, buffer) not in self._of_user:
+            self.release(mesh, buffer)
+
+    def release(self, mesh: int, buffer: Buffer) -> None:
+        """Nothing if the buffer has become another, as donated ones and first parts have."""
+        held = self._held.pop((mesh, buffer), 0)
+        for device in self._layout.devices(mesh):
+            self._live[device] -= held
+
+    def reach_peak(self, mesh: int, temporary: int) -> None:
+        for device in self._layout.devices(mesh):
+            self.peak[device] = max(self.peak.get(device, 0), self._live[device] + temporary)

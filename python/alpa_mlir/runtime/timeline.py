@@ -1,0 +1,220 @@
+"""Measures when every task of a step runs.
+
+JAX tells when an array is there, not when its program began. A watcher per mesh waits for tasks in
+their order, one per link for transfers; a task begins when it has been issued, the task before it
+on its mesh has ended, and what it reads has arrived. Arrays may be donated before a watcher comes
+to them, so it waits for a copy of one element, made on the first device of the mesh.
+"""
+
+# JAX declares only part of its types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import SingleDeviceSharding
+
+from alpa_mlir._native import StageDurations
+from alpa_mlir.runtime.layout import Layout
+from alpa_mlir.runtime.route import devices_of
+from alpa_mlir.schedule.instructions import Run, Transfer
+from alpa_mlir.schedule.schedule import Phase, Schedule, Task
+from alpa_mlir.schedule.simulate import TimedTask, Timeline, make_timeline, simulate
+from alpa_mlir.schedule.values import Buffer
+
+if TYPE_CHECKING:
+    from alpa_mlir.runtime.executable import IssuedStep, PipelineExecutable
+
+
+@dataclass(frozen=True)
+class MeasuredTimeline:
+    """
+    Attributes:
+      timeline: when every task ran, from the call on.
+      durations: of every stage, means over microbatches; of transfers, those to neighbours.
+      prologue_seconds: how long the prologue took.
+    """
+
+    timeline: Timeline
+    durations: tuple[StageDurations, ...]
+    prologue_seconds: float
+
+    def planned(self) -> Timeline:
+        """The schedule with these durations on meshes that wait for nothing but their inputs."""
+        return simulate(self.timeline.schedule, self.durations, self.prologue_seconds)
+
+
+class Recorder:
+    """Runs steps of one executable and measures them."""
+
+    def __init__(self, executable: PipelineExecutable) -> None:
+        self._executable = executable
+        self._probes = {
+            index: _compile_probe(executable.layout, *probed)
+            for index, each in enumerate(executable.issued)
+            if (probed := _probed(executable.layout, each))
+        }
+
+    def record(self, args: tuple[Any, ...]) -> tuple[Any, MeasuredTimeline]:
+        """The result of one step, and when its tasks ran."""
+        executable, watchers = self._executable, _Watchers()
+        begin = time.perf_counter()
+        issue_seconds: dict[Task, float] = {}
+        leaves, store = executable.start(args)
+        try:
+            for index, each in enumerate(executable.issued):
+                if isinstance(each.instruction, Run):
+                    issue_seconds[each.instruction.task] = time.perf_counter() - begin
+                each.step(store)
+                if index in self._probes:
+                    slot, probe = self._probes[index]
+                    watchers.watch(_stream(each), index, probe(store[slot].addressable_data(0)))
+        finally:
+            end_seconds = watchers.join()
+        result = executable.finish(leaves, store)
+        ends = {index: end - begin for index, end in end_seconds.items()}
+        return result, _assemble(executable, issue_seconds, ends)
+
+
+class _Watchers:
+    """A thread for each stream of things that end in order."""
+
+    def __init__(self) -> None:
+        self._queues: dict[Any, queue.SimpleQueue[tuple[int, Any] | None]] = {}
+        self._threads: list[threading.Thread] = []
+        self._ends: dict[int, float] = {}
+
+    def watch(self, stream: Any, index: int, array: Any) -> None:
+        if stream not in self._queues:
+            waiting = self._queues[stream] = queue.SimpleQueue()
+            self._threads.append(threading.Thread(target=self._wait, args=(waiting,)))
+            self._threads[-1].start()
+        self._queues[stream].put((index, array))
+
+    def _wait(self, waiting: queue.SimpleQueue[tuple[int, Any] | None]) -> None:
+        while item := waiting.get():
+            index, array = item
+            array.block_until_ready()
+            self._ends[index] = time.perf_counter()
+
+    def join(self) -> dict[int, float]:
+        for waiting in self._queues.values():
+            waiting.put(None)
+        for thread in self._threads:
+            thread.join()
+        return self._ends
+
+
+def _stream(each: IssuedStep) -> tuple[int, ...]:
+    instruction = each.instruction
+    return (each.mesh, instruction.target) if isinstance(instruction, Transfer) else (each.mesh,)
+
+
+def _probed(layout: Layout, each: IssuedStep) -> tuple[int, Buffer] | None:
+    """Mesh and buffer to wait for; None if the instruction makes none that can be read."""
+    match each.instruction:
+        case Run():
+            mesh, buffers = each.mesh, each.instruction.writes
+        case Transfer():
+            mesh, buffers = each.instruction.target, each.instruction.reads
+        case _:
+            return None
+    for buffer in buffers:
+        aval = layout.aval(buffer)
+        if aval.size and not jnp.issubdtype(aval.dtype, jax.dtypes.extended):
+            return mesh, buffer
+    return None
+
+
+def _compile_probe(layout: Layout, mesh: int, buffer: Buffer) -> tuple[int, Callable[[Any], Any]]:
+    """The buffer's slot, and a program that copies one element of its first tile."""
+    aval, sharding = layout.aval(buffer), layout.sharding(mesh, buffer)
+    device = devices_of(sharding)[0]
+    rank = len(aval.shape)
+    jitted = jax.jit(
+        lambda tile: jax.lax.slice(tile, (0,) * rank, (1,) * rank),
+        in_shardings=SingleDeviceSharding(device),
+    )
+    struct = jax.ShapeDtypeStruct(sharding.shard_shape(aval.shape), aval.dtype)
+    return layout.slot(mesh, buffer), jitted.lower(struct).compile()
+
+
+def _assemble(
+    executable: PipelineExecutable, issue_seconds: dict[Task, float], ends: dict[int, float]
+) -> MeasuredTimeline:
+    schedule = executable.program.schedule
+    arrivals: dict[tuple[int, Buffer], float] = {}
+    meshes: list[list[TimedTask]] = [[] for _ in schedule.meshes]
+    for index, each in enumerate(executable.issued):
+        instruction = each.instruction
+        if isinstance(instruction, Transfer):
+            for buffer in instruction.reads:
+                arrivals[instruction.target, buffer] = ends.get(index, 0.0)
+        if isinstance(instruction, Run):
+            before = meshes[each.mesh][-1].end_seconds if meshes[each.mesh] else 0.0
+            arrived = (arrivals.get((each.mesh, buffer), 0.0) for buffer in instruction.reads)
+            start = max(before, issue_seconds[instruction.task], *arrived)
+            timed = TimedTask(instruction.task, start, max(start, ends.get(index, start)))
+            meshes[each.mesh].append(timed)
+    timeline = make_timeline(schedule, tuple(map(tuple, meshes)), schedule.peak_in_flight())
+    seconds = _task_seconds(timeline)
+    sends = _send_seconds(executable, timeline, arrivals)
+    durations = tuple(
+        StageDurations(
+            forward_seconds=_mean(seconds.get((stage, Phase.FORWARD))),
+            backward_seconds=_mean(seconds.get((stage, Phase.BACKWARD))),
+            update_seconds=sum(seconds.get((stage, Phase.UPDATE), [])),
+            send_forward_seconds=_mean(sends.get((stage, stage + 1))),
+            send_backward_seconds=_mean(sends.get((stage, stage - 1))),
+        )
+        for stage in range(schedule.num_stages)
+    )
+    prologue = schedule.prologue and sum(seconds.get((schedule.prologue.stage, Phase.PROLOGUE), []))
+    return MeasuredTimeline(timeline, durations, prologue or 0.0)
+
+
+def _task_seconds(timeline: Timeline) -> dict[tuple[int, Phase], list[float]]:
+    seconds: dict[tuple[int, Phase], list[float]] = {}
+    for timed in timeline.tasks():
+        key = (timed.task.stage, timed.task.phase)
+        seconds.setdefault(key, []).append(timed.end_seconds - timed.start_seconds)
+    return seconds
+
+
+def _send_seconds(
+    executable: PipelineExecutable, timeline: Timeline, arrivals: dict[tuple[int, Buffer], float]
+) -> dict[tuple[int, int], list[float]]:
+    """By sending and receiving stage, of what forwards and backwards send."""
+    values, schedule = executable.program.values, timeline.schedule
+    stages_of_mesh = {mesh: stage for stage, mesh in schedule.mesh_of_stage.items()}
+    sends: dict[tuple[int, int], list[float]] = {}
+    for timed in timeline.tasks():
+        if not timed.task.phase.runs_per_microbatch:
+            continue
+        for mesh, buffer in _copies(values.outputs(timed.task), arrivals, schedule):
+            key = (timed.task.stage, stages_of_mesh[mesh])
+            sends.setdefault(key, []).append(max(0.0, arrivals[mesh, buffer] - timed.end_seconds))
+    return sends
+
+
+def _copies(
+    buffers: Sequence[Buffer], arrivals: dict[tuple[int, Buffer], float], schedule: Schedule
+) -> Iterator[tuple[int, Buffer]]:
+    for buffer in buffers:
+        for mesh in range(len(schedule.meshes)):
+            if (mesh, buffer) in arrivals:
+                yield mesh, buffer
+
+
+def _mean(seconds: list[float] | None) -> float:
+    return fmean(seconds) if seconds else 0.0

@@ -4,9 +4,12 @@ from alpa_mlir.cluster import Cluster as Cluster
 from alpa_mlir.cluster import Device as Device
 from alpa_mlir.cluster import Link as Link
 from alpa_mlir.errors import AlpaError as AlpaError
+from alpa_mlir.options import Auto as Auto
 from alpa_mlir.options import DataParallel as DataParallel
 from alpa_mlir.options import FixedPlan as FixedPlan
+from alpa_mlir.options import PipelineParallel as PipelineParallel
 from alpa_mlir.options import ShardParallel as ShardParallel
+from alpa_mlir.options import ThreeDParallel as ThreeDParallel
 from alpa_mlir.options import Zero2Parallel as Zero2Parallel
 from alpa_mlir.options import Zero3Parallel as Zero3Parallel
 from alpa_mlir.parallelize import parallelize as parallelize

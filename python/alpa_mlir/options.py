@@ -114,6 +114,11 @@ class Auto(PipelineMethod):
     """Everything searched: stages, submeshes, microbatches, schedule, and the sharding of every op
     (Alpa's both passes). One stage over all devices is among the plans."""
 
+    @property
+    def asks_for_pipeline(self) -> bool:
+        """Whether it asks for something that only a pipeline has."""
+        return self.num_microbatches not in ("auto", 1) or self.schedule != "auto"
+
     def submeshes(self, cluster: Cluster) -> list[tuple[int, int]]:
         return standard_submeshes(cluster.num_nodes, cluster.devices_per_node)
 

@@ -1,12 +1,15 @@
 """`parallelize`: trace, plan, lower, compile, run. Read this file first.
 
 trace    frontend/     the function → a StableHLO module with marks on its arguments
-plan     intra_op/     the module and a logical mesh → a sharding for every op, by ILP
-lower    intra_op/     the shardings → constraints in the module
-compile  lower/        the module → an XLA executable on a mesh of devices
+plan     inter_op/     the module → microbatches, layers, stages, each on a submesh, by the stage DP
+         intra_op/     a stage (or the whole) and a logical mesh → a sharding for every op, by ILP
+lower    lower/        the shardings → constraints in the module, or in one module per task
+compile  lower/        a module → an XLA executable on a mesh of devices
+run      runtime/      of a pipeline: static instructions for every mesh
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import jax
@@ -15,16 +18,19 @@ from jax.core import Tracer
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
 from alpa_mlir.cluster.spec import Spec
-from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError
+from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError, PassError
 from alpa_mlir.frontend.signature import Call, Signature
 from alpa_mlir.frontend.trace import Program, trace
+from alpa_mlir.inter_op.plan_pipeline import plan_pipeline, replay_pipeline
 from alpa_mlir.intra_op.describe import make_plan
 from alpa_mlir.intra_op.shard import NormalizedModule, ShardedModule, normalize, replay, shard
-from alpa_mlir.lower.compile import AnnotatedProgram
-from alpa_mlir.options import FixedPlan, Method, ShardParallel
+from alpa_mlir.lower.compile import AnnotatedProgram, logical_specs
+from alpa_mlir.options import Auto, FixedPlan, Method, PipelineMethod
 from alpa_mlir.plan import Plan
 from alpa_mlir.report.phases import Phases
-from alpa_mlir.stages import Executable, Lowered, Traced
+from alpa_mlir.stages import Executable, Lowered, LoweredPipeline, Pipeline, Traced
+
+AnyExecutable = Executable | Pipeline
 
 
 def parallelize(
@@ -39,7 +45,7 @@ def parallelize(
 
     Args:
       fn: a JAX function of pytrees of arrays, such as a training step.
-      method: what to search; None is `ShardParallel()`.
+      method: what to search; None is `Auto()`.
       cluster: what to plan for; None is `Cluster.local()`.
       batch_argnums: positions of the arguments whose leaves have the batch as leading dim.
       donate_argnums: positions of the arguments whose memory the results may take. "auto" donates
@@ -52,7 +58,7 @@ def parallelize(
     """
     return ParallelFunction(
         Signature(fn, static_argnums),
-        ShardParallel() if method is None else method,
+        Auto() if method is None else method,
         cluster,
         tuple(batch_argnums),
         "auto" if donate_argnums == "auto" else tuple(int(i) for i in donate_argnums),
@@ -75,8 +81,8 @@ class ParallelFunction:
         self._cluster = cluster
         self._batch_argnums = batch_argnums
         self._donate_argnums: tuple[int, ...] | Literal["auto"] = donate_argnums
-        self._executables: dict[Any, Executable] = {}
-        self._latest: Executable | None = None
+        self._executables: dict[Any, AnyExecutable] = {}
+        self._latest: AnyExecutable | None = None
         self._latest_static: tuple[Any, ...] = ()
         self.phases = Phases(signature.name)
         self.__name__ = signature.name
@@ -109,11 +115,11 @@ class ParallelFunction:
         """The plan for such arguments. `jax.ShapeDtypeStruct`s suffice; no device is needed."""
         return self.lower(*args, **kwargs).plan
 
-    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered | LoweredPipeline:
         """Plans, and writes the plan into the module."""
         return self._lower(self._trace(self._signature.bind(args, kwargs)))
 
-    def compile(self, *args: Any, **kwargs: Any) -> Executable:
+    def compile(self, *args: Any, **kwargs: Any) -> AnyExecutable:
         """Plans and compiles; later calls with arguments of these types run the result."""
         return self._compile(self._signature.bind(args, kwargs))
 
@@ -139,28 +145,70 @@ class ParallelFunction:
                 self.cluster.device.platform,
             )
 
-    def _lower(self, program: Program) -> Lowered:
+    def _lower(self, program: Program) -> Lowered | LoweredPipeline:
         with self.phases("normalize"):
             normal = normalize(program.text)
-        sharded, plan = self._choose(program, normal)
-        return Lowered(_annotated_program(program, sharded), plan)
+        method = self._method
+        if isinstance(method, FixedPlan):
+            return self._replay(program, normal, method.plan)
+        if isinstance(method, PipelineMethod):
+            return self._pipeline(program, normal, method)
+        return self._sharded(program, normal, method)
 
-    def _compile(self, call: Call) -> Executable:
+    def _compile(self, call: Call) -> AnyExecutable:
         lowered = self._lower(self._trace(call))
         with self.phases("compile"):
             executable = lowered.compile()
         self._executables[self._signature.key(call)] = executable
         return executable
 
-    def _choose(self, program: Program, normal: NormalizedModule) -> tuple[ShardedModule, Plan]:
+    def _pipeline(
+        self, program: Program, normal: NormalizedModule, method: PipelineMethod
+    ) -> Lowered | LoweredPipeline:
+        """The pipeline found, or one program over all devices where `Auto` finds that faster."""
+        whole: Lowered | None = None
+        refusal: AlpaError | None = None
+        try:
+            found = plan_pipeline(program, normal, method, self.cluster, self.phases)
+        except (PassError, InfeasibleError, ArgumentError) as error:
+            if not isinstance(method, Auto) or method.asks_for_pipeline:
+                raise
+            found, refusal = None, error
+        if isinstance(method, Auto) and not method.asks_for_pipeline:
+            whole = self._whole(program, normal, method, refusal)
+        if found is None or (whole and whole.plan.step_seconds <= found.plan.step_seconds):
+            assert whole is not None
+            return whole
+        return LoweredPipeline(found.program, found.plan)
+
+    def _whole(
+        self,
+        program: Program,
+        normal: NormalizedModule,
+        method: Auto,
+        refusal: AlpaError | None,
+    ) -> Lowered | None:
+        """One program over all devices; None where it does not fit but a pipeline does."""
+        try:
+            lowered = self._sharded(program, normal, method)
+        except InfeasibleError as error:
+            if refusal is None:
+                return None
+            raise error from refusal
+        if refusal is None:
+            return lowered
+        remark = f"no pipeline: {refusal}"
+        return Lowered(
+            lowered.program, replace(lowered.plan, remarks=(*lowered.plan.remarks, remark))
+        )
+
+    def _sharded(self, program: Program, normal: NormalizedModule, method: Method) -> Lowered:
         """The plan with the shortest step over all meshes in question."""
-        if isinstance(self._method, FixedPlan):
-            return self._replay(normal, self._method.plan)
         best: tuple[ShardedModule, Plan] | None = None
         infeasible: InfeasibleError | None = None
-        for mesh in self._meshes(program, self._method):
+        for mesh in self._meshes(program, method):
             try:
-                sharded, plan = self._shard(program, normal, mesh, self._method)
+                sharded, plan = self._shard(program, normal, mesh, method)
             except InfeasibleError as error:
                 infeasible = error
                 continue
@@ -168,7 +216,7 @@ class ParallelFunction:
                 best = sharded, plan
         if best is None:
             raise infeasible or AlpaError("expected at least one logical mesh to plan for")
-        return best
+        return Lowered(_annotated_program(program, best[0]), best[1])
 
     def _shard(
         self, program: Program, normal: NormalizedModule, mesh: LogicalMesh, method: Method
@@ -185,11 +233,18 @@ class ParallelFunction:
         )
         return sharded, make_plan(program, normal, sharded, self.cluster, method)
 
-    def _replay(self, normal: NormalizedModule, plan: Plan) -> tuple[ShardedModule, Plan]:
-        plan.check_program(normal.hash)
+    def _replay(
+        self, program: Program, normal: NormalizedModule, plan: Plan
+    ) -> Lowered | LoweredPipeline:
         with self.phases("replay"):
+            if plan.is_pipeline:
+                replayed = replay_pipeline(program, normal, plan)
+                return LoweredPipeline(replayed.program, plan)
+            plan.check_program(normal.hash)
+            plan.check()
             space = plan.strategy_space
-            return replay(normal, plan.mesh, plan.cluster, space, plan.choices), plan
+            sharded = replay(normal, plan.mesh, plan.cluster, space, plan.choices)
+            return Lowered(_annotated_program(program, sharded), plan)
 
     def _meshes(self, program: Program, method: Method) -> list[LogicalMesh]:
         """The mesh of the user's own shardings, the one asked for, or those worth a try."""
@@ -218,18 +273,10 @@ def _annotated_program(program: Program, sharded: ShardedModule) -> AnnotatedPro
         text=sharded.text,
         in_avals=in_avals,
         out_avals=out_avals,
-        in_specs=_logical(sharded.boundary.arguments, in_avals),
-        out_specs=_logical(sharded.boundary.results, out_avals),
+        in_specs=logical_specs(sharded.boundary.arguments, in_avals),
+        out_specs=logical_specs(sharded.boundary.results, out_avals),
         in_tree=program.in_tree,
         out_tree=program.out_tree,
         donate_argnums=program.donate_argnums,
         host_callbacks=program.host_callbacks,
-    )
-
-
-def _logical(specs: Sequence[Spec], avals: Sequence[Any]) -> tuple[Spec, ...]:
-    """Without the dim of a PRNG key's words, which JAX does not show; nothing is not split."""
-    return tuple(
-        spec[: len(aval.shape)] if aval.size else ((),) * len(aval.shape)
-        for spec, aval in zip(specs, avals, strict=True)
     )

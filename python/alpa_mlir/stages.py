@@ -1,10 +1,14 @@
-"""The stations of a parallelized function as types of their own: traced, lowered, executable."""
+"""The stations of a parallelized function as types of their own: traced, lowered, executable.
+
+One program over all devices, and a pipeline of programs, have a type each with the same methods.
+"""
 
 # JAX declares only part of its types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,10 +16,17 @@ import jax
 from alpa_mlir.cluster.cluster import local_devices
 from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.trace import Program
+from alpa_mlir.inter_op.plan_pipeline import planned_timeline
 from alpa_mlir.lower.collectives import HloCollective, parse_collectives
 from alpa_mlir.lower.compile import AnnotatedProgram, compile_program
 from alpa_mlir.lower.diagnostics import rematerializations, with_captured_log
 from alpa_mlir.plan import Plan
+from alpa_mlir.report.timeline import save_trace, to_svg
+from alpa_mlir.runtime.compile import compile_pipeline
+from alpa_mlir.runtime.executable import PipelineExecutable
+from alpa_mlir.runtime.program import PipelineProgram
+from alpa_mlir.schedule.instructions import make_instructions
+from alpa_mlir.schedule.simulate import Timeline
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,3 +116,106 @@ class Executable:
             - stats.alias_size_in_bytes
             + stats.temp_size_in_bytes
         )
+
+
+@dataclass(frozen=True, eq=False)
+class LoweredPipeline:
+    """The function as stages, with the plan written into the module of each."""
+
+    program: PipelineProgram
+    plan: Plan
+
+    def as_text(self) -> str:
+        """A StableHLO module per task, with mesh, shardings and constraints."""
+        modules = (
+            f"// {kind.phase.name.lower()} of stage {kind.stage}\n{shardy.to_pretty(task.text)}"
+            for kind, task in self.program.programs.items()
+        )
+        return "\n".join(modules)
+
+    def compile(self, compiler_options: dict[str, Any] | None = None) -> "Pipeline":
+        """Compiles every task for the devices of this process.
+
+        Raises:
+          ClusterError: there are too few. CompileError: XLA refused a task, which is named.
+        """
+        devices = local_devices(self.plan.cluster)
+        return Pipeline(self.plan, compile_pipeline(self.program, devices, compiler_options))
+
+
+class Pipeline:
+    """A compiled pipeline. Call it with the dynamic arguments the function was compiled for.
+
+    Attributes:
+      plan: what it does.
+      runtime: what runs it.
+    """
+
+    def __init__(self, plan: Plan, runtime: PipelineExecutable) -> None:
+        self.plan = plan
+        self.runtime = runtime
+
+    def __call__(self, *args: Any) -> Any:
+        """Runs one step; nothing blocks until a result is read."""
+        return self.runtime(*args)
+
+    def place(self, *args: Any) -> tuple[Any, ...]:
+        """Arguments as they are: a call takes them from wherever they lie."""
+        return args
+
+    @property
+    def input_shardings(self) -> tuple[Any, ...]:
+        """Pytree of the arguments: how state lies between steps; None for batches."""
+        return self.runtime.input_shardings
+
+    @property
+    def rematerializations(self) -> list[str]:
+        return self.runtime.rematerializations
+
+    @property
+    def stage_executables(self) -> tuple[jax.stages.Compiled, ...]:
+        """What XLA compiled, one for each kind of task."""
+        return tuple(self.runtime.compiled.values())
+
+    def collectives(self) -> list[HloCollective]:
+        """The collectives XLA runs in a step, forward and backward once per microbatch."""
+        m = self.plan.num_microbatches
+        return [
+            replace(each, count=each.count * (m if kind.phase.runs_per_microbatch else 1))
+            for kind, compiled in self.runtime.compiled.items()
+            for each in parse_collectives(compiled.as_text() or "")
+        ]
+
+    def memory_analysis(self) -> int:
+        """Peak bytes of the device that needs most while a step runs, as XLA has allocated them."""
+        return max(self.runtime.memory_analysis().values())
+
+    def instructions(self) -> str:
+        """What every mesh does in a step."""
+        return str(make_instructions(self.runtime.program.schedule, self.runtime.program.values))
+
+    def timeline(self, *args: Any) -> "PipelineTimeline":
+        """Runs one step (donated arguments are used up), and says when each task ran.
+
+        The result has the step's result, the measured timeline and the planned one, and writes them
+        as a trace for Perfetto and as a picture.
+        """
+        result, measured = self.runtime.timeline(*args)
+        planned = planned_timeline(self.plan, self.runtime.program)
+        return PipelineTimeline(result, planned, measured.timeline)
+
+
+@dataclass(frozen=True, eq=False)
+class PipelineTimeline:
+    """A step as it was planned and as it ran."""
+
+    result: Any
+    planned: Timeline
+    measured: Timeline
+
+    def save_trace(self, path: str | Path) -> None:
+        """For ui.perfetto.dev or chrome://tracing."""
+        save_trace(path, {"planned": self.planned, "measured": self.measured})
+
+    def to_svg(self) -> str:
+        return to_svg({"planned": self.planned, "measured": self.measured})

@@ -68,6 +68,7 @@ class SplitStep:
 
     module: Module
     first_layers: tuple[int, ...]
+    num_microbatches: int
     functions: tuple[FunctionSummary, ...]
 
     @property
@@ -132,7 +133,9 @@ class LayeredStep:
         module = self.module.clone()
         layers = ",".join(map(str, first_layers))
         run_passes(module, f"alpa-split-stages{{first-layers={layers}}}")
-        return SplitStep(module, tuple(first_layers), tuple(module.functions()))
+        return SplitStep(
+            module, tuple(first_layers), self.num_microbatches, tuple(module.functions())
+        )
 
     def range(self, first_layer: int, end_layer: int, num_in_flight: int = 1) -> StageModule:
         """Layers [first_layer, end_layer) as a stage, whatever the stages around it."""

@@ -58,6 +58,14 @@ class AnnotatedProgram:
         return self.out_tree.unflatten([named_sharding(mesh, s) for s in self.out_specs])
 
 
+def logical_specs(specs: Sequence[Spec], avals: Sequence[Any]) -> tuple[Spec, ...]:
+    """Without the dim of a PRNG key's words, which JAX does not show; nothing is not split."""
+    return tuple(
+        spec[: len(aval.shape)] if aval.size else ((),) * len(aval.shape)
+        for spec, aval in zip(specs, avals, strict=True)
+    )
+
+
 def jit_program(program: AnnotatedProgram, mesh: Mesh) -> Callable[..., Any]:
     """A `jax.jit` function of the user's pytrees that runs `program` on `mesh`."""
 

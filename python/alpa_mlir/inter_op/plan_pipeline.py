@@ -1,0 +1,261 @@
+"""From a traced step to a pipeline and its plan: searched, or as a plan says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import gcd
+
+from alpa_mlir._native import StageDurations
+from alpa_mlir.cluster import Cluster, LogicalMesh
+from alpa_mlir.cluster.spec import Spec
+from alpa_mlir.errors import ArgumentError, PlanError
+from alpa_mlir.frontend.trace import Program
+from alpa_mlir.inter_op.layered_step import LayeredStep, SplitStep, unroll_layers
+from alpa_mlir.inter_op.search import PipelineChoice, search_pipeline
+from alpa_mlir.inter_op.sharded_stage import StageModel
+from alpa_mlir.inter_op.transfers import planned_transfers, send_seconds
+from alpa_mlir.intra_op.describe import (
+    argument_role,
+    planned_collectives,
+    result_roles,
+    tensor_plan,
+)
+from alpa_mlir.intra_op.shard import NormalizedModule, named_choices, strategy_indices
+from alpa_mlir.lower.pipeline import StageToLower, lower_pipeline
+from alpa_mlir.options import SCHEDULES, PipelineMethod
+from alpa_mlir.plan import Plan, PlannedStage, PlannedTransfer, TensorPlan
+from alpa_mlir.report.phases import Phases
+from alpa_mlir.runtime.program import ArgumentResult, PipelineProgram
+from alpa_mlir.schedule.simulate import Timeline, simulate
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedPipeline:
+    """A plan, and the step written as it says."""
+
+    plan: Plan
+    program: PipelineProgram
+
+
+def plan_pipeline(
+    program: Program,
+    normal: NormalizedModule,
+    method: PipelineMethod,
+    cluster: Cluster,
+    phases: Phases,
+) -> PlannedPipeline:
+    """Searches for the fastest pipeline.
+
+    Raises:
+      PassError: the step cannot be split. InfeasibleError: nothing fits into memory.
+    """
+    with phases("unroll layers"):
+        step = unroll_layers(normal)
+    choice = search_pipeline(step, method, cluster, batch_size(program), phases)
+    with phases("lower stages"):
+        split = choice.layered.split([stage.first_layer for stage in choice.stages])
+        models = [
+            _model(split, number, stage.num_in_flight, stage.mesh, cluster, method.strategy_space)
+            for number, stage in enumerate(choice.stages)
+        ]
+        stages = tuple(
+            PlannedStage(
+                first_layer=stage.first_layer,
+                end_layer=stage.end_layer,
+                first_device=stage.first_device,
+                submesh=stage.submesh,
+                mesh=stage.mesh,
+                choices=named_choices(model.model, stage.cost.choices),
+                collectives=planned_collectives(model.model, stage.cost.choices),
+                forward_seconds=stage.cost.forward_seconds,
+                backward_seconds=stage.cost.backward_seconds,
+                update_seconds=stage.cost.update_seconds,
+                num_in_flight=stage.num_in_flight,
+                memory_bytes=stage.cost.memory_bytes(stage.num_in_flight),
+                cost=stage.cost.cost,
+                lower_bound=stage.cost.lower_bound,
+            )
+            for stage, model in zip(choice.stages, models, strict=True)
+        )
+        lowered = lower_pipeline(
+            program,
+            split,
+            [
+                StageToLower(model, stage.cost.choices, stage.first_device)
+                for stage, model in zip(choice.stages, models, strict=True)
+            ],
+            choice.schedule,
+            cluster,
+        )
+    plan = _make_plan(program, normal, step, method, cluster, choice, split, stages, lowered)
+    return PlannedPipeline(plan, lowered)
+
+
+def replay_pipeline(program: Program, normal: NormalizedModule, plan: Plan) -> PlannedPipeline:
+    """The pipeline of a plan that was saved, shipped or edited.
+
+    Raises:
+      PlanError: it breaks a rule, which the message names, or was made for another program.
+    """
+    plan.check_program(normal.hash)
+    plan.check()
+    if plan.schedule not in SCHEDULES:
+        raise PlanError(
+            f"expected a schedule none, {', '.join(SCHEDULES)}, got '{plan.schedule}'; correct it"
+        )
+    if batch_size(program) % plan.num_microbatches:
+        raise PlanError(
+            f"expected a number of microbatches that divides the batch of {batch_size(program)}, "
+            f"got {plan.num_microbatches}; correct it"
+        )
+    layered = LayeredStep.make(
+        unroll_layers(normal),
+        plan.num_microbatches,
+        plan.num_layers,
+        plan.allow_local_statistics,
+    )
+    split = layered.split([stage.first_layer for stage in plan.stages])
+    stages: list[StageToLower] = []
+    for number, stage in enumerate(plan.stages):
+        model = _model(
+            split, number, stage.num_in_flight, stage.mesh, plan.cluster, plan.strategy_space
+        )
+        try:
+            choices = strategy_indices(model.model, stage.choices)
+        except PlanError as error:
+            raise PlanError(f"stage {number}: {error}") from None
+        stages.append(StageToLower(model, choices, stage.first_device))
+    lowered = lower_pipeline(program, split, stages, plan.schedule, plan.cluster)
+    return PlannedPipeline(plan, lowered)
+
+
+def batch_size(program: Program) -> int:
+    """Examples in the batch: what dim 0 of all batch arguments has in common.
+
+    Raises:
+      ArgumentError: no argument is a batch.
+    """
+    sizes = [a.aval.shape[0] for a in program.arguments if a.is_batch and a.aval.shape]
+    if not sizes:
+        raise ArgumentError(
+            f"expected a batch argument of {program.name} to cut into microbatches, got none; "
+            "name its position in batch_argnums, or plan with ShardParallel()"
+        )
+    return gcd(*sizes)
+
+
+def planned_timeline(plan: Plan, program: PipelineProgram) -> Timeline:
+    """The schedule on a clock, with the durations that were planned with."""
+    return simulate(program.schedule, _durations(plan.stages, plan.transfers, plan.cluster))
+
+
+def _model(
+    split: SplitStep,
+    number: int,
+    num_in_flight: int,
+    mesh: LogicalMesh,
+    cluster: Cluster,
+    strategy_space: str,
+) -> StageModel:
+    text = split.stage(number, num_in_flight).module.text(with_locations=True)
+    return StageModel.make(text, mesh, cluster, strategy_space)
+
+
+def _make_plan(
+    program: Program,
+    normal: NormalizedModule,
+    step: NormalizedModule,
+    method: PipelineMethod,
+    cluster: Cluster,
+    choice: PipelineChoice,
+    split: SplitStep,
+    stages: tuple[PlannedStage, ...],
+    lowered: PipelineProgram,
+) -> Plan:
+    transfers = planned_transfers(split)
+    timeline = simulate(lowered.schedule, _durations(stages, transfers, cluster))
+    return Plan(
+        program_name=program.name,
+        program_hash=normal.hash,
+        method=type(method).__name__,
+        strategy_space=method.strategy_space,
+        cluster=cluster,
+        stages=stages,
+        schedule=choice.schedule,
+        num_microbatches=choice.layered.num_microbatches,
+        num_layers=choice.layered.num_layers,
+        allow_local_statistics=method.allow_local_statistics,
+        arguments=_arguments(program, lowered),
+        results=_results(program, lowered),
+        transfers=transfers,
+        step_seconds=timeline.makespan_seconds,
+        remarks=step.remarks,
+    )
+
+
+def _durations(
+    stages: Sequence[PlannedStage], transfers: Sequence[PlannedTransfer], cluster: Cluster
+) -> list[StageDurations]:
+    def sent(source: int, target: int) -> float:
+        if not 0 <= target < len(stages):
+            return 0.0
+        num_bytes = sum(
+            t.bytes for t in transfers if (t.source, t.target) == (source, target) and t.count > 1
+        )
+        return send_seconds(num_bytes, stages[source].submesh, stages[target].submesh, cluster)
+
+    return [
+        StageDurations(
+            forward_seconds=stage.forward_seconds,
+            backward_seconds=stage.backward_seconds,
+            update_seconds=stage.update_seconds,
+            send_forward_seconds=sent(number, number + 1),
+            send_backward_seconds=sent(number, number - 1),
+        )
+        for number, stage in enumerate(stages)
+    ]
+
+
+def _arguments(program: Program, lowered: PipelineProgram) -> tuple[TensorPlan, ...]:
+    plans: list[TensorPlan] = []
+    for argument, placed in zip(program.arguments, lowered.arguments, strict=True):
+        stage, spec = _reader(lowered, placed.value, placed.owner)
+        plans.append(
+            tensor_plan(
+                argument.name,
+                argument_role(argument),
+                argument.aval,
+                spec or ((),) * len(argument.aval.shape),
+                lowered.stages[stage or 0].mesh,
+                stage=stage,
+            )
+        )
+    return tuple(plans)
+
+
+def _reader(
+    lowered: PipelineProgram, value: str, owner: int | None
+) -> tuple[int | None, Spec | None]:
+    """The owner of an argument, or of a batch the first stage that reads it; and how it lies."""
+    for kind, signature in lowered.values.signatures.items():
+        if value in signature.inputs and owner in (None, kind.stage):
+            spec = lowered.programs[kind].in_specs[signature.inputs.index(value)]
+            return kind.stage, spec
+    return None, None
+
+
+def _results(program: Program, lowered: PipelineProgram) -> tuple[TensorPlan, ...]:
+    plans: list[TensorPlan] = []
+    for number, role in enumerate(result_roles(program)):
+        result, source = program.results[number], lowered.results[number]
+        if isinstance(source, ArgumentResult):
+            plans.append(replace(_arguments(program, lowered)[source.position], name=result.name))
+            continue
+        kind = lowered.writer(source.value)
+        assert kind is not None
+        outputs = lowered.values.signatures[kind].outputs
+        spec = lowered.programs[kind].out_specs[outputs.index(source.value)]
+        mesh = lowered.stages[kind.stage].mesh
+        plans.append(tensor_plan(result.name, role, result.aval, spec, mesh, stage=kind.stage))
+    return tuple(plans)

@@ -56,5 +56,5 @@ void bindLayer(nb::module_ &m) {
       .def("add_edge", &MinCut::addEdge, nb::arg("from_node"), nb::arg("to_node"),
            nb::arg("capacity"))
       .def("source_side", &MinCut::sourceSide,
-           "Whether each node is on the source's side of the minimum cut; call once.");
+           "Whether each node is on the source's side of the largest minimum cut; call once.");
 }

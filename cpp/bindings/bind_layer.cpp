@@ -1,7 +1,8 @@
-// Binds the layer problem and its solver.
+// Binds the layer problem, its solver, and the minimum cuts that place backward ops.
 
 #include "core/LayerDp.h"
 #include "core/LayerProblem.h"
+#include "core/MinCut.h"
 #include "native.h"
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
@@ -48,4 +49,12 @@ void bindLayer(nb::module_ &m) {
       .def("solve", &solveLayers, "The first op of each layer; None if no cut keeps to the limits.")
       .def("least_max_layer_flops", &leastMaxLayerFlops,
            "The smallest limit on FLOPs with an answer; None if there is none.");
+
+  nb::class_<MinCut>(m, "MinCut", "A directed graph; nodes 0 (source) and 1 (sink) are there.")
+      .def(nb::init<>())
+      .def("add_node", &MinCut::addNode)
+      .def("add_edge", &MinCut::addEdge, nb::arg("from_node"), nb::arg("to_node"),
+           nb::arg("capacity"))
+      .def("source_side", &MinCut::sourceSide,
+           "Whether each node is on the source's side of the largest minimum cut; call once.");
 }

@@ -51,9 +51,16 @@ std::vector<bool> MinCut::sourceSide() {
     while (push(kSource, kUncuttable) > 0) {
     }
   }
-  std::vector<bool> isSource(edgesOf.size());
-  for (size_t node = 0; node < isSource.size(); ++node)
-    isSource[node] = level[node] >= 0;
+  // The sink's side is what still reaches the sink.
+  std::vector<bool> isSource(edgesOf.size(), true);
+  std::vector<int32_t> queue = {kSink};
+  isSource[kSink] = false;
+  for (size_t i = 0; i < queue.size(); ++i)
+    for (int32_t e : edgesOf[queue[i]])
+      if (int32_t from = edges[e].to; edges[e ^ 1].capacity > 0 && isSource[from]) {
+        isSource[from] = false;
+        queue.push_back(from);
+      }
   return isSource;
 }
 

@@ -15,7 +15,7 @@ public:
   int32_t addNode();
   void addEdge(int32_t from, int32_t to, int64_t capacity);
 
-  /// Whether each node is on the source's side of the minimum cut whose source side is smallest.
+  /// Whether each node is on the source's side of the minimum cut whose source side is largest.
   /// Call once.
   std::vector<bool> sourceSide();
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from alpa_mlir._native import LayerOp, LayerProblem, LayerValue
@@ -104,36 +106,40 @@ def test_solve_four_thousand_ops_is_fast() -> None:
     assert time.perf_counter() - begin < 1
 
 
+def malformed(**fields: Any) -> LayerProblem:
+    return LayerProblem(
+        **{
+            "num_layers": 1,
+            "ops": [LayerOp(flops=1)],
+            "values": [],
+            "max_layer_flops": 1.0,
+            **fields,
+        }
+    )
+
+
 @pytest.mark.parametrize(
-    ("problem", "message"),
+    ("field", "make", "message"),
     [
-        (chain(2, 0, 1), "layers: expected at least 1, got 0"),
-        (chain(2, 1, -1), "layer flops: expected a finite limit of at least 0"),
+        ("num_layers", lambda: 0, "layers: expected at least 1, got 0"),
+        ("max_layer_flops", lambda: -1, "layer flops: expected a finite limit of at least 0"),
+        ("ops", lambda: [LayerOp(flops=-1)], "op 0: expected finite flops of at least 0"),
         (
-            LayerProblem(num_layers=1, ops=[LayerOp(flops=-1)], values=[], max_layer_flops=1),
-            "op 0: expected finite flops of at least 0",
-        ),
-        (
-            LayerProblem(
-                num_layers=1,
-                ops=[LayerOp(flops=1)],
-                values=[LayerValue(producer=0, last_reader=1, bytes=1)],
-                max_layer_flops=1,
-            ),
+            "values",
+            lambda: [LayerValue(producer=0, last_reader=1, bytes=1)],
             "value 0: expected 0 <= producer <= last reader < 1, got 0 and 1",
         ),
         (
-            LayerProblem(
-                num_layers=1,
-                ops=[LayerOp(flops=1)],
-                values=[LayerValue(producer=0, last_reader=0, bytes=-1)],
-                max_layer_flops=1,
-            ),
+            "values",
+            lambda: [LayerValue(producer=0, last_reader=0, bytes=-1)],
             r"value 0: expected bytes from 0 to 2\^50, got -1",
         ),
     ],
 )
-def test_check_malformed_problem_is_refused(problem: LayerProblem, message: str) -> None:
+def test_check_malformed_problem_is_refused(
+    field: str, make: Callable[[], Any], message: str
+) -> None:
+    problem = malformed(**{field: make()})
     with pytest.raises(ValueError, match=message):
         problem.check()
     with pytest.raises(ValueError, match=message):

@@ -327,7 +327,8 @@ def ClusterLayers : Pass<"alpa-cluster-layers", "::mlir::ModuleOp"> {
       an optimization barrier has computed again (`jax.checkpoint`), if there are cuts enough elsewhere.
     - *Backward*: an op belongs to the highest of the layers of its readers, of the forward values and parameters it
       reads, of the forward op it computes again, and of the parameter whose gradient it is (parts of the gradient of a
-      tied weight stay where they arise). Sums of cotangents are placed by minimum cuts, so that few bytes flow down.
+      tied weight stay where they arise). Where higher layers have what an op reads too, minimum cuts decide, so that
+      few bytes flow down.
     - *Update*: parameters, moments, gradients and what is made of them are where the first forward reader of the
       parameter is. What combines small values of several layers (a global norm) is in layer 0.
 

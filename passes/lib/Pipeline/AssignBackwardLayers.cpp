@@ -3,9 +3,9 @@
 // computes again, and of the parameter whose gradient it is. So data flows from higher layers to
 // lower ones.
 //
-// Ops that read no forward value (sums of cotangents) may as well belong to a higher layer, up to
-// the lowest of their operands'. They go where the fewest bytes flow between layers: for every
-// border between layers a minimum cut.
+// That is the lowest layer possible. As far as the values it reads are in higher layers too, the op
+// may as well belong there (the sum of two cotangents: one value crosses instead of two). Such ops
+// go where the fewest bytes flow between layers: a minimum cut for every border between layers.
 
 #include "Layers.h"
 #include "alpa/IR/Stablehlo.h"
@@ -18,8 +18,7 @@ class BackwardLayers {
 public:
   explicit BackwardLayers(MicrobatchLayers &microbatch)
       : microbatch(microbatch), ops(microbatch.ops), layers(microbatch.layers),
-        parameters(microbatch.parameterLayers()), lowest(ops.size(), 0), highest(ops.size()),
-        isFixed(ops.size()) {
+        parameters(microbatch.parameterLayers()), lowest(ops.size(), 0), highest(ops.size()) {
     for (int index = 0; index < ops.size(); ++index)
       if (isBackward(index))
         backward.push_back(index);
@@ -62,49 +61,91 @@ private:
     return result;
   }
 
-  void raise(int index, int layer) {
-    lowest[index] = std::max(lowest[index], layer);
-    isFixed[index] = true;
+  void raise(int index, int layer) { lowest[index] = std::max(lowest[index], layer); }
+
+  /// The number of the gradient, if it is one that is not made of several parts.
+  std::optional<int64_t> wholeGradient(int index) const {
+    for (int64_t parameter : gradientOf(index))
+      if (numParts.at(parameter) == 1 && parameters.count(parameter))
+        return parameter;
+    return std::nullopt;
+  }
+
+  /// Layers that have a parameter anyway.
+  const std::set<int> *layersOf(mlir::Value value) const {
+    if (!isParameter(value))
+      return nullptr;
+    auto found = parameters.find(*argumentNumber(value, kArgumentAttr));
+    return found == parameters.end() ? nullptr : &found->second;
   }
 
   void findLowest(int index) {
     const OuterOp &node = ops[index];
     for (int reader : node.readers)
       if (isBackward(reader))
-        lowest[index] = std::max(lowest[index], lowest[reader]);
+        raise(index, lowest[reader]);
     for (int producer : node.producers)
       if (microbatch.isForward(producer))
         raise(index, layers[producer]);
     if (int original = microbatch.recomputes[index]; original >= 0)
       raise(index, layers[original]);
     // The parts of a tied weight's gradient stay where they arise.
-    for (int64_t parameter : gradientOf(index))
-      if (auto found = parameters.find(parameter);
-          found != parameters.end() && numParts[parameter] == 1)
-        raise(index, *found->second.begin());
-    // In a layer that has the parameter anyway.
+    if (std::optional<int64_t> parameter = wholeGradient(index))
+      raise(index, *parameters.at(*parameter).begin());
     for (mlir::Value value : node.reads)
-      if (isParameter(value))
-        if (auto found = parameters.find(*argumentNumber(value, kArgumentAttr));
-            found != parameters.end()) {
-          auto layer = found->second.lower_bound(lowest[index]);
-          raise(index, layer == found->second.end() ? lowest[index] : *layer);
-        }
+      if (const std::set<int> *known = layersOf(value))
+        if (auto layer = known->lower_bound(lowest[index]); layer != known->end())
+          raise(index, *layer);
   }
 
   void findHighest(int index) {
-    int limit = numLayers - 1;
+    const OuterOp &node = ops[index];
+    highest[index] = lowest[index];
+    if (microbatch.recomputes[index] >= 0 || wholeGradient(index) ||
+        kindOf(node.op) == OpKind::OptimizationBarrier)
+      return;
+    int limit = lowest[index];
     bool hasOperand = false;
-    for (int producer : ops[index].producers)
+    for (int producer : node.producers)
       if (isBackward(producer)) {
-        limit = std::min(limit, highest[producer]);
+        limit = hasOperand ? std::min(limit, highest[producer]) : highest[producer];
         hasOperand = true;
       }
-    highest[index] = hasOperand && !isFixed[index] ? limit : lowest[index];
+    for (mlir::Value value : node.reads)
+      while (limit > lowest[index] && !isThere(value, lowest[index], limit))
+        --limit;
+    highest[index] = limit;
+    // A part of a gradient arises where its parameter is read.
+    for (int64_t parameter : gradientOf(index))
+      if (auto found = parameters.find(parameter); found != parameters.end())
+        for (int layer : found->second)
+          if (lowest[index] <= layer && layer <= limit)
+            lowest[index] = highest[index] = layer;
   }
 
-  /// Decides which free ops are at or above the border. Minimum cuts of smallest source side are
-  /// nested, so a later border never takes below what an earlier one put above.
+  /// Whether layers `first` to `last` have the value anyway: none is sent for the sake of the
+  /// backward.
+  bool isThere(mlir::Value value, int first, int last) const {
+    int producer = ops.producerOf(value);
+    if (producer >= 0 ? !microbatch.isForward(producer)
+                      : argumentNumber(value, kAccumulatorAttr).has_value())
+      return true;
+    if (const std::set<int> *known = layersOf(value))
+      return hasAll(*known, first, last);
+    std::set<int> known;
+    for (mlir::Operation *user : value.getUsers())
+      if (int reader = ops.indexOf(user); reader >= 0 && !microbatch.isCloneable[reader])
+        known.insert(isBackward(reader) ? lowest[reader] : layers[reader]);
+    // On its way it passes all layers up to the last.
+    return producer >= 0 ? *known.rbegin() >= last : hasAll(known, first, last);
+  }
+
+  static bool hasAll(const std::set<int> &layers, int first, int last) {
+    return std::distance(layers.lower_bound(first), layers.upper_bound(last)) == last - first + 1;
+  }
+
+  /// Decides which free ops are at or above the border. The minimum cuts of largest source side are
+  /// nested: what is above a border is above those below it.
   void cutAt(int border) {
     MinCut cut;
     llvm::DenseMap<int, int32_t> nodes;
@@ -121,6 +162,9 @@ private:
     for (int index : backward) {
       if (nodeOf(index) == MinCut::kSink)
         continue;
+      for (int reader : ops[index].readers)
+        if (isBackward(reader)) // operands are not below
+          cut.addEdge(nodeOf(reader), nodeOf(index), MinCut::kUncuttable);
       for (mlir::Value value : ops[index].op->getResults()) {
         llvm::SmallVector<int32_t> readers = readersOf(value, nodeOf);
         if (readers.empty())
@@ -128,10 +172,8 @@ private:
         // The value crosses once, however many ops below read it.
         int32_t crossing = cut.addNode();
         cut.addEdge(nodeOf(index), crossing, std::max<int64_t>(bytes(value.getType()), 1));
-        for (int32_t reader : readers) {
+        for (int32_t reader : readers)
           cut.addEdge(crossing, reader, MinCut::kUncuttable);
-          cut.addEdge(reader, nodeOf(index), MinCut::kUncuttable); // operands are not below
-        }
       }
     }
     std::vector<bool> isAbove = cut.sourceSide();
@@ -156,7 +198,6 @@ private:
   std::map<int64_t, std::set<int>> parameters;
   std::map<int64_t, int> numParts;
   std::vector<int> backward, lowest, highest;
-  std::vector<bool> isFixed;
   int numLayers = 1;
 };
 

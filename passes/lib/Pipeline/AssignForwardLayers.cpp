@@ -56,10 +56,11 @@ public:
 
 private:
   llvm::LogicalResult chooseNumLayers() {
-    const int most = std::max<int>(problemFor(forward, false).mostLayers(), 1);
+    const int32_t most = problemFor(forward, false).mostLayers();
     numLayers = static_cast<int32_t>(options.numLayers);
     if (options.numLayers == 0)
-      numLayers = std::min({16, std::max((numHeavy + 1) / 2, 1), most});
+      numLayers =
+          std::min({16, std::max((numHeavy + 1) / 2, 1), problemFor(forward, true).mostLayers()});
     if (options.numLayers >= 0 && options.numLayers <= most)
       return mlir::success();
     auto function = ops.function();

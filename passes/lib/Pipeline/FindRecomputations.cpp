@@ -25,9 +25,9 @@ public:
       }
       visit(index);
     }
-    for (std::vector<int> &checkpoint : checkpoints)
-      if (!checkpoint.empty())
-        microbatch.checkpoints.push_back(std::move(checkpoint));
+    for (int barrier = 0; barrier < ops.size(); ++barrier)
+      if (!checkpoints[barrier].empty())
+        microbatch.checkpoints.push_back(wholeRegion(barrier));
   }
 
 private:
@@ -52,6 +52,35 @@ private:
       return;
     microbatch.recomputes[index] = first;
     checkpoints[barriers[index]].push_back(first);
+  }
+
+  /// With the ops at the region's end whose values the backward never needs, so that they are not
+  /// computed again: they read the region and what goes into it, and the backward reads nothing of
+  /// that.
+  std::vector<int> wholeRegion(int barrier) const {
+    llvm::ArrayRef<int> saved = ops[barrier].producers;
+    std::vector<int> region = checkpoints[barrier];
+    std::vector<bool> isInRegion(ops.size());
+    for (int index : region)
+      isInRegion[index] = true;
+    auto isInside = [&](int index) {
+      return isInRegion[index] && llvm::none_of(ops[index].readers, [&](int reader) {
+               return microbatch.isBackward[reader];
+             });
+    };
+    for (int index = region.front(); index < barrier; ++index) {
+      if (isInRegion[index] || !microbatch.isForward(index))
+        continue;
+      llvm::ArrayRef<int> producers = ops[index].producers;
+      if (llvm::none_of(producers, isInside) || !llvm::all_of(producers, [&](int producer) {
+            return microbatch.isCloneable[producer] || isInside(producer) ||
+                   llvm::is_contained(saved, producer);
+          }))
+        continue;
+      isInRegion[index] = true;
+      region.push_back(index);
+    }
+    return region;
   }
 
   uintptr_t numberOf(mlir::Value value) {

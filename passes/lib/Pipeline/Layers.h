@@ -36,7 +36,7 @@ struct MicrobatchLayers {
   /// The forward op of which an op of the backward computes the value again, from what an
   /// optimization barrier holds back (jax.checkpoint); -1 for none.
   std::vector<int> recomputes;
-  /// First and last forward op that are computed again from one barrier.
+  /// Forward ops of one checkpointed region each.
   std::vector<std::vector<int>> checkpoints;
   std::vector<int> layers;
 

@@ -49,6 +49,12 @@ mlir::FailureOr<OuterOps> OuterOps::build(mlir::func::FuncOp function) {
   return result;
 }
 
+int OuterOps::indexOf(mlir::Operation *op) const {
+  mlir::func::FuncOp function = owner;
+  auto found = indices.find(function.getBody().findAncestorOpInRegion(*op));
+  return found == indices.end() ? -1 : found->second;
+}
+
 int OuterOps::producerOf(mlir::Value value) const {
   mlir::Operation *op = value.getDefiningOp();
   return op ? indices.at(op) : -1;

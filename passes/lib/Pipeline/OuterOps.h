@@ -28,6 +28,8 @@ public:
   int size() const { return static_cast<int>(all.size()); }
   const OuterOp &operator[](int index) const { return all[index]; }
   llvm::ArrayRef<OuterOp> ops() const { return all; }
+  /// The op that a user of a value is, or is inside of; -1 for the terminator.
+  int indexOf(mlir::Operation *op) const;
   /// The op that makes a value; -1 for an argument.
   int producerOf(mlir::Value value) const;
 

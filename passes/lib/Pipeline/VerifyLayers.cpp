@@ -32,7 +32,7 @@ std::string partOf(mlir::Operation *op) {
 bool mayFollow(mlir::Operation *earlier, mlir::Operation *later) {
   if (isBackward(earlier))
     return isBackward(later) && *layerOf(earlier) >= *layerOf(later);
-  return *layerOf(earlier) <= *layerOf(later);
+  return isBackward(later) || *layerOf(earlier) <= *layerOf(later);
 }
 
 bool checkOp(const OuterOps &ops, int index, bool isMicrobatch) {

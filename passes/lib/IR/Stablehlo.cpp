@@ -1,6 +1,7 @@
 // The names of StableHLO's ops and what they are. The other files named Stablehlo*.cpp know its
-// attributes (StablehloAttributes), what ops cost (StablehloFlops) and how loops count
-// (StablehloLoops). See the header.
+// attributes (StablehloAttributes), what ops cost (StablehloFlops), how loops count
+// (StablehloLoops), what integers constants make (StablehloConstants) and which part of a tensor
+// they index (StablehloWindows). See the header.
 
 #include "alpa/IR/Stablehlo.h"
 #include "OpTable.h"
@@ -197,6 +198,18 @@ bool isMergeable(mlir::Operation *op) {
 
 bool isReduction(mlir::Operation *op) {
   return kindOf(op) == OpKind::Reduce || kindOf(op) == OpKind::ReduceWindow;
+}
+
+bool isAddition(mlir::Operation *op) {
+  return op->getName().getStringRef() == "stablehlo.add" && op->getNumOperands() == 2;
+}
+
+bool isAssigningScatter(mlir::Operation *op) {
+  if (kindOf(op) != OpKind::Scatter || op->getNumResults() != 1 || op->getNumRegions() != 1 ||
+      !returns(op->getRegion(0), 1) || op->getRegion(0).getNumArguments() != 2)
+    return false;
+  mlir::Block &body = op->getRegion(0).front();
+  return body.back().getOperand(0) == body.getArgument(1);
 }
 
 ReductionKind reductionKind(mlir::Operation *op) {

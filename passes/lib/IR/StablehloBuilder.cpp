@@ -74,6 +74,28 @@ mlir::Value StablehloBuilder::combine(ReductionKind kind, mlir::Value a, mlir::V
   return make(opName(kind), a.getType(), {a, b})->getResult(0);
 }
 
+mlir::Value StablehloBuilder::slice(mlir::Value value, llvm::ArrayRef<int64_t> starts,
+                                    llvm::ArrayRef<int64_t> limits) {
+  llvm::SmallVector<int64_t> shape, strides(starts.size(), 1);
+  for (auto [start, limit] : llvm::zip(starts, limits))
+    shape.push_back(limit - start);
+  mlir::NamedAttribute attributes[] = {
+      builder.getNamedAttr("start_indices", builder.getDenseI64ArrayAttr(starts)),
+      builder.getNamedAttr("limit_indices", builder.getDenseI64ArrayAttr(limits)),
+      builder.getNamedAttr("strides", builder.getDenseI64ArrayAttr(strides))};
+  return make("stablehlo.slice", tensorOf(value).clone(shape), value, attributes)->getResult(0);
+}
+
+mlir::Value StablehloBuilder::concatenate(mlir::ValueRange values, int dim) {
+  llvm::SmallVector<int64_t> shape(tensorOf(values.front()).getShape());
+  for (mlir::Value value : values.drop_front())
+    shape[dim] += tensorOf(value).getDimSize(dim);
+  mlir::NamedAttribute dimension =
+      builder.getNamedAttr("dimension", builder.getI64IntegerAttr(dim));
+  return make("stablehlo.concatenate", tensorOf(values.front()).clone(shape), values, dimension)
+      ->getResult(0);
+}
+
 llvm::SmallVector<mlir::Value> StablehloBuilder::startsOf(mlir::Value value, int dim,
                                                           mlir::Value start) {
   llvm::SmallVector<mlir::Value> starts(tensorOf(value).getRank());

@@ -53,11 +53,6 @@ mlir::Operation *whileCarrying(mlir::BlockArgument argument) {
   return op && isWhile(op) ? op : nullptr;
 }
 
-/// What the body returns for carried value `index`.
-mlir::Value nextValue(mlir::Operation *whileOp, unsigned index) {
-  return whileBody(whileOp).front().back().getOperand(index);
-}
-
 bool isCounterOf(mlir::Value value, mlir::Operation *whileOp, mlir::Region &region,
                  unsigned index) {
   auto argument = llvm::dyn_cast<mlir::BlockArgument>(value);
@@ -105,6 +100,21 @@ std::optional<int64_t> countSteps(int64_t start, int64_t limit, int64_t step, Co
 }
 
 } // namespace
+
+mlir::Value nextValue(mlir::Operation *whileOp, unsigned index) {
+  return whileBody(whileOp).front().back().getOperand(index);
+}
+
+bool isLoopInvariant(mlir::BlockArgument argument) {
+  mlir::Operation *loop = whileCarrying(argument);
+  return loop && nextValue(loop, argument.getArgNumber()) == argument;
+}
+
+bool isCounter(mlir::BlockArgument argument) {
+  mlir::Operation *loop = whileCarrying(argument);
+  return loop && argument.getOwner() == &whileBody(loop).front() &&
+         stepOf(loop, argument.getArgNumber()).has_value();
+}
 
 std::optional<int64_t> constantInteger(mlir::Value value) {
   // A loop-invariant carried value is what the loop starts with, and that may be carried by an

@@ -75,6 +75,10 @@ enum class ReductionKind { None, Add, Mul, Min, Max, And, Or };
 bool isReduction(mlir::Operation *op); ///< reduce or reduce_window
 ReductionKind reductionKind(mlir::Operation *op);
 
+bool isAddition(mlir::Operation *op);
+/// A scatter that puts the update in place of the element.
+bool isAssigningScatter(mlir::Operation *op);
+
 using Dims = llvm::SmallVector<int64_t, 6>;
 
 struct DotDims {
@@ -117,6 +121,12 @@ bool isWhile(mlir::Operation *op);
 bool isBranch(mlir::Operation *op);
 mlir::Region &whileCondition(mlir::Operation *op);
 mlir::Region &whileBody(mlir::Operation *op);
+/// What the body returns for carried value `index`.
+mlir::Value nextValue(mlir::Operation *whileOp, unsigned index);
+/// An argument of a loop's body that the body returns unchanged.
+bool isLoopInvariant(mlir::BlockArgument argument);
+/// An argument of a loop's body that each iteration changes by the same constant.
+bool isCounter(mlir::BlockArgument argument);
 /// How often the body runs, where that is plain from constants: a counter that the condition
 /// compares with a limit and the body changes by a step (what JAX emits for scan and fori_loop).
 std::optional<int64_t> tripCount(mlir::Operation *whileOp);

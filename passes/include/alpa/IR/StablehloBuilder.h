@@ -22,6 +22,10 @@ public:
   mlir::Value add(mlir::Value a, mlir::Value b) { return combine(ReductionKind::Add, a, b); }
   mlir::Value multiply(mlir::Value a, mlir::Value b) { return combine(ReductionKind::Mul, a, b); }
   mlir::Value combine(ReductionKind kind, mlir::Value a, mlir::Value b);
+  /// In each dim the elements from `starts` on, before `limits`.
+  mlir::Value slice(mlir::Value value, llvm::ArrayRef<int64_t> starts,
+                    llvm::ArrayRef<int64_t> limits);
+  mlir::Value concatenate(mlir::ValueRange values, int dim);
   /// The part of `value` from `start` along `dim`, `size` long.
   mlir::Value dynamicSlice(mlir::Value value, int dim, mlir::Value start, int64_t size);
   mlir::Value dynamicUpdateSlice(mlir::Value value, mlir::Value part, int dim, mlir::Value start);

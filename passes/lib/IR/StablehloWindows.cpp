@@ -1,0 +1,160 @@
+// Windows of tensors that constants index: slices, updates, and gathers and scatters of one window.
+
+#include "TextCursor.h"
+#include "alpa/IR/StablehloConstants.h"
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/TypeUtilities.h"
+#include "llvm/ADT/StringMap.h"
+
+namespace alpa {
+namespace {
+
+llvm::ArrayRef<int64_t> shapeOf(mlir::Value value) {
+  auto type = llvm::dyn_cast<mlir::RankedTensorType>(value.getType());
+  return type && type.hasStaticShape() ? type.getShape() : llvm::ArrayRef<int64_t>();
+}
+
+std::optional<int64_t> startAt(mlir::Value indices, llvm::ArrayRef<int64_t> place) {
+  std::optional<llvm::APInt> value = integerElement(indices, place);
+  if (!value)
+    return std::nullopt;
+  bool isUnsigned = mlir::getElementTypeOrSelf(indices.getType()).isUnsignedInteger();
+  return isUnsigned ? static_cast<int64_t>(value->getLimitedValue(INT64_MAX))
+                    : value->getSExtValue();
+}
+
+bool fits(const Window &window, llvm::ArrayRef<int64_t> shape) {
+  return llvm::all_of(llvm::zip(window.starts, window.sizes, shape), [](auto dim) {
+    auto [start, size, whole] = dim;
+    return start >= 0 && start + size <= whole;
+  });
+}
+
+void clamp(Window &window, llvm::ArrayRef<int64_t> shape) {
+  for (auto [start, size, whole] : llvm::zip(window.starts, window.sizes, shape))
+    start = std::clamp<int64_t>(start, 0, whole - size);
+}
+
+std::optional<Window> windowOfSlice(mlir::Operation *op) {
+  auto dims = sliceDims(op);
+  if (mlir::failed(dims) || llvm::any_of(dims->strides, [](int64_t stride) { return stride != 1; }))
+    return std::nullopt;
+  Window window = {dims->starts, {}};
+  for (auto [start, limit] : llvm::zip(dims->starts, dims->limits))
+    window.sizes.push_back(limit - start);
+  return window;
+}
+
+/// Starts are the scalar operands from `first` on.
+std::optional<Window> windowOfStarts(mlir::Operation *op, unsigned first,
+                                     llvm::ArrayRef<int64_t> sizes) {
+  llvm::ArrayRef<int64_t> shape = shapeOf(op->getOperand(0));
+  if (op->getNumOperands() != first + shape.size() || sizes.size() != shape.size())
+    return std::nullopt;
+  Window window = {{}, Dims(sizes)};
+  for (mlir::Value operand : op->getOperands().drop_front(first)) {
+    std::optional<int64_t> start = startAt(operand, {});
+    if (!start)
+      return std::nullopt;
+    window.starts.push_back(*start);
+  }
+  clamp(window, shape);
+  return window;
+}
+
+/// The lists of `#stablehlo.gather<...>` or `#stablehlo.scatter<...>` by name.
+mlir::FailureOr<llvm::StringMap<Dims>> dimensionLists(mlir::Attribute attr,
+                                                      llvm::StringRef opening) {
+  if (!attr)
+    return mlir::failure();
+  std::string text = printed(attr);
+  TextCursor cursor(text);
+  llvm::StringMap<Dims> lists;
+  cursor.list(opening, ">", [&] {
+    Dims &list = lists[cursor.word()];
+    cursor.expect("=");
+    if (cursor.at("["))
+      cursor.list("[", "]", [&] { list.push_back(cursor.integer()); });
+    else
+      list.push_back(cursor.integer());
+  });
+  if (cursor.failed())
+    return mlir::failure();
+  return lists;
+}
+
+/// Starts are the elements of the only index vector, in the order of `dims`.
+std::optional<Window> windowOfIndices(mlir::Operation *op, llvm::ArrayRef<int64_t> dims,
+                                      Dims sizes) {
+  mlir::Value indices = op->getOperand(1);
+  llvm::ArrayRef<int64_t> shape = shapeOf(op->getOperand(0)), places = shapeOf(indices);
+  int64_t count = 1;
+  for (int64_t size : places)
+    count *= size;
+  if (count != static_cast<int64_t>(dims.size()) || sizes.size() != shape.size())
+    return std::nullopt; // several windows
+  Window window = {Dims(shape.size(), 0), std::move(sizes)};
+  for (auto [k, dim] : llvm::enumerate(dims)) {
+    Dims place(places.size(), 0);
+    for (auto [i, size] : llvm::enumerate(places))
+      if (size > 1)
+        place[i] = k;
+    std::optional<int64_t> start = startAt(indices, place);
+    if (!start || dim < 0 || dim >= static_cast<int64_t>(shape.size()))
+      return std::nullopt;
+    window.starts[dim] = *start;
+  }
+  return window;
+}
+
+std::optional<Window> windowOfGather(mlir::Operation *op) {
+  auto lists = dimensionLists(op->getAttr("dimension_numbers"), "#stablehlo.gather<");
+  auto sizes = op->getAttrOfType<mlir::DenseI64ArrayAttr>("slice_sizes");
+  if (mlir::failed(lists) || !sizes || !lists->lookup("operand_batching_dims").empty())
+    return std::nullopt;
+  std::optional<Window> window =
+      windowOfIndices(op, lists->lookup("start_index_map"), Dims(sizes.asArrayRef()));
+  if (window)
+    clamp(*window, shapeOf(op->getOperand(0)));
+  return window;
+}
+
+std::optional<Window> windowOfScatter(mlir::Operation *op) {
+  auto lists = dimensionLists(op->getAttr("scatter_dimension_numbers"), "#stablehlo.scatter<");
+  if (op->getNumOperands() != 3 || mlir::failed(lists) ||
+      !lists->lookup("input_batching_dims").empty())
+    return std::nullopt;
+  Dims inserted = lists->lookup("inserted_window_dims"), sizes;
+  Dims windowDims = lists->lookup("update_window_dims");
+  llvm::ArrayRef<int64_t> shape = shapeOf(op->getOperand(0)), updates = shapeOf(op->getOperand(2));
+  if (inserted.size() + windowDims.size() != shape.size())
+    return std::nullopt;
+  auto next = windowDims.begin();
+  for (int64_t dim = 0; dim < static_cast<int64_t>(shape.size()); ++dim)
+    sizes.push_back(llvm::is_contained(inserted, dim) ? 1 : updates[*next++]);
+  std::optional<Window> window =
+      windowOfIndices(op, lists->lookup("scatter_dims_to_operand_dims"), sizes);
+  return window && fits(*window, shape) ? window : std::nullopt;
+}
+
+} // namespace
+
+std::optional<Window> constantWindow(mlir::Operation *op) {
+  switch (kindOf(op)) {
+  case OpKind::Slice:
+    return windowOfSlice(op);
+  case OpKind::DynamicSlice:
+    return windowOfStarts(op, 1, shapeOf(op->getResult(0)));
+  case OpKind::DynamicUpdateSlice:
+    return windowOfStarts(op, 2, shapeOf(op->getOperand(1)));
+  case OpKind::Gather:
+    return windowOfGather(op);
+  case OpKind::Scatter:
+    return windowOfScatter(op);
+  default:
+    return std::nullopt;
+  }
+}
+
+} // namespace alpa

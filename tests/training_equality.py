@@ -1,8 +1,8 @@
 """The oracle for whole models: trained on a mesh, a model must end where one device takes it.
 
-Every case is a `Workload` of debug size: the four models of `alpa_mlir.models` and three that users
-of other libraries wrote. The error of a leaf is max|actual - expected| / max|expected|; integers,
-bools and PRNG keys must be equal.
+Every case is a `Workload` of debug size: the four models of `alpa_mlir.models`, and others in
+plain JAX, flax and equinox. The error of a leaf is max|actual - expected| / max|expected|;
+integers, bools and PRNG keys must be equal.
 """
 
 import functools
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from alpa_mlir.models.workload import Workload, workload
-from models_of_others import equinox_mixer, flax_linen, flax_nnx
+from models_of_others import encoder_decoder, equinox_mixer, flax_linen, flax_nnx, unet
 
 NUM_STEPS = 5
 BATCH_SIZE = 16
@@ -46,6 +46,8 @@ CASES: dict[str, Callable[[], Workload]] = {
     "flax_linen": flax_linen.workload,
     "flax_nnx": flax_nnx.workload,
     "equinox_mixer": equinox_mixer.workload,
+    "unet": unet.workload,
+    "encoder_decoder": encoder_decoder.workload,
 }
 
 

@@ -1,4 +1,4 @@
-"""Training steps as users of flax.linen, flax.nnx and equinox write them, with optax.
+"""Training steps as users of plain JAX, flax.linen, flax.nnx and equinox write them, with optax.
 
 Nothing here knows about alpa_mlir: these files are the promise that an unmodified step works. Each
 offers `workload()`; the recipe of the optimizer is shared.

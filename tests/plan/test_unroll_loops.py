@@ -149,6 +149,11 @@ def indexed_backwards(params, x):
 
 
 @step(WEIGHTS)
+def every_layer_twice(params, x):
+    return jax.lax.fori_loop(0, 2 * LAYERS, lambda i, x: layer(x, params[0][i // 2]), x)
+
+
+@step(WEIGHTS)
 def taken(params, x):
     def body(x, i):
         return layer(x, jnp.take(params[0], i, axis=0)), None

@@ -236,6 +236,9 @@ private:
     }
     if (name == "stablehlo.convert")
       return converted(values[0], type.getElementType(), fromUnsigned);
+    if (name == "stablehlo.sign" && !fromUnsigned)
+      return APInt(width(type), values[0].isNegative() ? -1 : !values[0].isZero(),
+                   /*isSigned=*/true);
     if (name == "stablehlo.negate")
       return -values[0];
     if (name == "stablehlo.not")

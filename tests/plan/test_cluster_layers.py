@@ -199,8 +199,8 @@ def test_encoder_and_decoder_are_not_interleaved() -> None:
     params = dict.fromkeys(("prepare", "e0", "e1", "cross", "d1"), weight)
     x = np.ones((8, size), np.float32)
 
-    def step(params, batch):
-        def loss_fn(params):
+    def step(params: Any, batch: Any) -> Any:
+        def loss_fn(params: Any) -> Any:
             prepared = jnp.tanh(batch["y"] @ params["prepare"])
             encoded = jnp.tanh(batch["x"] @ params["e0"])
             encoded = jnp.tanh(encoded @ params["e1"])
@@ -210,7 +210,8 @@ def test_encoder_and_decoder_are_not_interleaved() -> None:
         loss, gradients = jax.value_and_grad(loss_fn)(params)
         return jax.tree.map(lambda p, g: p - 0.1 * g, params, gradients), loss
 
-    text, remarks = cluster(Program(step, (params, {"x": x, "y": x})), 2)
+    program = Program(step, (params, {"x": x, "y": x}))
+    text, remarks = cluster(program, 2, **{"flops-tolerance": "0.3"})
 
     assert_data_flows_one_way(text)
     assert f"2 layers, {4 * size * 4} bytes cross forward" in remarks[-1]

@@ -45,7 +45,9 @@ def num_bytes(types: str) -> int:
     return total
 
 
-def cluster(program: Program, num_layers: int, num_microbatches: int = 2, **options: str):
+def cluster(
+    program: Program, num_layers: int, num_microbatches: int = 2, **options: str
+) -> tuple[str, list[str]]:
     """The module with layers, and the remarks of the pass."""
     extra = " allow-local-statistics=true" if options.pop("local", "") else ""
     module = _native.Module.parse(split(program, num_microbatches, extra))

@@ -49,11 +49,25 @@ private:
     return type && type.hasStaticShape() ? type.getNumElements() : -1;
   }
 
+  /// Not so where it only adds dims of size one.
+  static bool isBroadcast(mlir::Operation *op) {
+    return kindOf(op) == OpKind::BroadcastInDim &&
+           numElements(op->getOperand(0)) != numElements(op->getResult(0));
+  }
+
+  /// Whether of broadcasts it makes what might as well be broadcast.
+  static bool isSpreadAlike(mlir::Operation *op) {
+    OpKind kind = kindOf(op);
+    return kind == OpKind::Elementwise || kind == OpKind::BroadcastInDim ||
+           kind == OpKind::Reshape || kind == OpKind::Transpose;
+  }
+
   /// Whether the elements of an operand become elements of the result.
   static bool isJoined(mlir::Operation *op, mlir::Value operand) {
     switch (kindOf(op)) {
     case OpKind::Elementwise:
       return numElements(operand) == numElements(op->getResult(0));
+    case OpKind::BroadcastInDim:
     case OpKind::Reshape:
     case OpKind::Transpose:
     case OpKind::Slice:
@@ -73,8 +87,8 @@ private:
     const OuterOp &node = ops[index];
     if (isCloneable[index])
       return;
-    isSpread[index] = kindOf(node.op) == OpKind::BroadcastInDim ||
-                      (isElementwise(node.op) && llvm::all_of(node.reads, [&](mlir::Value value) {
+    isSpread[index] = isBroadcast(node.op) ||
+                      (isSpreadAlike(node.op) && llvm::all_of(node.reads, [&](mlir::Value value) {
                          return isEverywhere(value);
                        }));
     if (isSpread[index])

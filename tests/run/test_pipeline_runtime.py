@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import json
+from collections import Counter
 from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from alpa_mlir.runtime.accumulate import COMBINERS, compile_accumulation
 from alpa_mlir.runtime.compile import compile_pipeline
 from alpa_mlir.runtime.program import BatchDim, PipelineProgram
 from alpa_mlir.runtime.results import compile_join
-from alpa_mlir.schedule.instructions import Transfer
+from alpa_mlir.schedule.instructions import Run, Transfer
 from alpa_mlir.schedule.schedule import Phase, TaskKind
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from pipelines import Placement, initial_state, make_batch, make_pipeline, reference_step
@@ -167,14 +168,29 @@ def test_batches_may_lie_anywhere(num_microbatches: int) -> None:
         assert error(actual, expected) == 0.0
 
 
-def test_numpy_batch_may_be_overwritten_after_the_call() -> None:
-    executable = compiled("unequal", "ONE_F_ONE_B", 4)
-    batch = make_batch(0)
-    expected = executable(initial_state(3), make_batch(0), np.float32(0))
-    actual = executable(initial_state(3), batch, np.float32(0))
-    for array in batch.values():
+def aligned(array: np.ndarray) -> np.ndarray:
+    """A copy that XLA on CPU could use where it is."""
+    memory = np.zeros(array.nbytes + 64, np.uint8)
+    begin = -memory.ctypes.data % 64
+    copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[:] = array
+    return copy
+
+
+@pytest.mark.parametrize("num_microbatches", [1, 4])
+def test_numpy_arrays_may_be_overwritten_while_the_step_runs(num_microbatches: int) -> None:
+    executable = compiled("growing", "ONE_F_ONE_B", num_microbatches)
+    state, host = initial_state(2), make_batch(0)
+    expected = executable(state, host, np.float32(0))
+    batch = {name: aligned(array) for name, array in host.items()}
+    state = initial_state(2)
+    given = {n: aligned(np.asarray(v)) for n, v in state.items() if n[0] in "wb"}
+    leaves, store = executable.start((state | given, batch, np.float32(0)))
+    for array in (*batch.values(), *given.values()):
         array[:] = 0
-    assert error(actual, expected) == 0.0
+    for each in executable.issued:
+        each.step(store)
+    assert error(executable.finish(leaves, store), expected) == 0.0
 
 
 def test_create_state_puts_leaves_where_they_are_owned() -> None:
@@ -198,6 +214,32 @@ def test_equal_programs_of_a_mesh_are_compiled_once() -> None:
     second, third = TaskKind(1, Phase.FORWARD), TaskKind(2, Phase.FORWARD)
     assert executable.compiled[second] is executable.compiled[third]
     assert error(train(executable, 4), trained(4, 1)) < 1e-5
+
+
+@pytest.mark.parametrize("schedule", ["GPIPE", "ONE_F_ONE_B"])
+def test_memory_is_what_lives_and_temporaries(schedule: str) -> None:
+    executable = compiled("unequal", schedule, 4)
+    state = executable.create_state(lambda: initial_state(3))
+    leaves, store = executable.start((state, make_batch(0), np.float32(0)))
+    peak = Counter(live_bytes(store))
+    for each in executable.issued:
+        each.step(store)
+        if isinstance(each.instruction, Run):
+            stats = executable.compiled[each.instruction.task.kind].memory_analysis()
+            live = live_bytes(store)
+            for device in executable.layout.devices(each.mesh):
+                peak[device] = max(peak[device], live[device] + stats.temp_size_in_bytes)
+    jax.block_until_ready(executable.finish(leaves, store))
+    assert executable.memory_analysis() == peak
+
+
+def live_bytes(store: list[Any]) -> Counter[Any]:
+    live: Counter[Any] = Counter()
+    arrays = {id(a): a for a in store if a is not None and not a.is_deleted()}
+    for array in arrays.values():
+        for shard in array.addressable_shards:
+            live[shard.device] += shard.data.size * array.dtype.itemsize
+    return live
 
 
 def test_memory_of_gpipe_is_above_that_of_1f1b() -> None:

@@ -39,11 +39,11 @@ class _Puts:
         self.arrays.append(array)
         self.destinations.append(destination)
 
-    def put(self, store: list[Any], may_alias: bool | None) -> None:
+    def put(self, store: list[Any]) -> None:
         if not self.arrays:
             return
         shardings = [destination.sharding for destination in self.destinations]
-        put = jax.device_put(self.arrays, shardings, may_alias=may_alias)
+        put = jax.device_put(self.arrays, shardings)
         for destination, array in zip(self.destinations, put, strict=True):
             store[destination.slot] = array
 
@@ -65,7 +65,7 @@ class ArgumentPlacer:
         self._slicers: dict[tuple[int, Any], Callable[[Any], list[Any]]] = {}
 
     def __call__(self, leaves: Sequence[Any], store: list[Any]) -> None:
-        device_puts, host_puts = _Puts(), _Puts()
+        puts = _Puts()
         for position, leaf in enumerate(leaves):
             array = self._checked(position, leaf)
             is_on_device = isinstance(array, jax.Array)
@@ -78,10 +78,10 @@ class ArgumentPlacer:
                 if is_on_device and part.sharding == destination.sharding:
                     store[destination.slot] = part
                     continue
-                (device_puts if is_on_device else host_puts).add(part, destination)
-        device_puts.put(store, may_alias=None)
-        # The step is still running when the user writes the next batch to the same memory.
-        host_puts.put(store, may_alias=False)
+                # The step still runs when the user writes the next batch to the same memory, which
+                # XLA on CPU reads where it is.
+                puts.add(part if is_on_device else np.array(part), destination)
+        puts.put(store)
 
     def _checked(self, position: int, leaf: Any) -> Any:
         shape, dtype = self._types[position]

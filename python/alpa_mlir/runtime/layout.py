@@ -19,7 +19,8 @@ from alpa_mlir.schedule.values import Buffer
 
 
 class Layout:
-    """
+    """Types, shardings and slots of a program's buffers on these devices.
+
     Attributes:
       stage_meshes: JAX's mesh of every stage.
     """

@@ -59,7 +59,7 @@ def peak_bytes(
             case Free():
                 for buffer in instruction.reads:
                     memory.free(mesh, buffer)
-    return memory.peak
+    return dict(sorted(memory.peak.items(), key=lambda item: item[0].id))
 
 
 class _Memory:

@@ -35,7 +35,8 @@ _BYTES_PER_PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class Route:
-    """
+    """The stations between the sharding an array has and the one that is wanted.
+
     Attributes:
       before: the sharding in which the array is put, on the sender's mesh.
       after: the sharding in which it arrives.

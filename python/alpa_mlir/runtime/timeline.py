@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MeasuredTimeline:
-    """
+    """One step as it ran.
+
     Attributes:
       timeline: when every task ran, from the call on.
       durations: of every stage, means over microbatches; of transfers, those to neighbours.

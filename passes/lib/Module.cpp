@@ -21,6 +21,7 @@ namespace {
 std::shared_ptr<mlir::MLIRContext> makeContext() {
   auto context = std::make_shared<mlir::MLIRContext>(mlir::MLIRContext::Threading::DISABLED);
   context->allowUnregisteredDialects();
+  context->printOpOnDiagnostic(false); // of a function that would be all of it
   context->loadDialect<mlir::func::FuncDialect>();
   return context;
 }

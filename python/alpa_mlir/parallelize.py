@@ -17,7 +17,6 @@ from jax.core import Tracer
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
-from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError, PassError
 from alpa_mlir.frontend.signature import Call, Signature
 from alpa_mlir.frontend.trace import Program, trace

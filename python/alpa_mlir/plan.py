@@ -87,6 +87,7 @@ class PlannedStage:
       choices: a strategy for every node of the stage's sharding problem.
       collectives: predicted, all runs in a step counted.
       forward_seconds, backward_seconds: of one microbatch; update_seconds: once.
+      is_rematerialized: whether its backward computes the forward of its layers again.
       num_in_flight: microbatches whose activations it holds at most.
       memory_bytes: predicted peak of one of its devices.
       cost, lower_bound: of the sharding problem; no sharding of the stage costs less than the bound.
@@ -102,6 +103,7 @@ class PlannedStage:
     forward_seconds: float
     backward_seconds: float
     update_seconds: float
+    is_rematerialized: bool
     num_in_flight: int
     memory_bytes: int
     cost: int

@@ -34,11 +34,15 @@ def train_step(params: Any, x: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def plan() -> alpa.Plan:
-    return alpa.parallelize(train_step, cluster=CLUSTER).plan(*SHAPES)
+    return alpa.parallelize(train_step, alpa.ShardParallel(), CLUSTER).plan(*SHAPES)
 
 
 def fixed(plan: alpa.Plan) -> alpa.Plan:
     return alpa.parallelize(train_step, alpa.FixedPlan(plan), CLUSTER).plan(*SHAPES)
+
+
+def with_choices(plan: alpa.Plan, choices: Any) -> alpa.Plan:
+    return replace(plan, stages=(replace(plan.stages[0], choices=choices),))
 
 
 def test_plan_holds_its_predictions(plan: alpa.Plan) -> None:
@@ -53,7 +57,7 @@ def test_plan_holds_its_predictions(plan: alpa.Plan) -> None:
 def test_plan_made_twice_is_the_same_byte_for_byte(plan: alpa.Plan) -> None:
     program = (
         "import json, sys; sys.path[:0] = sys.argv[1:]; import test_plan as t; "
-        "print(json.dumps(t.alpa.parallelize(t.train_step, cluster=t.CLUSTER)"
+        "print(json.dumps(t.alpa.parallelize(t.train_step, t.alpa.ShardParallel(), t.CLUSTER)"
         ".plan(*t.SHAPES).to_json()))"
     )
     path = [str(Path(__file__).parent), str(Path(alpa.__file__).parents[1])]
@@ -85,24 +89,24 @@ def test_fixed_plan_for_another_program(plan: alpa.Plan) -> None:
 def test_fixed_plan_with_an_edited_strategy(plan: alpa.Plan) -> None:
     choices = (replace(plan.choices[0], strategy="sideways"), *plan.choices[1:])
     with pytest.raises(PlanError, match=r"expected one of the strategies .*, got 'sideways'"):
-        fixed(replace(plan, choices=choices))
+        fixed(with_choices(plan, choices))
 
 
 def test_fixed_plan_with_a_missing_choice(plan: alpa.Plan) -> None:
     with pytest.raises(PlanError, match=r"expected \d+ choices, got \d+"):
-        fixed(replace(plan, choices=plan.choices[1:]))
+        fixed(with_choices(plan, plan.choices[1:]))
 
 
 def test_fixed_plan_with_choices_swapped(plan: alpa.Plan) -> None:
     choices = (*plan.choices[-1:], *plan.choices[1:-1], *plan.choices[:1])
     with pytest.raises(PlanError, match=r"expected a choice for params\[0\]"):
-        fixed(replace(plan, choices=choices))
+        fixed(with_choices(plan, choices))
 
 
 def test_load_of_another_version(plan: alpa.Plan, tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     path.write_text(json.dumps(plan.to_json() | {"version": 99}))
-    with pytest.raises(PlanError, match="expected a plan of version 1, got 99"):
+    with pytest.raises(PlanError, match="expected a plan of version 2, got 99"):
         alpa.Plan.load(path)
 
 
@@ -112,7 +116,7 @@ def test_load_of_a_damaged_file(plan: alpa.Plan, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="cannot read the plan"):
         alpa.Plan.load(path)
     data = plan.to_json()
-    del data["choices"]
+    del data["stages"]
     path.write_text(json.dumps(data))
-    with pytest.raises(PlanError, match=r"expected the fields of alpa_mlir.Plan: 'choices'"):
+    with pytest.raises(PlanError, match=r"expected the fields of alpa_mlir.Plan: 'stages'"):
         alpa.Plan.load(path)

@@ -4,13 +4,16 @@ import alpa_mlir
 
 PUBLIC = [
     "AlpaError",
+    "Auto",
     "Cluster",
     "DataParallel",
     "Device",
     "FixedPlan",
     "Link",
+    "PipelineParallel",
     "Plan",
     "ShardParallel",
+    "ThreeDParallel",
     "Zero2Parallel",
     "Zero3Parallel",
     "parallelize",
@@ -18,7 +21,7 @@ PUBLIC = [
 
 
 def test_public_names_are_frozen() -> None:
-    modules = {"compat", "errors", "options", "plan", "stages"}
+    modules = {"compat", "errors", "options", "passes", "plan", "stages"}
     names = [n for n, value in vars(alpa_mlir).items() if getattr(value, "__module__", None)]
     assert sorted(n for n in names if not n.startswith("_") and n not in modules) == PUBLIC
 

@@ -492,7 +492,8 @@ def SplitStages : Pass<"alpa-split-stages", "::mlir::ModuleOp"> {
     reads it first.
 
     Ops without a layer are in every function that reads them. So is what costs less to make again than to keep or send:
-    broadcasts, conversions to wider elements, and a few cheap maps of elements of values that are there anyway.
+    broadcasts, conversions to wider elements, and a few cheap maps of elements of values that are there anyway. Of a
+    stage in `rematerialize` the backward keeps what each layer starts from and computes the rest of its forward again.
 
     Fails, naming the op: one that reads what a later stage (in the backward, an earlier one) makes.
 
@@ -527,9 +528,48 @@ def SplitStages : Pass<"alpa-split-stages", "::mlir::ModuleOp"> {
     ```
   }];
   let options = [
-    ListOption<"firstLayers", "first-layers", "int64_t", "The first layer of every stage: 0, then ascending">
+    ListOption<"firstLayers", "first-layers", "int64_t", "The first layer of every stage: 0, then ascending">,
+    ListOption<"rematerialize", "rematerialize", "int64_t", "Stages whose backward computes the forward of each layer again">
   ];
   let dependentDialects = ["::mlir::func::FuncDialect"];
+}
+
+def VerifyStages : Pass<"alpa-verify-stages", "::mlir::ModuleOp"> {
+  let summary = "Checks that a step was cut into stages: nothing mixed, nothing lacking, one way through";
+  let description = [{
+    Needs: what alpa-split-stages leaves.
+
+    Leaves it as it is. Fails, naming function and value: @microbatch or @update does something of its own other than
+    add parts up; a function without stage or phase; an op of another phase than its function; an argument or result
+    without a name; a name that two functions make; a value that is read before, in the order forward 0, 1, ...,
+    backward ..., 1, 0, update by rounds, anything has made it.
+
+    ```mlir
+    func.func private @stage0_forward(%x: tensor<4xf32> {alpa.value = "a0"}) -> (tensor<4xf32> {alpa.value = "r0"}) attributes {alpa.phase = "forward", alpa.stage = 0 : i64} {
+      %0 = stablehlo.exponential %x {alpa.phase = "forward"} : tensor<4xf32>
+      return %0 : tensor<4xf32>
+    }
+    func.func private @microbatch(%x: tensor<4xf32> {alpa.value = "a0"}) -> (tensor<4xf32> {alpa.value = "r0"}) {
+      %0 = call @stage0_forward(%x) : (tensor<4xf32>) -> tensor<4xf32>
+      return %0 : tensor<4xf32>
+    }
+    func.func private @update() {
+      return
+    }
+    ==>
+    func.func private @stage0_forward(%x: tensor<4xf32> {alpa.value = "a0"}) -> (tensor<4xf32> {alpa.value = "r0"}) attributes {alpa.phase = "forward", alpa.stage = 0 : i64} {
+      %0 = stablehlo.exponential %x {alpa.phase = "forward"} : tensor<4xf32>
+      return %0 : tensor<4xf32>
+    }
+    func.func private @microbatch(%x: tensor<4xf32> {alpa.value = "a0"}) -> (tensor<4xf32> {alpa.value = "r0"}) {
+      %0 = call @stage0_forward(%x) : (tensor<4xf32>) -> tensor<4xf32>
+      return %0 : tensor<4xf32>
+    }
+    func.func private @update() {
+      return
+    }
+    ```
+  }];
 }
 
 def ExtractStage : Pass<"alpa-extract-stage", "::mlir::ModuleOp"> {

@@ -108,8 +108,10 @@ llvm::LogicalResult FunctionCutter::fill(int part) {
     for (mlir::Value value : readBy(op)) {
       mlir::Operation *source = value.getDefiningOp();
       const int from = partOf(value);
-      const bool isHere = source && (from == part || kindOfPlacement(source) == Placement::Free ||
-                                     (from >= 0 && isSpreading(source)));
+      const bool isHere =
+          source &&
+          (from == part || kindOfPlacement(source) == Placement::Free ||
+           (from >= 0 && (isSpreading(source) || (isMadeAgain && isMadeAgain(value, part)))));
       if (isHere) {
         take(source);
         continue;

@@ -52,6 +52,11 @@ public:
     describeValue = std::move(describe);
   }
 
+  /// Values that a part has made again, whatever that costs, rather than read them of another.
+  void makeAgainWhere(std::function<bool(mlir::Value, int reader)> predicate) {
+    isMadeAgain = std::move(predicate);
+  }
+
   /// Leaves of the function calls of the parts that have something to do, ops that stay, and its
   /// results. Arguments and results of the parts have `alpa.value`, arguments keep the attributes
   /// they had in the function.
@@ -92,6 +97,7 @@ private:
   std::string prefix;
   std::vector<CutResult> results;
   std::function<void(mlir::Value, mlir::NamedAttrList &)> describeValue;
+  std::function<bool(mlir::Value, int)> isMadeAgain;
   llvm::DenseMap<mlir::Operation *, Placement> placements;
 
   // By part:

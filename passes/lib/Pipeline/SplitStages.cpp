@@ -4,6 +4,7 @@
 #include "UpdateRounds.h"
 #include "alpa/Analysis/TrainingPhases.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/Stablehlo.h"
 #include "alpa/Passes.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/SymbolTable.h"
@@ -38,8 +39,9 @@ private:
 
 class StageSplitter {
 public:
-  StageSplitter(mlir::ModuleOp module, StageOfLayer stageOf)
-      : symbols(module), stageOf(stageOf), builder(module.getContext()) {}
+  StageSplitter(mlir::ModuleOp module, StageOfLayer stageOf, llvm::ArrayRef<int64_t> rematerialized)
+      : symbols(module), stageOf(stageOf), rematerialized(rematerialized),
+        builder(module.getContext()) {}
 
   llvm::LogicalResult run() {
     for (llvm::StringRef name : {"prologue", "microbatch", "update"})
@@ -112,7 +114,28 @@ private:
       }
     }
     nameResults(microbatch, resultNames);
+    cutter.makeAgainWhere([this](mlir::Value value, int reader) {
+      const int stage = 2 * stageOf.numStages() - 1 - reader;
+      return llvm::is_contained(rematerialized, stage) && isWithinLayer(value, stage);
+    });
     return cutter.run();
+  }
+
+  /// Whether a value of the stage's forward is read by no later layer: rematerialization keeps what
+  /// layers start from, and makes again what is within them.
+  bool isWithinLayer(mlir::Value value, int stage) {
+    mlir::Operation *op = value.getDefiningOp();
+    auto isForward = [](mlir::Operation *op) {
+      auto phase = op->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
+      return phase && phase.getValue() == name(Phase::Forward);
+    };
+    if (stageOf(op) != stage || !isForward(op) || !isRemovable(op))
+      return false;
+    return llvm::none_of(value.getUsers(), [&](mlir::Operation *user) {
+      user = value.getParentBlock()->findAncestorOpInBlock(*user);
+      return isForward(user) && stageOf(user) &&
+             integer(user->getAttr(kLayerAttr)) > integer(op->getAttr(kLayerAttr));
+    });
   }
 
   Placement placementInMicrobatch(mlir::Operation *op) {
@@ -127,8 +150,7 @@ private:
   /// What is returned as it came in keeps its name.
   static std::string resultName(mlir::func::FuncOp function, unsigned result, mlir::Value value) {
     if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(value))
-      return function.getArgAttrOfType<mlir::StringAttr>(argument.getArgNumber(), kValueAttr)
-          .str();
+      return function.getArgAttrOfType<mlir::StringAttr>(argument.getArgNumber(), kValueAttr).str();
     return "r" + std::to_string(integer(function.getResultAttr(result, kResultAttr)));
   }
 
@@ -188,6 +210,7 @@ private:
 
   mlir::SymbolTable symbols;
   StageOfLayer stageOf;
+  llvm::ArrayRef<int64_t> rematerialized; ///< stages
   mlir::Builder builder;
 };
 
@@ -196,7 +219,9 @@ struct SplitStages : impl::SplitStagesBase<SplitStages> {
 
   void runOnOperation() override {
     if (mlir::failed(checkModule()) || mlir::failed(checkFirstLayers()) ||
-        mlir::failed(StageSplitter(getOperation(), StageOfLayer(*firstLayers)).run()))
+        mlir::failed(checkRematerialized()) ||
+        mlir::failed(
+            StageSplitter(getOperation(), StageOfLayer(*firstLayers), *rematerialize).run()))
       signalPassFailure();
   }
 
@@ -206,6 +231,15 @@ struct SplitStages : impl::SplitStagesBase<SplitStages> {
       if (!symbols.lookup<mlir::func::FuncOp>(name))
         return getOperation().emitError("expected a function @")
                << name << "; run alpa-split-microbatches and alpa-cluster-layers first";
+    return mlir::success();
+  }
+
+  llvm::LogicalResult checkRematerialized() {
+    const auto numStages = static_cast<int64_t>(firstLayers.size());
+    for (int64_t stage : *rematerialize)
+      if (stage < 0 || stage >= numStages)
+        return getOperation().emitError("expected stages to rematerialize below ")
+               << numStages << ", got " << stage;
     return mlir::success();
   }
 

@@ -146,9 +146,7 @@ class _Workers:
             process.kill()
             process.communicate()
 
-    def ask(
-        self, questions: dict[str, StageQuestion]
-    ) -> Iterator[tuple[str, StageCost | None]]:
+    def ask(self, questions: dict[str, StageQuestion]) -> Iterator[tuple[str, StageCost | None]]:
         with ThreadPoolExecutor(len(self._all)) as threads:
             answers = {d: threads.submit(self._ask_one, q) for d, q in questions.items()}
             try:

@@ -18,7 +18,7 @@ from alpa_mlir.passes import messages, run_passes
 
 # Names tell stages apart that do the same.
 _NAMES = re.compile(
-    r'(, )?\balpa\.(value|name|argument|result|accumulator|prologue|batch_dim) = '
+    r"(, )?\balpa\.(value|name|argument|result|accumulator|prologue|batch_dim) = "
     r'("(?:[^"\\]|\\.)*"|array<[^>]*>|\d+ : i64)'
 )
 
@@ -124,20 +124,30 @@ class LayeredStep:
         counts = (int(layer) for layer in re.findall(r"alpa\.layer = (\d+)", module.text()))
         return LayeredStep(module, num_microbatches, 1 + max(counts, default=0))
 
-    def split(self, first_layers: Sequence[int]) -> SplitStep:
-        """Cuts the layers into stages.
+    def split(self, first_layers: Sequence[int], rematerialized: Sequence[int] = ()) -> SplitStep:
+        """Cuts the layers into stages; `rematerialized` ones compute their forward again.
 
         Raises:
           PassError: the layers do not ascend from 0, or an op reads what a later stage makes.
         """
         module = self.module.clone()
-        layers = ",".join(map(str, first_layers))
-        run_passes(module, f"alpa-split-stages{{first-layers={layers}}}")
+        options = f"first-layers={','.join(map(str, first_layers))}"
+        if rematerialized:
+            options += f" rematerialize={','.join(map(str, rematerialized))}"
+        run_passes(module, f"alpa-split-stages{{{options}}}", "alpa-verify-stages")
         return SplitStep(
             module, tuple(first_layers), self.num_microbatches, tuple(module.functions())
         )
 
-    def range(self, first_layer: int, end_layer: int, num_in_flight: int = 1) -> StageModule:
+    def range(
+        self,
+        first_layer: int,
+        end_layer: int,
+        is_rematerialized: bool = False,
+        num_in_flight: int = 1,
+    ) -> StageModule:
         """Layers [first_layer, end_layer) as a stage, whatever the stages around it."""
         bounds = sorted({0, first_layer, end_layer} - {self.num_layers})
-        return self.split(bounds).stage(bounds.index(first_layer), num_in_flight)
+        stage = bounds.index(first_layer)
+        split = self.split(bounds, [stage] if is_rematerialized else [])
+        return split.stage(stage, num_in_flight)

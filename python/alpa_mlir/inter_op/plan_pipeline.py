@@ -54,9 +54,12 @@ def plan_pipeline(
         step = unroll_layers(normal)
     choice = search_pipeline(step, method, cluster, batch_size(program), phases)
     with phases("lower stages"):
-        split = choice.layered.split([stage.first_layer for stage in choice.stages])
+        split = choice.layered.split(
+            [stage.first_layer for stage in choice.stages],
+            [number for number, stage in enumerate(choice.stages) if stage.is_rematerialized],
+        )
         models = [
-            _model(split, number, stage.num_in_flight, stage.mesh, cluster, method.strategy_space)
+            _model(split, number, stage.mesh, cluster, method.strategy_space)
             for number, stage in enumerate(choice.stages)
         ]
         stages = tuple(
@@ -71,6 +74,7 @@ def plan_pipeline(
                 forward_seconds=stage.cost.forward_seconds,
                 backward_seconds=stage.cost.backward_seconds,
                 update_seconds=stage.cost.update_seconds,
+                is_rematerialized=stage.is_rematerialized,
                 num_in_flight=stage.num_in_flight,
                 memory_bytes=stage.cost.memory_bytes(stage.num_in_flight),
                 cost=stage.cost.cost,
@@ -115,12 +119,13 @@ def replay_pipeline(program: Program, normal: NormalizedModule, plan: Plan) -> P
         plan.num_layers,
         plan.allow_local_statistics,
     )
-    split = layered.split([stage.first_layer for stage in plan.stages])
+    split = layered.split(
+        [stage.first_layer for stage in plan.stages],
+        [number for number, stage in enumerate(plan.stages) if stage.is_rematerialized],
+    )
     stages: list[StageToLower] = []
     for number, stage in enumerate(plan.stages):
-        model = _model(
-            split, number, stage.num_in_flight, stage.mesh, plan.cluster, plan.strategy_space
-        )
+        model = _model(split, number, stage.mesh, plan.cluster, plan.strategy_space)
         try:
             choices = strategy_indices(model.model, stage.choices)
         except PlanError as error:
@@ -153,12 +158,11 @@ def planned_timeline(plan: Plan, program: PipelineProgram) -> Timeline:
 def _model(
     split: SplitStep,
     number: int,
-    num_in_flight: int,
     mesh: LogicalMesh,
     cluster: Cluster,
     strategy_space: str,
 ) -> StageModel:
-    text = split.stage(number, num_in_flight).module.text(with_locations=True)
+    text = split.stage(number).module.text(with_locations=True)
     return StageModel.make(text, mesh, cluster, strategy_space)
 
 

@@ -20,7 +20,7 @@ from alpa_mlir._native import (
     max_in_flight,
 )
 from alpa_mlir.cluster import Cluster, LogicalMesh
-from alpa_mlir.errors import InfeasibleError, PassError
+from alpa_mlir.errors import InfeasibleError
 from alpa_mlir.inter_op.cost_table import CostTable, default_cache_dir
 from alpa_mlir.inter_op.layered_step import LayeredStep
 from alpa_mlir.inter_op.stage_cost import StageCost, StageQuestion
@@ -53,6 +53,7 @@ class ChosenStage:
     first_device: int
     mesh: LogicalMesh
     cost: StageCost
+    is_rematerialized: bool
     num_in_flight: int
 
 
@@ -74,7 +75,12 @@ class _Option:
     end_layer: int
     submesh: int
     mesh: LogicalMesh
+    is_rematerialized: bool = False
     num_in_flight: int = 1
+
+    @property
+    def range(self) -> tuple[int, int, bool, int]:
+        return self.first_layer, self.end_layer, self.is_rematerialized, self.num_in_flight
 
 
 def search_pipeline(
@@ -95,12 +101,7 @@ def search_pipeline(
     infeasible: InfeasibleError | None = None
     for num_microbatches in microbatch_choices(method, batch_size):
         with phases(f"layers of {num_microbatches} microbatches"):
-            layered = LayeredStep.make(
-                step,
-                num_microbatches,
-                0 if method.num_layers == "auto" else method.num_layers,
-                method.allow_local_statistics,
-            )
+            layered = _in_layers(step, method, cluster, num_microbatches)
         try:
             choice = search.run(layered)
         except InfeasibleError as error:
@@ -113,6 +114,21 @@ def search_pipeline(
             f"expected a number of microbatches that divides the batch of {batch_size}, got none"
         )
     return best
+
+
+def _in_layers(
+    step: NormalizedModule, method: PipelineMethod, cluster: Cluster, num_microbatches: int
+) -> LayeredStep:
+    """In as many layers as seem useful, but one for every stage that the method asks for."""
+
+    def layered(num_layers: int) -> LayeredStep:
+        return LayeredStep.make(step, num_microbatches, num_layers, method.allow_local_statistics)
+
+    if method.num_layers != "auto":
+        return layered(method.num_layers)
+    least = cluster.num_devices // max(n * d for n, d in method.submeshes(cluster))
+    chosen = layered(0)
+    return chosen if chosen.num_layers >= least else layered(least)
 
 
 def microbatch_choices(method: PipelineMethod, batch_size: int) -> list[int]:
@@ -144,9 +160,10 @@ class _Search:
         kinds = self._schedules(crossings.has_backward)
         options = list(self._options(layered))
         costs = self._costs(layered, options)
-        crowded = list(self._crowded(options, costs, kinds, layered.num_microbatches))
-        costs += self._costs(layered, crowded)
-        options += crowded
+        for variants in (self._rematerialized, self._crowded):
+            more = list(variants(options, costs, kinds, layered.num_microbatches))
+            costs += self._costs(layered, more)
+            options += more
         with self.phases("choose stages"):
             transfers = transfer_seconds(crossings, self.submeshes, self.cluster)
             problems = [
@@ -177,13 +194,11 @@ class _Search:
                     continue
                 part = replace(self.cluster, num_nodes=nodes, devices_per_node=devices)
                 for mesh in self.method.logical_meshes(part):
-                    yield _Option(first, end, index, mesh)
+                    yield _Option(first, end, index, mesh, self.method.rematerialize is True)
 
-    def _costs(
-        self, layered: LayeredStep, options: Sequence[_Option]
-    ) -> list[StageCost | None]:
+    def _costs(self, layered: LayeredStep, options: Sequence[_Option]) -> list[StageCost | None]:
         with self.phases("extract stages"):
-            ranges = {(o.first_layer, o.end_layer, o.num_in_flight) for o in options}
+            ranges = {option.range for option in options}
             stages = {key: layered.range(*key) for key in sorted(ranges)}
         questions = [
             StageQuestion(
@@ -199,10 +214,25 @@ class _Search:
                 target_gap=self.method.target_gap,
             )
             for option in options
-            for stage in [stages[option.first_layer, option.end_layer, option.num_in_flight]]
+            for stage in [stages[option.range]]
         ]
         with self.phases("shard stages"):
             return self.table.costs(questions, f"{layered.num_microbatches} microbatches: stages")
+
+    def _rematerialized(
+        self,
+        options: Sequence[_Option],
+        costs: Sequence[StageCost | None],
+        kinds: dict[str, ScheduleKind],
+        num_microbatches: int,
+    ) -> Iterator[_Option]:
+        """Options to keep less for the backward, where memory may be short."""
+        if self.method.rematerialize != "auto" or "inference" in kinds:
+            return
+        most = self._in_flight(kinds, num_microbatches)[-1]
+        for option, cost in zip(options, costs, strict=True):
+            if cost is None or cost.memory_bytes(most) > self.memory_limit_bytes:
+                yield replace(option, is_rematerialized=True)
 
     def _crowded(
         self,
@@ -212,21 +242,22 @@ class _Search:
         num_microbatches: int,
     ) -> Iterator[_Option]:
         """Options to shard again for more microbatches in flight, where memory is short then."""
-        max_stages = self.cluster.num_devices // min(n * d for n, d in self.submeshes)
-        counts = sorted(
-            {
-                max_in_flight(kind, stages_to_end, num_microbatches)
-                for kind in kinds.values()
-                for stages_to_end in range(1, max_stages + 1)
-            }
-            - {1}
-        )
         for option, cost in zip(options, costs, strict=True):
             if cost is None or cost.activation_bytes == 0:
                 continue
-            for count in counts:
-                if cost.memory_bytes(count) > self.memory_limit_bytes:
+            for count in self._in_flight(kinds, num_microbatches):
+                if count > 1 and cost.memory_bytes(count) > self.memory_limit_bytes:
                     yield replace(option, num_in_flight=count)
+
+    def _in_flight(self, kinds: dict[str, ScheduleKind], num_microbatches: int) -> list[int]:
+        """How many microbatches some stage may hold, ascending."""
+        most_stages = self.cluster.num_devices // min(n * d for n, d in self.submeshes)
+        counts = {
+            max_in_flight(kind, stages_to_end, num_microbatches)
+            for kind in kinds.values()
+            for stages_to_end in range(1, most_stages + 1)
+        }
+        return sorted(counts)
 
     def _problem(
         self,
@@ -283,6 +314,7 @@ class _Search:
                     stage.first_device,
                     option.mesh,
                     cost,
+                    option.is_rematerialized,
                     in_flight,
                 )
             )

@@ -12,6 +12,7 @@ from math import isclose
 
 from alpa_mlir._native import ScheduleKind, StageProblem, Submesh
 from alpa_mlir.errors import ArgumentError, InfeasibleError, SolverError
+from alpa_mlir.options import standard_submeshes
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,8 @@ def solve_stages(problems: Iterable[StageProblem]) -> StagePlan:
 
 
 def submeshes(num_nodes: int, devices_per_node: int) -> list[Submesh]:
-    """The paper's (section 5.2): powers of two within a node, then whole nodes.
-
-    A node whose number of devices is no power of two adds itself, and the powers that divide it.
-    """
-    sizes = [2**k for k in range(devices_per_node.bit_length()) if devices_per_node % 2**k == 0]
-    inside = [Submesh(1, size) for size in sizes if size < devices_per_node]
-    return inside + [Submesh(n, devices_per_node) for n in range(1, num_nodes + 1)]
+    """Those of `options.standard_submeshes`."""
+    return [Submesh(*shape) for shape in standard_submeshes(num_nodes, devices_per_node)]
 
 
 def submesh_chains(num_nodes: int, devices_per_node: int) -> list[list[Submesh]]:

@@ -29,9 +29,7 @@ def planned_transfers(split: SplitStep) -> tuple[PlannedTransfer, ...]:
             is_once = writer.attributes["alpa.phase"] in ("prologue", "update")
             is_sum = function.attributes["alpa.phase"] == "update"
             count = 1 if is_once or is_sum else split.num_microbatches
-            found[value, target] = PlannedTransfer(
-                value, _stage(writer), target, num_bytes, count
-            )
+            found[value, target] = PlannedTransfer(value, _stage(writer), target, num_bytes, count)
     return tuple(found.values())
 
 
@@ -70,9 +68,7 @@ def transfer_seconds(
     return [
         send_seconds(forward, source, target, cluster)
         + send_seconds(backward, target, source, cluster)
-        for forward, backward in zip(
-            crossings.forward_bytes, crossings.backward_bytes, strict=True
-        )
+        for forward, backward in zip(crossings.forward_bytes, crossings.backward_bytes, strict=True)
         for source in submeshes
         for target in submeshes
     ]

@@ -46,6 +46,7 @@ def make_plan(
         forward_seconds=sharded.solution.cost * _PICOSECOND,
         backward_seconds=0.0,
         update_seconds=0.0,
+        is_rematerialized=False,
         num_in_flight=1,
         memory_bytes=sharded.solution.peak_usage,
         cost=sharded.solution.cost,

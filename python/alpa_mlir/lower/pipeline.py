@@ -8,22 +8,22 @@ arguments and results of the user's function are the values of the tasks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 
-from alpa_mlir._native import FunctionSummary, Module, ValueSummary
-from alpa_mlir.cluster import Cluster, LogicalMesh
+from alpa_mlir._native import FunctionSummary, ValueSummary
+from alpa_mlir.cluster import Cluster
 from alpa_mlir.cluster.spec import Spec
+from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.element_types import aval_of
 from alpa_mlir.frontend.trace import Program
 from alpa_mlir.inter_op.layered_step import SplitStep
-from alpa_mlir.inter_op.sharded_stage import ShardedStage, StageModel
 from alpa_mlir.inter_op.search import SCHEDULE_KINDS
+from alpa_mlir.inter_op.sharded_stage import StageModel
 from alpa_mlir.intra_op.shard import NormalizedModule, shard
-from alpa_mlir.frontend import shardy
 from alpa_mlir.lower.compile import AnnotatedProgram, logical_specs
 from alpa_mlir.runtime.program import (
     ArgumentResult,

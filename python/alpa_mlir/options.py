@@ -78,8 +78,8 @@ class PipelineMethod(Method):
       num_layers: in how many pieces the program is cut before stages are made of them.
       allow_local_statistics: let each microbatch use its own statistics where sums over examples
         flow back into the step (batch norm). The result is then another than without microbatches.
-      rematerialize: whether the backward of a stage computes the forward of its layers again, so that
-        less is kept for it; "auto" does so where memory is short.
+      rematerialize: whether the backward of a stage computes the forward of its layers again, so
+        that less is kept for it; "auto" does so where memory is short.
       num_processes: that plan beside each other; 0 is this process alone, None one per core.
       cache_dir: where costs of stages are kept for the next time; None keeps none, "auto" takes
         $ALPA_MLIR_CACHE_DIR or a folder in the user's cache.

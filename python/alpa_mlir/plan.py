@@ -90,7 +90,7 @@ class PlannedStage:
       is_rematerialized: whether its backward computes the forward of its layers again.
       num_in_flight: microbatches whose activations it holds at most.
       memory_bytes: predicted peak of one of its devices.
-      cost, lower_bound: of the sharding problem; no sharding of the stage costs less than the bound.
+      cost, lower_bound: of the sharding problem; no sharding costs less than the bound.
     """
 
     first_layer: int

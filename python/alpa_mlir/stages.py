@@ -16,7 +16,7 @@ import jax
 from alpa_mlir.cluster.cluster import local_devices
 from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.trace import Program
-from alpa_mlir.inter_op.plan_pipeline import planned_timeline
+from alpa_mlir.inter_op.planned_timeline import planned_timeline
 from alpa_mlir.lower.collectives import HloCollective, parse_collectives
 from alpa_mlir.lower.compile import AnnotatedProgram, compile_program
 from alpa_mlir.lower.diagnostics import rematerializations, with_captured_log
@@ -201,7 +201,7 @@ class Pipeline:
         as a trace for Perfetto and as a picture.
         """
         result, measured = self.runtime.timeline(*args)
-        planned = planned_timeline(self.plan, self.runtime.program)
+        planned = planned_timeline(self.plan, self.runtime.program.schedule)
         return PipelineTimeline(result, planned, measured.timeline)
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 
 from alpa_mlir.errors import PassError
 
@@ -52,4 +52,4 @@ def aval_of(mlir_type: str) -> Any:
             f"{mlir_type}"
         )
     shape = tuple(int(size) for size in match[1].split("x") if size)
-    return jax.core.ShapedArray(shape, jnp.dtype(dtype))
+    return ShapedArray(shape, jnp.dtype(dtype))

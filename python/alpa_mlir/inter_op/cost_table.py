@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -77,7 +77,7 @@ class CostTable:
                     advance()
 
     @contextmanager
-    def _progress(self, title: str, total: int) -> Iterator[object]:
+    def _progress(self, title: str, total: int) -> Generator[Callable[[], None]]:
         is_shown = sys.stderr.isatty() if self.is_shown is None else self.is_shown
         progress = Progress(
             TextColumn(f"alpa: {title}"),
@@ -160,7 +160,8 @@ class _Workers:
     def _ask_one(self, question: StageQuestion) -> StageCost | None:
         process = self._idle.get()
         try:
-            assert process.stdin and process.stdout
+            assert process.stdin is not None
+            assert process.stdout is not None
             process.stdin.write(json.dumps(question.to_json()) + "\n")
             process.stdin.flush()
             line = process.stdout.readline()

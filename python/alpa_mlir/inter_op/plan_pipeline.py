@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import gcd
 
-from alpa_mlir._native import StageDurations
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.errors import ArgumentError, PlanError
 from alpa_mlir.frontend.trace import Program
 from alpa_mlir.inter_op.layered_step import LayeredStep, SplitStep, unroll_layers
+from alpa_mlir.inter_op.planned_timeline import planned_timeline
 from alpa_mlir.inter_op.search import PipelineChoice, search_pipeline
 from alpa_mlir.inter_op.sharded_stage import StageModel
-from alpa_mlir.inter_op.transfers import planned_transfers, send_seconds
+from alpa_mlir.inter_op.transfers import planned_transfers
 from alpa_mlir.intra_op.describe import (
     argument_role,
     planned_collectives,
@@ -24,10 +23,9 @@ from alpa_mlir.intra_op.describe import (
 from alpa_mlir.intra_op.shard import NormalizedModule, named_choices, strategy_indices
 from alpa_mlir.lower.pipeline import StageToLower, lower_pipeline
 from alpa_mlir.options import SCHEDULES, PipelineMethod
-from alpa_mlir.plan import Plan, PlannedStage, PlannedTransfer, TensorPlan
+from alpa_mlir.plan import Plan, PlannedStage, TensorPlan
 from alpa_mlir.report.phases import Phases
 from alpa_mlir.runtime.program import ArgumentResult, PipelineProgram
-from alpa_mlir.schedule.simulate import Timeline, simulate
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,11 +148,6 @@ def batch_size(program: Program) -> int:
     return gcd(*sizes)
 
 
-def planned_timeline(plan: Plan, program: PipelineProgram) -> Timeline:
-    """The schedule on a clock, with the durations that were planned with."""
-    return simulate(program.schedule, _durations(plan.stages, plan.transfers, plan.cluster))
-
-
 def _model(
     split: SplitStep,
     number: int,
@@ -177,9 +170,7 @@ def _make_plan(
     stages: tuple[PlannedStage, ...],
     lowered: PipelineProgram,
 ) -> Plan:
-    transfers = planned_transfers(split)
-    timeline = simulate(lowered.schedule, _durations(stages, transfers, cluster))
-    return Plan(
+    plan = Plan(
         program_name=program.name,
         program_hash=normal.hash,
         method=type(method).__name__,
@@ -192,33 +183,12 @@ def _make_plan(
         allow_local_statistics=method.allow_local_statistics,
         arguments=_arguments(program, lowered),
         results=_results(program, lowered),
-        transfers=transfers,
-        step_seconds=timeline.makespan_seconds,
+        transfers=planned_transfers(split),
+        step_seconds=0.0,
         remarks=step.remarks,
     )
-
-
-def _durations(
-    stages: Sequence[PlannedStage], transfers: Sequence[PlannedTransfer], cluster: Cluster
-) -> list[StageDurations]:
-    def sent(source: int, target: int) -> float:
-        if not 0 <= target < len(stages):
-            return 0.0
-        num_bytes = sum(
-            t.bytes for t in transfers if (t.source, t.target) == (source, target) and t.count > 1
-        )
-        return send_seconds(num_bytes, stages[source].submesh, stages[target].submesh, cluster)
-
-    return [
-        StageDurations(
-            forward_seconds=stage.forward_seconds,
-            backward_seconds=stage.backward_seconds,
-            update_seconds=stage.update_seconds,
-            send_forward_seconds=sent(number, number + 1),
-            send_backward_seconds=sent(number, number - 1),
-        )
-        for number, stage in enumerate(stages)
-    ]
+    timeline = planned_timeline(plan, lowered.schedule)
+    return replace(plan, step_seconds=timeline.makespan_seconds)
 
 
 def _arguments(program: Program, lowered: PipelineProgram) -> tuple[TensorPlan, ...]:

@@ -23,6 +23,7 @@ from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.errors import InfeasibleError
 from alpa_mlir.inter_op.cost_table import CostTable, default_cache_dir
 from alpa_mlir.inter_op.layered_step import LayeredStep
+from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
 from alpa_mlir.inter_op.stage_cost import StageCost, StageQuestion
 from alpa_mlir.inter_op.stages import StagePlan, solve_stages
 from alpa_mlir.inter_op.transfers import Crossings, transfer_seconds
@@ -30,12 +31,6 @@ from alpa_mlir.intra_op.shard import NormalizedModule
 from alpa_mlir.options import PipelineMethod
 from alpa_mlir.report.phases import Phases
 
-SCHEDULE_KINDS = {
-    "gpipe": ScheduleKind.GPIPE,
-    "1f1b": ScheduleKind.ONE_F_ONE_B,
-    "eager_1f1b": ScheduleKind.EAGER_ONE_F_ONE_B,
-    "inference": ScheduleKind.INFERENCE,
-}
 # More microbatches than these cost planning time and win little: the bubble is small by then.
 _MICROBATCHES_TO_TRY = (2, 4, 8, 16, 32)
 _MAX_MICROBATCH_CHOICES = 3

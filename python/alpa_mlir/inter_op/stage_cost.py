@@ -53,9 +53,10 @@ class StageQuestion:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> StageQuestion:
-        mesh = LogicalMesh(**{name: tuple(entry) for name, entry in data["mesh"].items()})
-        cluster = Cluster.from_json(data["cluster"])
-        return StageQuestion(**{**data, "mesh": mesh, "cluster": cluster})
+        values: dict[str, Any] = dict(data)
+        values["mesh"] = LogicalMesh(**{k: tuple(entry) for k, entry in data["mesh"].items()})
+        values["cluster"] = Cluster.from_json(data["cluster"])
+        return StageQuestion(**values)
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ class StageCost:
     @staticmethod
     def from_json(data: dict[str, Any]) -> StageCost:
         try:
-            return StageCost(**{**data, "choices": tuple(data["choices"])})
+            values: dict[str, Any] = {**data, "choices": tuple(data["choices"])}
+            return StageCost(**values)
         except (KeyError, TypeError) as error:
             raise PlanError(f"expected the fields of StageCost: {error}") from None
 

@@ -21,7 +21,7 @@ from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.element_types import aval_of
 from alpa_mlir.frontend.trace import Program
 from alpa_mlir.inter_op.layered_step import SplitStep
-from alpa_mlir.inter_op.search import SCHEDULE_KINDS
+from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
 from alpa_mlir.inter_op.sharded_stage import StageModel
 from alpa_mlir.intra_op.shard import NormalizedModule, shard
 from alpa_mlir.lower.compile import AnnotatedProgram, logical_specs
@@ -202,7 +202,7 @@ class _PipelineLowering:
         ]
 
     def _owners(self) -> dict[str, int]:
-        """State lives where its next value is made, if it is read there, else at its first reader."""
+        """State lives where its next value is made, if it is read there, or at its first reader."""
         readers: dict[str, list[int]] = {}
         for kind, signature in self.signatures.items():
             for value in signature.inputs:

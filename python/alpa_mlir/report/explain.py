@@ -10,14 +10,21 @@ from rich.markup import escape
 from rich.table import Table
 
 from alpa_mlir.cluster.spec import Spec
-from alpa_mlir.plan import Plan, PlannedCollective, TensorPlan
+from alpa_mlir.inter_op.planned_timeline import planned_timeline
+from alpa_mlir.plan import Plan, PlannedCollective, PlannedTransfer, TensorPlan
+from alpa_mlir.report.timeline import to_text
 
 _WIDTH = 130
+_NUMBERS = ("per device", "runs", "bytes", "time", "forward", "update", "in flight", "gap")
 
 
 def explain(plan: Plan) -> str:
     console = Console(file=StringIO(), width=_WIDTH, color_system=None)
-    console.print(_summary(plan))
+    console.print(_summary(plan), markup=False)
+    if plan.is_pipeline:
+        console.print(_stages(plan))
+        console.print(to_text(planned_timeline(plan), _WIDTH), markup=False, highlight=False)
+        console.print(_transfers(plan))
     console.print(_tensors("arguments", plan.arguments))
     console.print(_tensors("results", [r for r in plan.results if r.role == "result"]))
     console.print(_collectives(plan.collectives))
@@ -31,12 +38,54 @@ def _summary(plan: Plan) -> str:
     is_proven = plan.solver_gap < 1e-6  # costs are integers, the bound is not
     bound = "proven optimal" if is_proven else f"within {plan.solver_gap:.2%} of optimal"
     limit = plan.cluster.device.memory_bytes
+    how = f"mesh {plan.mesh}"
+    if plan.is_pipeline:
+        how = (
+            f"{len(plan.stages)} stages of {plan.num_layers} layers, schedule {plan.schedule}, "
+            f"{plan.num_microbatches} microbatches"
+        )
     return (
         f"{plan.program_name}: {plan.method} on {plan.cluster.num_devices} x "
-        f"{plan.cluster.device.kind}, mesh {plan.mesh}\n"
+        f"{plan.cluster.device.kind}, {how}\n"
         f"predicted: {plan.step_seconds * 1e3:.3f} ms a step ({bound}), "
         f"{format_bytes(plan.memory_bytes)} of {format_bytes(limit)} per device"
     )
+
+
+def _stages(plan: Plan) -> Table:
+    columns = ("stage", "layers", "devices", "mesh", "forward", "backward", "update")
+    table = _table("stages, times of one microbatch", *columns, "in flight", "per device", "gap")
+    for number, stage in enumerate(plan.stages):
+        devices = stage.devices
+        again = ", forward again" if stage.is_rematerialized else ""
+        table.add_row(
+            str(number),
+            f"{stage.first_layer} to {stage.end_layer - 1}",
+            f"{devices.start} to {devices.stop - 1}" if len(devices) > 1 else str(devices.start),
+            str(stage.mesh),
+            format_seconds(stage.forward_seconds),
+            format_seconds(stage.backward_seconds) + again,
+            format_seconds(stage.update_seconds),
+            str(stage.num_in_flight),
+            format_bytes(stage.memory_bytes),
+            f"{stage.gap:.2%}",
+        )
+    return table
+
+
+def _transfers(plan: Plan) -> Table:
+    table = _table("transfers between stages", "from", "to", "values", "runs", "bytes")
+    groups: dict[tuple[int, int, int], list[PlannedTransfer]] = {}
+    for transfer in plan.transfers:
+        groups.setdefault((transfer.source, transfer.target, transfer.count), []).append(transfer)
+    for (source, target, count), group in groups.items():
+        names = ", ".join(transfer.value for transfer in group[:4])
+        more = f" and {len(group) - 4} more" if len(group) > 4 else ""
+        num_bytes = sum(transfer.bytes for transfer in group) * count
+        table.add_row(str(source), str(target), names + more, str(count), format_bytes(num_bytes))
+    if not groups:
+        table.add_row("none", "", "", "", "")
+    return table
 
 
 def _tensors(title: str, tensors: Sequence[TensorPlan]) -> Table:
@@ -52,13 +101,14 @@ def _tensors(title: str, tensors: Sequence[TensorPlan]) -> Table:
 
 
 def _because(tensor: TensorPlan) -> str:
-    return f"{tensor.role}: {tensor.reason}" if tensor.reason else tensor.role
+    where = f" on stage {tensor.stage}" if tensor.stage else ""
+    return f"{tensor.role}{where}: {tensor.reason}" if tensor.reason else tensor.role + where
 
 
 def _alike(tensor: TensorPlan) -> tuple[object, ...]:
     """Tensors of repeated layers share a row: equal but for the numbers in their names."""
     name = re.sub(r"\d+", "*", tensor.name)
-    return (name, tensor.role, tensor.dtype, tensor.shape, tensor.spec, tensor.reason)
+    return (name, tensor.role, tensor.dtype, tensor.shape, tensor.spec, tensor.reason, tensor.stage)
 
 
 def _grouped(
@@ -93,7 +143,7 @@ def _collectives(collectives: Sequence[PlannedCollective]) -> Table:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        justify = "right" if column in ("per device", "runs", "bytes", "time") else "left"
+        justify = "right" if column in _NUMBERS else "left"
         table.add_column(column, justify=justify, overflow="fold")
     return table
 
@@ -103,6 +153,14 @@ def format_spec(spec: Spec) -> str:
     if not any(spec):
         return "replicated"
     return "[" + ", ".join("".join(axes) or "-" for axes in spec) + "]"
+
+
+def format_seconds(seconds: float) -> str:
+    """Three digits and a unit."""
+    for unit, factor in (("s", 1.0), ("ms", 1e3)):
+        if seconds * factor >= 1:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} us"
 
 
 def format_bytes(count: float) -> str:

@@ -93,3 +93,33 @@ def _box(timed: TimedTask, top: int, scale: float) -> str:
 
 def _label(task: Task) -> str:
     return str(task.microbatch) if task.phase.runs_per_microbatch else task.phase.value
+
+
+def to_text(timeline: Timeline, width: int = 120) -> str:
+    """A row of characters for each mesh: digits are microbatches (the last one of their number),
+    between brackets where they run backward, U the update, dots idle time."""
+    label = len(f"mesh {len(timeline.meshes)}: ")
+    cells = width - label
+    scale = cells / timeline.makespan_seconds if timeline.makespan_seconds else 0.0
+    lines = [
+        f"timeline of a step: {timeline.makespan_seconds * 1e3:.3f} ms, "
+        f"{timeline.bubble_fraction:.0%} of it idle"
+    ]
+    for mesh, tasks in enumerate(timeline.meshes):
+        row = ["."] * cells
+        for timed in tasks:
+            begin = min(int(timed.start_seconds * scale), cells - 1)
+            end = max(begin + 1, min(int(timed.end_seconds * scale), cells))
+            row[begin:end] = _cells(timed.task, end - begin)
+        lines.append(f"mesh {mesh}: ".ljust(label) + "".join(row))
+    return "\n".join(lines)
+
+
+def _cells(task: Task, length: int) -> list[str]:
+    if task.phase in (Phase.UPDATE, Phase.PROLOGUE):
+        return [task.phase.value] * length
+    cells = [str(task.microbatch % 10)] * length
+    if task.phase == Phase.BACKWARD and length > 1:
+        cells[0] = "("
+        cells[-1] = ")" if length > 2 else cells[-1]
+    return cells

@@ -1,0 +1,46 @@
+"""A plan on a clock: when every task would run, with the durations that were planned with."""
+
+from __future__ import annotations
+
+from alpa_mlir._native import StageDurations
+from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
+from alpa_mlir.inter_op.transfers import send_seconds
+from alpa_mlir.plan import Plan
+from alpa_mlir.schedule.kinds import make_schedule
+from alpa_mlir.schedule.schedule import Schedule
+from alpa_mlir.schedule.simulate import Timeline, simulate
+
+
+def planned_timeline(plan: Plan, schedule: Schedule | None = None) -> Timeline:
+    """The timeline of one step; without `schedule` the update counts as one round."""
+    if schedule is None:
+        kind = SCHEDULE_KINDS[plan.schedule]
+        schedule = make_schedule(kind, len(plan.stages), plan.num_microbatches)
+    return simulate(schedule, _durations(plan))
+
+
+def _durations(plan: Plan) -> list[StageDurations]:
+    return [
+        StageDurations(
+            forward_seconds=stage.forward_seconds,
+            backward_seconds=stage.backward_seconds,
+            update_seconds=stage.update_seconds,
+            send_forward_seconds=_sent(plan, number, number + 1),
+            send_backward_seconds=_sent(plan, number, number - 1),
+        )
+        for number, stage in enumerate(plan.stages)
+    ]
+
+
+def _sent(plan: Plan, source: int, target: int) -> float:
+    """Seconds of one microbatch's transfer between neighbours."""
+    if not 0 <= target < len(plan.stages):
+        return 0.0
+    num_bytes = sum(
+        transfer.bytes
+        for transfer in plan.transfers
+        if (transfer.source, transfer.target) == (source, target)
+        and transfer.count == plan.num_microbatches
+    )
+    stages = plan.stages[source], plan.stages[target]
+    return send_seconds(num_bytes, stages[0].submesh, stages[1].submesh, plan.cluster)

@@ -71,7 +71,7 @@ int FunctionCutter::partOf(mlir::Value value) const {
   return placements.lookup(op).part;
 }
 
-FunctionCutter::Values FunctionCutter::readBy(mlir::Operation *op) {
+FunctionCutter::Values FunctionCutter::valuesRead(mlir::Operation *op) {
   llvm::SetVector<mlir::Value> values(op->operand_begin(), op->operand_end());
   mlir::getUsedValuesDefinedAbove(op->getRegions(), values);
   return Values(values.begin(), values.end());
@@ -88,7 +88,7 @@ void FunctionCutter::collectReadersOutside() {
   for (mlir::Operation &op : body) {
     const bool isTerminator = &op == &body.back();
     if (isTerminator || kindOfPlacement(&op) == Placement::Stays)
-      llvm::for_each(readBy(&op), demand);
+      llvm::for_each(valuesRead(&op), demand);
     else if (kindOfPlacement(&op) == Placement::InPart && !isRemovable(&op))
       opsOf[placements.lookup(&op).part].insert(&op);
   }
@@ -105,7 +105,7 @@ llvm::LogicalResult FunctionCutter::fill(int part) {
     take(value.getDefiningOp());
   while (!pending.empty()) {
     mlir::Operation *op = pending.pop_back_val();
-    for (mlir::Value value : readBy(op)) {
+    for (mlir::Value value : valuesRead(op)) {
       mlir::Operation *source = value.getDefiningOp();
       const int from = partOf(value);
       const bool isHere =
@@ -179,7 +179,7 @@ void FunctionCutter::orderInputs(int part) {
   inputsOf[part].clear();
   for (mlir::Operation &op : body)
     if (opsOf[part].contains(&op))
-      for (mlir::Value value : readBy(&op))
+      for (mlir::Value value : valuesRead(&op))
         if (mlir::Operation *source = value.getDefiningOp(); !opsOf[part].contains(source))
           inputsOf[part].insert(value);
 }
@@ -196,9 +196,9 @@ void FunctionCutter::nameValues() {
       names.try_emplace(result.value, result.name);
   }
   // What stays reads the first result that has the value.
-  llvm::DenseSet<mlir::Value> readByParts, isOutput;
+  llvm::DenseSet<mlir::Value> valuesReadParts, isOutput;
   for (auto &inputs : inputsOf)
-    readByParts.insert(inputs.begin(), inputs.end());
+    valuesReadParts.insert(inputs.begin(), inputs.end());
   for (auto &outputs : outputsOf)
     for (const Output &output : outputs)
       isOutput.insert(output.value);
@@ -208,7 +208,7 @@ void FunctionCutter::nameValues() {
       const int part = partOf(value);
       const bool isDemanded = part >= 0 && demandedOf[part].contains(value);
       const bool hasOutput =
-          isOutput.contains(value) && (names.contains(value) || !readByParts.contains(value));
+          isOutput.contains(value) && (names.contains(value) || !valuesReadParts.contains(value));
       if (!isDemanded || hasOutput)
         continue;
       names[value] = prefix + std::to_string(number++);

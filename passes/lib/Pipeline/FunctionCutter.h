@@ -79,7 +79,7 @@ private:
   int partOf(mlir::Value value) const;
   Placement::Kind kindOfPlacement(mlir::Operation *op) const;
   /// Values from outside that the op and the ops nested in it read.
-  static Values readBy(mlir::Operation *op);
+  static Values valuesRead(mlir::Operation *op);
 
   void collectReadersOutside();
   llvm::LogicalResult fill(int part);

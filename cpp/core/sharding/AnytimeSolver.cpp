@@ -3,8 +3,6 @@
 #include "core/sharding/Reduction.h"
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
 
 namespace alpa {
 namespace {
@@ -14,6 +12,8 @@ using Clock = std::chrono::steady_clock;
 const AscentSchedule kRootSchedule = {400, 2, 0.005, 0.001};
 const AscentSchedule kProofSchedule = {100, 2, 0.003, 0.0005};
 const AscentSchedule kRegionSchedule = {60, 2, 0.01, 0.001};
+
+constexpr std::chrono::milliseconds kReportInterval{50};
 
 constexpr int32_t kFreePasses = 20; // before prices
 constexpr int32_t kDecodeInterval = 20;
@@ -31,6 +31,20 @@ Clock::time_point deadlineAfter(double seconds) {
   constexpr double kForever = 1e8;
   return Clock::now() +
          std::chrono::microseconds(static_cast<int64_t>(std::min(seconds, kForever) * 1e6));
+}
+
+/// The calling thread is one of them. All have ended when this returns or throws.
+template <typename Task> void runOnThreads(int32_t count, Task task) {
+  struct Helpers {
+    std::vector<std::thread> threads;
+    ~Helpers() {
+      for (std::thread &thread : threads)
+        thread.join();
+    }
+  } helpers;
+  for (int32_t i = 1; i < count; ++i)
+    helpers.threads.emplace_back(task);
+  task();
 }
 
 } // namespace
@@ -74,13 +88,28 @@ int32_t AnytimeSolver::stepsFor(double work) const {
 }
 
 bool AnytimeSolver::isDone() {
-  if (!isStopped)
-    isStopped =
-        !onProgress(phase, result) || Clock::now() >= deadline || spent >= options.workLimit;
+  if (!isStopped && (!onProgress(phase, result) || spent >= options.workLimit))
+    isStopped = true;
+  shouldStop();
   if (result.lowerBound >= result.cost)
     return true;
   double gap = static_cast<double>(result.cost) - static_cast<double>(result.lowerBound);
   return isStopped || (isCostKnown() && gap <= options.stopGap * static_cast<double>(result.cost));
+}
+
+/// What the exact searches ask: it ends them wherever they are, on any thread.
+bool AnytimeSolver::shouldStop() {
+  if (isStopped)
+    return true;
+  Clock::time_point now = Clock::now();
+  bool isRefused = false;
+  if (std::this_thread::get_id() == caller && now >= nextReport) {
+    nextReport = now + kReportInterval;
+    isRefused = !onProgress(phase, result);
+  }
+  if (isRefused || now >= deadline)
+    isStopped = true;
+  return isStopped;
 }
 
 bool AnytimeSolver::offer(Assignment assignment) {
@@ -132,7 +161,7 @@ void AnytimeSolver::unblock(Assignment &assignment) {
       return;
     Region region = regionAround(graph, {nodes[0]}, kUnblockSize + 5 * round);
     BranchAndBound search(restrictTo(graph, assignment, region), kBlocked,
-                          {kFirstWork / 10, deadline});
+                          {kFirstWork / 10, [this] { return shouldStop(); }});
     search.run(kRegionSchedule, prices);
     spent += search.work();
     if (search.answer())
@@ -162,7 +191,7 @@ bool AnytimeSolver::prove(int64_t work) {
     if (cutoffStep == 0)
       cutoffStep = std::max<int64_t>(1, (isCostKnown() ? distance : result.lowerBound) / 16);
     int64_t cutoff = result.lowerBound + std::min(distance, cutoffStep);
-    BranchAndBound search(part, cutoff, {until - spent, deadline});
+    BranchAndBound search(part, cutoff, {until - spent, [this] { return shouldStop(); }});
     search.run(kProofSchedule, prices);
     spent += search.work();
     if (search.answer())
@@ -190,19 +219,14 @@ void AnytimeSolver::improve(int64_t work) {
       CoreProblem part = restrictTo(graph, incumbent, regions.back());
       searches.push_back(std::make_unique<BranchAndBound>(
           part, regionCost(graph, incumbent, regions.back()),
-          BranchAndBound::Limits{work / (4 * kBatchSize), deadline}));
+          BranchAndBound::Limits{work / (4 * kBatchSize), [this] { return shouldStop(); }}));
     }
     std::atomic<int32_t> next{0};
     auto worker = [&] {
       for (int32_t i = next++; i < kBatchSize; i = next++)
         searches[i]->run(kRegionSchedule, prices);
     };
-    std::vector<std::thread> helpers;
-    for (int32_t i = 1; i < std::min(options.numThreads, kBatchSize); ++i)
-      helpers.emplace_back(worker);
-    worker();
-    for (std::thread &helper : helpers)
-      helper.join();
+    runOnThreads(std::min(options.numThreads, kBatchSize), worker);
 
     int32_t numComplete = 0;
     for (int32_t i = 0; i < kBatchSize; ++i) {

@@ -15,7 +15,10 @@
 #include "core/sharding/BranchAndBound.h"
 #include "core/sharding/Neighbourhood.h"
 
+#include <atomic>
+#include <chrono>
 #include <functional>
+#include <thread>
 
 namespace alpa {
 
@@ -36,7 +39,8 @@ struct AnytimeResult {
 
 class AnytimeSolver {
 public:
-  /// Called after each improvement and now and then; returning false ends the search.
+  /// Called after each improvement and several times a second, by the thread that called `solve`;
+  /// returning false ends the search.
   using OnProgress = std::function<bool(const std::string &phase, const AnytimeResult &)>;
 
   /// The core must outlive this and have no blocked strategies.
@@ -55,6 +59,7 @@ private:
   bool offer(Assignment assignment);
   void raiseBound(int64_t lowerBound);
   bool isDone();
+  bool shouldStop();
   bool isCostKnown() const { return result.cost < kBlocked; }
 
   const CoreProblem &core;
@@ -64,7 +69,9 @@ private:
   AnytimeResult result;
   std::chrono::steady_clock::time_point deadline;
   std::string phase;
-  bool isStopped = false;
+  std::thread::id caller = std::this_thread::get_id();
+  std::atomic<bool> isStopped{false};
+  std::chrono::steady_clock::time_point nextReport;
   int64_t spent = 0;
 
   DualAscent dual;

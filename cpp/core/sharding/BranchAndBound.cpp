@@ -37,14 +37,14 @@ std::vector<double> pricesOfRows(const CoreProblem &core, const std::map<int64_t
 } // namespace
 
 BranchAndBound::BranchAndBound(const CoreProblem &core, int64_t cutoff, Limits limits)
-    : limits(limits), root(core), cheapest(cutoff) {}
+    : limits(std::move(limits)), root(core), cheapest(cutoff) {}
 
 void BranchAndBound::run(const AscentSchedule &rootSchedule, const Prices &prices) {
   search(root, prices, INT64_MIN, rootSchedule, 0);
 }
 
 bool BranchAndBound::isExhausted() const {
-  return spent >= limits.work || std::chrono::steady_clock::now() >= limits.deadline;
+  return spent >= limits.work || (limits.shouldStop && limits.shouldStop());
 }
 
 void BranchAndBound::offer(const ReducibleProblem &problem, const CoreProblem &core,
@@ -140,6 +140,10 @@ void BranchAndBound::branch(const ReducibleProblem &problem, const CoreProblem &
     return offer(problem, core, dual.decode());
   int64_t begin = core.nodeOffsets[split.node], end = core.nodeOffsets[split.node + 1];
   for (const std::vector<int32_t> &kept : {split.first, split.second}) {
+    if (isExhausted()) { // before the copy: on the way up from deep down there are many
+      openBound = std::min(openBound, bound);
+      return;
+    }
     ReducibleProblem child = problem;
     child.blockStrategies([&](int64_t strategy) {
       bool isOfNode = begin <= strategy && strategy < end;

@@ -34,6 +34,15 @@ std::vector<double> pricesOfRows(const CoreProblem &core, const std::map<int64_t
   return result;
 }
 
+/// Blocks what no cheaper answer has. True if that is so much that reducing again pays.
+bool blockAbove(int64_t cost, const CoreProblem &core, DualAscent &dual,
+                ReducibleProblem &problem) {
+  DualAscent::Blocked blocked = dual.blockAbove(cost);
+  problem.blockStrategies([&dual](int64_t strategy) { return dual.isBlocked(strategy); });
+  problem.blockPairs([&dual](int64_t position) { return dual.isPairBlocked(position); });
+  return blocked.isMuchOf(core);
+}
+
 } // namespace
 
 BranchAndBound::BranchAndBound(const CoreProblem &core, int64_t cutoff, Limits limits)
@@ -85,12 +94,11 @@ void BranchAndBound::search(ReducibleProblem problem, Prices prices, int64_t bou
     prices.clear();
     for (int32_t r = 0; r < core.numRows(); ++r)
       prices[core.rowTimes[r]] = ascent.prices()[r];
-    int64_t numBlocked = dual.blockAbove(cheapest);
+    bool isSmaller = blockAbove(cheapest, core, dual, problem);
     if (dual.lowerBound() >= cheapest)
       return;
-    if (numBlocked * 20 < static_cast<int64_t>(core.nodeCosts.size()))
+    if (!isSmaller)
       return branch(problem, core, dual, prices, bound, openEntries);
-    problem.blockStrategies([&dual](int64_t strategy) { return dual.isBlocked(strategy); });
     openEntries -= static_cast<int64_t>(core.edgeCosts.size());
   }
 }
@@ -148,7 +156,7 @@ void BranchAndBound::branch(const ReducibleProblem &problem, const CoreProblem &
     child.blockStrategies([&](int64_t strategy) {
       bool isOfNode = begin <= strategy && strategy < end;
       bool isKept = std::find(kept.begin(), kept.end(), strategy - begin) != kept.end();
-      return dual.isBlocked(strategy) || (isOfNode && !isKept);
+      return isOfNode && !isKept;
     });
     search(std::move(child), prices, bound, kChildSchedule, openEntries);
   }

@@ -317,8 +317,29 @@ int64_t DualAscent::secondBest(int32_t n) const {
   return second;
 }
 
-int64_t DualAscent::blockAbove(int64_t cost) {
-  int64_t numBlocked = 0;
+std::vector<double> DualAscent::excessOf(const std::vector<int32_t> &choices) const {
+  std::vector<double> excess;
+  for (int32_t n = 0; n < core.numNodes(); ++n)
+    excess.push_back(static_cast<double>(std::min(beliefOf(n, choices[n]), kDead)));
+  for (int32_t e = 0; e < core.numEdges(); ++e) {
+    int32_t first = core.edgeFirst[e], second = core.edgeSecond[e];
+    int64_t p = choices[first], q = choices[second];
+    int64_t pair = std::min(edgeCosts[core.edgeOffsets[e] + p * size(second) + q], kDead);
+    double kept = static_cast<double>(pair) - static_cast<double>(firstMessages[firstAt[e] + p]) -
+                  static_cast<double>(secondMessages[secondAt[e] + q]);
+    excess[first] += kept / 2;
+    excess[second] += kept / 2;
+  }
+  return excess;
+}
+
+/// How much an answer cheaper than `cost` may take above the bound, scaled.
+__int128 DualAscent::roomBelow(int64_t cost) const {
+  return (static_cast<__int128>(cost - core.constantCost) << shift) - (bound - priceConstant);
+}
+
+DualAscent::Blocked DualAscent::blockAbove(int64_t cost) {
+  Blocked blocked;
   for (int32_t n = 0; n < core.numNodes(); ++n) {
     for (const auto *sides : {&before[n], &after[n]})
       for (const EdgeSide &side : *sides)
@@ -326,17 +347,39 @@ int64_t DualAscent::blockAbove(int64_t cost) {
     normalize(n);
     // No factor is negative now, so an answer with a strategy costs at least the bound plus the
     // strategy's belief.
-    __int128 room =
-        (static_cast<__int128>(cost - core.constantCost) << shift) - (bound - priceConstant);
+    __int128 room = roomBelow(cost);
     for (int32_t p = 0; p < size(n); ++p) {
       int64_t value = belief[core.nodeOffsets[n] + p];
       if (value < kDead && value >= room) {
         kill(n, p);
-        ++numBlocked;
+        ++blocked.numStrategies;
       }
     }
   }
-  return numBlocked;
+  for (int32_t e = 0; e < core.numEdges() && !isEmpty; ++e)
+    blocked.numPairs += killPairs(e, roomBelow(cost));
+  return blocked;
+}
+
+/// An answer with a pair costs at least the bound, the beliefs of its ends, and what the edge has
+/// not given away of it.
+int64_t DualAscent::killPairs(int32_t e, __int128 room) {
+  int64_t numKilled = 0;
+  const int64_t *firstBelief = belief.data() + core.nodeOffsets[core.edgeFirst[e]],
+                *secondBelief = belief.data() + core.nodeOffsets[core.edgeSecond[e]];
+  const int64_t *given = firstMessages.data() + firstAt[e],
+                *givenSecond = secondMessages.data() + secondAt[e];
+  int32_t numSecond = size(core.edgeSecond[e]);
+  int64_t *pair = edgeCosts.data() + core.edgeOffsets[e];
+  for (int32_t p = 0; p < size(core.edgeFirst[e]); ++p)
+    for (int32_t q = 0; q < numSecond; ++q, ++pair) {
+      bool isDead = *pair >= kDead || firstBelief[p] >= kDead || secondBelief[q] >= kDead;
+      if (isDead || *pair - given[p] - givenSecond[q] + firstBelief[p] + secondBelief[q] < room)
+        continue;
+      *pair = kBlocked;
+      ++numKilled;
+    }
+  return numKilled;
 }
 
 } // namespace alpa

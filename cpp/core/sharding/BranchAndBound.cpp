@@ -128,7 +128,7 @@ void BranchAndBound::ascend(const ReducibleProblem &problem, const CoreProblem &
     if (ascent.bestBound() >= cheapest)
       return;
     if (step % kDecodeInterval == kDecodeInterval - 1)
-      offer(problem, core, dual.decode());
+      offer(problem, core, dual.decode(DualAscent::Order::AsNumbered));
     if (ascent.bestBound() > reference + (cheapest - ascent.bestBound()) / 1000) {
       reference = ascent.bestBound();
       since = 0;
@@ -137,7 +137,7 @@ void BranchAndBound::ascend(const ReducibleProblem &problem, const CoreProblem &
     }
   }
   ascent.restoreBest();
-  offer(problem, core, dual.decode());
+  offer(problem, core, dual.decode(DualAscent::Order::SurestFirst));
 }
 
 void BranchAndBound::branch(const ReducibleProblem &problem, const CoreProblem &core,
@@ -145,7 +145,7 @@ void BranchAndBound::branch(const ReducibleProblem &problem, const CoreProblem &
                             int64_t openEntries) {
   Split split = chooseSplit(core, dual, pricesOfRows(core, prices));
   if (split.node < 0) // one answer is left
-    return offer(problem, core, dual.decode());
+    return offer(problem, core, dual.decode(DualAscent::Order::SurestFirst));
   int64_t begin = core.nodeOffsets[split.node], end = core.nodeOffsets[split.node + 1];
   for (const std::vector<int32_t> &kept : {split.first, split.second}) {
     if (isExhausted()) { // before the copy: on the way up from deep down there are many

@@ -19,6 +19,9 @@ namespace {
 constexpr int64_t kMaxScaledTotal = int64_t{1} << 56;
 constexpr int32_t kMaxShift = 20;
 
+/// Beliefs of so many temperatures weigh nothing.
+constexpr double kNegligible = 40;
+
 /// out[c] = min over r of table[r, c] - rowMessage[r]. The inner loop runs over contiguous memory.
 ALPA_VECTORIZED void columnMinima(const int64_t *table, const int64_t *rowMessage, int64_t *out,
                                   int32_t rows, int32_t columns) {
@@ -178,13 +181,15 @@ void DualAscent::pass(bool isForward) {
 
 void DualAscent::weigh(int32_t n) {
   const int64_t *values = belief.data() + core.nodeOffsets[n];
-  std::vector<double> weights(size(n), 0);
+  weights.assign(size(n), 0);
   double total = 0;
+  double coldest = kNegligible * temperature; // also spares exp its slow way to 0
   for (int32_t p = 0; p < size(n); ++p) {
-    if (values[p] < kDead)
-      weights[p] = values[p] == 0    ? 1
-                   : temperature > 0 ? std::exp(-static_cast<double>(values[p]) / temperature)
-                                     : 0;
+    auto value = static_cast<double>(values[p]);
+    if (values[p] == 0)
+      weights[p] = 1;
+    else if (value < coldest)
+      weights[p] = std::exp(-value / temperature);
     total += weights[p];
   }
   for (int64_t s = segmentsAt[n]; s < segmentsAt[n + 1]; ++s) {
@@ -210,55 +215,6 @@ std::vector<double> DualAscent::expectedUsage() const {
 void DualAscent::iterate() {
   pass(true);
   pass(false);
-}
-
-int64_t DualAscent::conditionalCost(int32_t n, int32_t p,
-                                    const std::vector<int32_t> &choices) const {
-  int64_t cost = beliefOf(n, p);
-  for (const EdgeSide &side : before[n]) {
-    int64_t q = choices[side.other];
-    const int64_t *table = edgeCosts.data() + core.edgeOffsets[side.edge];
-    int64_t pair = side.isFirst ? table[p * size(side.other) + q] : table[q * size(n) + p];
-    int64_t given = side.isFirst ? firstMessages[firstAt[side.edge] + p]
-                                 : secondMessages[secondAt[side.edge] + p];
-    // Blocked ones stay comparable, and their sum in range.
-    cost = std::min(cost + std::min(pair, kDead) - std::max(given, -kDead), kBlocked);
-  }
-  return cost;
-}
-
-bool DualAscent::fits(int32_t n, int32_t p, const std::vector<int64_t> &room) const {
-  for (int64_t s = segmentsAt[n]; s < segmentsAt[n + 1]; ++s) {
-    int64_t usage = core.segmentUsages[core.segmentOffsets[s] + p];
-    auto begin = room.begin() + core.segmentBegin[s], end = room.begin() + core.segmentEnd[s];
-    if (usage > 0 && std::any_of(begin, end, [usage](int64_t left) { return left < usage; }))
-      return false;
-  }
-  return true;
-}
-
-std::vector<int32_t> DualAscent::decode() const {
-  std::vector<int32_t> choices(core.numNodes(), 0);
-  std::vector<int64_t> room = core.rowCapacities;
-  for (int32_t n = 0; n < core.numNodes(); ++n) {
-    int64_t least = INT64_MAX;
-    bool doesFit = false;
-    for (int32_t p = 0; p < size(n); ++p) {
-      int64_t cost = conditionalCost(n, p, choices);
-      if (doesFit && cost >= least)
-        continue;
-      bool isFitting = cost < kDead && fits(n, p, room);
-      if (isFitting > doesFit || (isFitting == doesFit && cost < least)) {
-        least = cost;
-        doesFit = isFitting;
-        choices[n] = p;
-      }
-    }
-    for (int64_t s = segmentsAt[n]; s < segmentsAt[n + 1]; ++s)
-      for (int32_t r = core.segmentBegin[s]; r < core.segmentEnd[s]; ++r)
-        room[r] -= core.segmentUsages[core.segmentOffsets[s] + choices[n]];
-  }
-  return choices;
 }
 
 void DualAscent::setPrices(const std::vector<double> &prices) {

@@ -24,9 +24,10 @@ public:
   /// none, or none cheaper than what was given to blockAbove.
   int64_t lowerBound() const;
 
-  /// Picks, in node order, the strategy that is best given the nodes before and the messages of
-  /// those after, among those whose memory fits beside the nodes before.
-  std::vector<int32_t> decode() const;
+  /// An answer read off the messages (Decode.cpp). Surest first is better where answers tie, in
+  /// order where memory is short: neither always.
+  enum class Order { SurestFirst, AsNumbered };
+  std::vector<int32_t> decode(Order order) const;
 
   /// Prices per row, in units of cost per byte. Not negative.
   void setPrices(const std::vector<double> &prices);
@@ -71,8 +72,7 @@ private:
   void normalize(int32_t n);
   bool trySetPrices(const std::vector<double> &prices, double factor);
   void weigh(int32_t n);
-  int64_t conditionalCost(int32_t n, int32_t p, const std::vector<int32_t> &choices) const;
-  bool fits(int32_t n, int32_t p, const std::vector<int64_t> &room) const;
+  class Decoder;
   void kill(int32_t n, int64_t strategy);
   int64_t killPairs(int32_t e, __int128 room);
   __int128 roomBelow(int64_t cost) const;
@@ -101,6 +101,7 @@ private:
   std::vector<int64_t> segmentsAt;     ///< first segment of each node
   std::vector<double> expectedSegment; ///< bytes
   std::vector<int64_t> scratch;
+  std::vector<double> weights;
 };
 
 } // namespace alpa

@@ -77,7 +77,9 @@ void ProofSearch::finishAscent() {
 void ProofSearch::offerDecoded() {
   for (int32_t r = 0; r < core.numRows(); ++r)
     rowPrices[core.rowTimes[r]] = ascent.prices()[r];
-  Assignment assignment(graph, dual.decode());
+  auto order =
+      step / kDecodeInterval % 2 ? DualAscent::Order::AsNumbered : DualAscent::Order::SurestFirst;
+  Assignment assignment(graph, dual.decode(order));
   assignment.repair();
   if (!assignment.isAllowed())
     unblock(assignment);

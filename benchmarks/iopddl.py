@@ -170,7 +170,7 @@ def in_own_process(solver: str, file: Path, time_limit: float) -> Result:
     command += ["--time-limit", str(time_limit)]
     try:
         # Building a model of millions of entries does not stop at the limit: some grace.
-        child = subprocess.run(command, capture_output=True, text=True, timeout=2 * time_limit + 30)
+        child = subprocess.run(command, capture_output=True, text=True, timeout=time_limit + 60)
     except subprocess.TimeoutExpired:
         return {"error": "no answer in time"}
     if child.returncode != 0:
@@ -295,13 +295,16 @@ def main(
         anchor = known.get(name, {})
         limit = time_limit or float(anchor.get("timeout_s", DEFAULT_TIME_LIMIT))
         measured[name] = measure(file, anchor, limit, chosen)
-        print(name, json.dumps(measured[name]), file=sys.stderr)
+        if results:
+            keep(results, measured)
     print_table(measured, chosen)
-    if results:
-        target = results / f"iopddl-{environment()['date']}.json"
-        results.mkdir(parents=True, exist_ok=True)
-        document = {**environment(), "instances": measured}
-        target.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def keep(folder: Path, measured: dict[str, Result]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    document = {**environment(), "instances": measured}
+    target = folder / f"iopddl-{document['date']}.json"
+    target.write_text(json.dumps(document, indent=2) + "\n")
 
 
 if __name__ == "__main__":

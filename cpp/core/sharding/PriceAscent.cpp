@@ -10,12 +10,6 @@ namespace {
 constexpr double kMeanDecay = 0.9;
 constexpr double kSquareDecay = 0.99;
 
-/// Distance to the cutoff that lengths follow, as part of what the bound counts.
-constexpr double kMaxDistance = 0.25;
-
-/// So many steps without a better bound have gone astray: they were too long.
-constexpr int32_t kPatience = 30;
-
 } // namespace
 
 PriceAscent::PriceAscent(const CoreProblem &core, DualAscent &dual, std::vector<double> prices)
@@ -40,14 +34,12 @@ PriceAscent::PriceAscent(const CoreProblem &core, DualAscent &dual, std::vector<
 double PriceAscent::distanceTo(int64_t cutoff) const {
   double distance = static_cast<double>(cutoff) - static_cast<double>(best);
   double paid = static_cast<double>(best) - static_cast<double>(core.constantCost);
-  return std::max(std::min(distance, kMaxDistance * std::max(paid, 0.0)), 1.0);
+  return std::max(std::min(distance, paid), 1.0);
 }
 
 void PriceAscent::step(const AscentSchedule &schedule, int32_t stepIndex, int64_t cutoff) {
   double left = 1 - static_cast<double>(stepIndex) / schedule.numSteps;
-  if (stepIndex == 0)
-    sinceBest = 0;
-  double distance = damping * distanceTo(cutoff);
+  double distance = distanceTo(cutoff);
   double length = distance * schedule.firstStep * (left * left + 1e-3);
   dual.setTemperature(distance * (schedule.firstTemperature * left * left * left + 1e-7));
   if (core.numRows() > 0 && stepIndex > 0) {
@@ -68,11 +60,6 @@ void PriceAscent::step(const AscentSchedule &schedule, int32_t stepIndex, int64_
   if (dual.lowerBound() > best) {
     best = dual.lowerBound();
     bestPrices = current;
-    sinceBest = 0;
-  } else if (++sinceBest >= kPatience) {
-    current = bestPrices;
-    damping /= 2;
-    sinceBest = 0;
   }
 }
 

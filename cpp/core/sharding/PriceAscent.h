@@ -39,8 +39,6 @@ private:
   std::vector<double> scale; ///< bytes that count as a whole row: its capacity or largest user
   std::vector<double> current, bestPrices, mean, square;
   int64_t best = 0;
-  double damping = 1;    ///< of the schedule's lengths, where these turn out too long
-  int32_t sinceBest = 0; ///< steps
 };
 
 } // namespace alpa

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
@@ -44,6 +45,25 @@ def check_statements(solution: Solution, optimum: int) -> None:
     for point in solution.trace:
         assert point.lower_bound <= optimum
         assert point.cost is None or point.cost >= optimum
+
+
+@settings(max_examples=300, deadline=None)
+@given(problem=small_problems(), stand_in=st.integers(1, 60))
+def test_solve_finite_cost_for_forbidden_is_optimal(
+    problem: ShardingProblem, stand_in: int
+) -> None:
+    document = json.loads(problem.to_json())
+    for costs in document["problem"]["edges"]["costs"]:
+        costs[:] = [min(cost, stand_in) for cost in costs]
+    finite = ShardingProblem.from_json(json.dumps(document).encode())
+    optimum = brute_force(finite)
+    if optimum is None:
+        with pytest.raises(InfeasibleError):
+            solve(finite)
+        return
+    solution = solve(finite)
+    check_statements(solution, optimum)
+    assert solution.is_optimal
 
 
 @settings(max_examples=200, deadline=None)

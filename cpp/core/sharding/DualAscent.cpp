@@ -3,7 +3,7 @@
 // The two loops that take nearly all of the time; 64-bit minima vectorize from AVX2 on. Sanitizers
 // do not go with the dispatch at load time.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
-    !defined(__SANITIZE_ADDRESS__)
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define ALPA_VECTORIZED __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define ALPA_VECTORIZED

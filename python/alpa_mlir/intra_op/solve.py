@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from alpa_mlir._native import (
     BLOCKED_COST,
-    AnytimeResult,
     CoreProblem,
     ReducibleProblem,
     ShardingProblem,
+    find_stand_in,
     solve_core,
 )
 from alpa_mlir.errors import InfeasibleError, SolverError
@@ -38,6 +38,8 @@ _MAX_ILP_ENTRIES = 200_000
 # Part of the time for the problem with tied nodes, whose answer the untied one starts from.
 _TIED_SHARE = 0.5
 _SEARCH_SHARE = 0.5
+# And for the problem in which what looks like a stand-in for "forbidden" is forbidden.
+_RESTRICTED_SHARE = 0.3
 _POLL_SECONDS = 0.1
 
 
@@ -80,7 +82,15 @@ def solve(
         tied.tie_nodes(tie_classes)
         tied.reduce()
         if not tied.is_infeasible:
-            run.search(tied, "tied", share=_TIED_SHARE)
+            run.search(tied, "tied", share=_TIED_SHARE, bound_below=0)
+    if (stand_in := find_stand_in(problem)) is not None:
+        restricted = ReducibleProblem(problem)
+        restricted.forbid_from(stand_in)
+        restricted.reduce()
+        if not restricted.is_infeasible:
+            run.search(restricted, "restricted", share=_RESTRICTED_SHARE, bound_below=stand_in)
+        if run.is_done:
+            return run.solution()
     reduced = ReducibleProblem(problem)
     _check_capacities(problem, reduced.core())
     reduced.reduce()
@@ -121,12 +131,20 @@ class _Run:
     def remaining_seconds(self) -> float:
         return max(self.deadline - time.monotonic(), 0.0)
 
-    def search(self, reduced: ReducibleProblem, phase: str, share: float) -> None:
-        """Runs the search in C++. A tied problem gives answers, but no bound."""
-        is_tied = phase == "tied"
-        core = reduced.core()
+    def search(
+        self,
+        reduced: ReducibleProblem,
+        phase: str,
+        share: float,
+        bound_below: int = BLOCKED_COST,
+    ) -> None:
+        """Runs the search in C++.
+
+        Bounds of a restricted problem hold up to `bound_below`: what all other answers cost.
+        """
+        is_whole = bound_below >= BLOCKED_COST
         result = solve_core(
-            core,
+            reduced.core(),
             time_limit_seconds=share * self.remaining_seconds,
             work_limit=self.work_limit,
             num_threads=self.num_threads,
@@ -134,19 +152,17 @@ class _Run:
             stop_gap=self.target_gap,
             cutoff=self.cost,
             on_progress=lambda step, found: self._note(
-                f"{phase} {step}", found.cost, self.lower_bound if is_tied else found.lower_bound
+                f"{phase} {step}",
+                found.cost,
+                max(self.lower_bound, min(found.lower_bound, bound_below)),
             ),
         )
-        self._accept(reduced, result, is_bound=not is_tied)
-
-    def _accept(self, reduced: ReducibleProblem, result: AnytimeResult, is_bound: bool) -> None:
         if result.choices is not None:
             self.choices = np.array(reduced.expand(result.choices), np.int32)
             self.cost = result.cost
-        if is_bound:
-            self.lower_bound = max(self.lower_bound, result.lower_bound)
-            if self.lower_bound >= BLOCKED_COST:
-                raise InfeasibleError(_no_memory_message(self.problem))
+        self.lower_bound = max(self.lower_bound, min(result.lower_bound, bound_below))
+        if is_whole and self.lower_bound >= BLOCKED_COST:
+            raise InfeasibleError(_no_memory_message(self.problem))
 
     def integer_program(self, reduced: ReducibleProblem) -> None:
         """Runs the ILP for answers cheaper than the best so far."""

@@ -73,10 +73,11 @@ def run_highs(file: Path, time_limit: float) -> Result:
     whole = ReducibleProblem(problem)  # parallel edges joined, nothing reduced
     ilp = Ilp(whole.core())
     result = ilp.solve(time_limit_seconds=time_limit - (time.monotonic() - start))
+    bound = result.lower_bound if np.isfinite(result.lower_bound) else None
     if result.choices is None:
-        return {"cost": None, "bound": result.lower_bound}
+        return {"cost": None, "bound": bound}
     judged = problem.evaluate(whole.expand(result.choices.tolist()))
-    return {"cost": judged.cost if judged.is_feasible else None, "bound": result.lower_bound}
+    return {"cost": judged.cost if judged.is_feasible else None, "bound": bound}
 
 
 def run_cp_sat(file: Path, time_limit: float) -> Result:
@@ -248,8 +249,9 @@ def row(name: str, result: Result, solvers: list[str]) -> list[str]:
 def other_text(result: Result) -> str:
     if "error" in result:
         return str(result["error"])[:24]
-    cost, bound = result["cost"], result["bound"]
-    return f"{cost if cost is not None else '-'} ≥ {bound:.6g} ({result['seconds']:.0f} s)"
+    cost = "-" if result["cost"] is None else str(result["cost"])
+    bound = "-" if result["bound"] is None else f"{result['bound']:.6g}"
+    return f"{cost} ≥ {bound} ({result['seconds']:.0f} s)"
 
 
 def print_table(results: dict[str, Result], solvers: list[str]) -> None:

@@ -4,6 +4,7 @@
 #include "core/ShardingProblem.h"
 #include "core/sharding/AnytimeSolver.h"
 #include "core/sharding/Reduction.h"
+#include "core/sharding/StandIn.h"
 #include "core/sharding/TieNodes.h"
 #include "native.h"
 #include <nanobind/ndarray.h>
@@ -102,11 +103,14 @@ void bindCoreProblem(nb::module_ &m) {
       .def("reduce", &reduce, nb::arg("names") = std::vector<std::string>(),
            nb::call_guard<nb::gil_scoped_release>())
       .def("tie_nodes", &tieNodes, nb::arg("classes"), nb::call_guard<nb::gil_scoped_release>())
+      .def("forbid_from", &forbidFrom, nb::arg("cost"), nb::call_guard<nb::gil_scoped_release>())
       .def_prop_ro("is_infeasible", &ReducibleProblem::isInfeasible)
       .def("core", &ReducibleProblem::core, nb::call_guard<nb::gil_scoped_release>())
       .def("core_nodes", &ReducibleProblem::coreNodes)
       .def("expand", &ReducibleProblem::expand, nb::arg("core_choices"));
   m.def("find_identical_nodes", &findIdenticalNodes, nb::arg("problem"), nb::arg("radius"),
+        nb::call_guard<nb::gil_scoped_release>());
+  m.def("find_stand_in", &findStandIn, nb::arg("problem"),
         nb::call_guard<nb::gil_scoped_release>());
   m.def("reduction_names", &reductionNames);
   m.attr("BLOCKED_COST") = kBlocked;

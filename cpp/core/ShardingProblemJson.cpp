@@ -5,6 +5,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <stdexcept>
 
 namespace alpa {
@@ -16,9 +17,8 @@ public:
       : begin(text.data()), at(begin), end(begin + text.size()) {}
 
   [[noreturn]] void fail(const std::string &expected) const {
-    std::string got = at == end ? "the end" : "'" + std::string(1, *at) + "'";
     throw std::invalid_argument("JSON, byte " + std::to_string(at - begin) + ": expected " +
-                                expected + ", got " + got);
+                                expected + ", got " + found());
   }
 
   bool tryConsume(char c) {
@@ -139,6 +139,17 @@ public:
   }
 
 private:
+  std::string found() const {
+    if (at == end)
+      return "the end";
+    auto byte = static_cast<unsigned char>(*at);
+    if (byte >= ' ' && byte < 0x7f)
+      return "'" + std::string(1, *at) + "'";
+    char text[16];
+    std::snprintf(text, sizeof(text), "byte 0x%02x", byte);
+    return text;
+  }
+
   void skipSpace() {
     while (at != end && (*at == ' ' || *at == '\n' || *at == '\t' || *at == '\r'))
       ++at;

@@ -73,6 +73,28 @@ int64_t bruteForce(const ShardingProblem &problem) {
   }
 }
 
+AnytimeResult search(const CoreProblem &core, uint64_t seed, int32_t numThreads,
+                     int64_t workLimit) {
+  AnytimeOptions options;
+  options.seed = seed;
+  options.numThreads = numThreads;
+  options.workLimit = workLimit;
+  auto goOn = [](const std::string &, const AnytimeResult &) { return true; };
+  return AnytimeSolver(core, options, goOn).solve();
+}
+
+/// Stopped at any time, what the search says is true; and threads do not matter.
+bool agreesCutShort(const CoreProblem &core, int64_t optimum, uint64_t seed) {
+  for (int64_t workLimit : {int64_t{1}, int64_t{3000}}) {
+    AnytimeResult one = search(core, seed, 1, workLimit), two = search(core, seed, 2, workLimit);
+    if (one.choices != two.choices || one.lowerBound != two.lowerBound)
+      return false;
+    if (one.lowerBound > optimum || (one.choices && one.cost < optimum))
+      return false;
+  }
+  return true;
+}
+
 bool agrees(const ShardingProblem &problem, uint64_t seed, bool isReduced) {
   int64_t optimum = bruteForce(problem);
   ReducibleProblem reduced(problem);
@@ -81,13 +103,9 @@ bool agrees(const ShardingProblem &problem, uint64_t seed, bool isReduced) {
   if (reduced.isInfeasible())
     return optimum == kBlocked;
   CoreProblem core = reduced.core();
-  AnytimeOptions options;
-  options.seed = seed;
-  options.numThreads = 2;
-  AnytimeResult result =
-      AnytimeSolver(core, options, [](const std::string &, const AnytimeResult &) {
-        return true;
-      }).solve();
+  if (!agreesCutShort(core, optimum, seed))
+    return false;
+  AnytimeResult result = search(core, seed, 2, INT64_MAX);
   if (!result.choices)
     return optimum == kBlocked && result.lowerBound >= kBlocked;
   Evaluation judged = problem.evaluate(reduced.expand(*result.choices));

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from alpa_mlir._native import FORBIDDEN_COST, ShardingProblem
 from alpa_mlir.cli.solve import main
 from click.testing import CliRunner
+from sharding_problems import large_problem
 
 
 @pytest.fixture
@@ -63,13 +70,38 @@ def test_solve_command_infeasible_is_an_error(problem: ShardingProblem, tmp_path
     assert "3 bytes are missing at time 1" in err
 
 
+def test_solve_command_contradicting_choices_are_an_error(
+    problem: ShardingProblem, tmp_path: Path
+) -> None:
+    problem.add_edge(0, 1, [FORBIDDEN_COST] * 4)
+    file = tmp_path / "problem.json"
+    file.write_text(problem.to_json())
+    code, out, err = run(file)
+    assert (code, out) == (1, "")
+    assert "no choice of strategies is allowed" in err
+
+
+def one_node_problem(costs: str, usages: str = "[[1], [1], [1]]") -> bytes:
+    """Three nodes of one strategy that live at the same time."""
+    nodes = f'{{"intervals": [[0, 1], [0, 1], [0, 1]], "costs": {costs}, "usages": {usages}}}'
+    edges = '{"nodes": [], "costs": []}'
+    return f'{{"problem": {{"nodes": {nodes}, "edges": {edges}, "usage_limit": 9}}}}'.encode()
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
+        (b"", "expected '{', got the end"),
         (b"{]", "byte 1: expected '\"'"),
         (b'{"problem": {"nodes": {"costs": [[1e30]]}}}', "below 2^63"),
+        (b"\xff\xfe\x00", "byte 0: expected '{', got byte 0xff"),
         (b"\x1f\x8bgarbage", "expected a gzip file"),
         (gzip.compress(b"{" * 1000)[:20], "truncated"),
+        (one_node_problem("[[1], [1]]"), 'expected 3 items in "costs"'),
+        (one_node_problem("[[1], [], [1]]"), "node 1: expected at least one strategy"),
+        (one_node_problem("[[1], [-1], [1]]"), "node 1: expected a cost of at least 0"),
+        (one_node_problem(f"[[{10**18 - 1}], [{10**18 - 1}], [{10**18 - 1}]]"), "coarser unit"),
+        (one_node_problem("[[1], [1], [1]]", f"[[1], [{2**62}], [1]]"), "node 1: expected usages"),
     ],
 )
 def test_solve_command_malformed_is_an_error(data: bytes, message: str, tmp_path: Path) -> None:
@@ -79,3 +111,81 @@ def test_solve_command_malformed_is_an_error(data: bytes, message: str, tmp_path
     assert (code, out) == (1, "")
     assert message in err
     assert "Traceback" not in err
+
+
+def test_solve_command_too_large_is_an_error(
+    problem: ShardingProblem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = problem.to_json().encode()
+    monkeypatch.setattr("alpa_mlir.cli.solve._MAX_BYTES", len(text) - 1)
+    file = tmp_path / "problem.json"
+    for data in (text, gzip.compress(text), gzip.compress(b" " * 10_000_000)):
+        file.write_bytes(data)
+        code, out, err = run(file)
+        assert (code, out) == (1, "")
+        assert f"expected at most {len(text) - 1} bytes" in err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--time-limit", "-1"],
+        ["--time-limit", "nan"],
+        ["--num-threads", "0"],
+        ["--output", "no/such/folder/answer.json"],
+    ],
+)
+def test_solve_command_senseless_option_is_an_error(
+    problem: ShardingProblem, tmp_path: Path, options: list[str]
+) -> None:
+    file = tmp_path / "problem.json"
+    file.write_text(problem.to_json())
+    code, out, err = run(file, *options)
+    assert code != 0
+    assert out == ""
+    assert "expected" in err
+
+
+def test_solve_command_help_names_every_option() -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    for option in ("time-limit", "num-threads", "seed", "target-gap", "work-limit", "output"):
+        assert f"--{option}" in out
+
+
+def test_solve_command_prints_progress(tmp_path: Path) -> None:
+    problem = large_problem(0)
+    file = tmp_path / "problem.json"
+    file.write_text(problem.to_json())
+    code, out, err = run(file, "--work-limit", 300_000_000)
+    assert code == 0
+    header, *lines, summary = err.splitlines()
+    assert header.split() == ["seconds", "phase", "cost", "lower", "bound", "gap"]
+    assert len(lines) >= 2
+    *_, cost, bound, gap = lines[-1].split()
+    assert f"cost {cost}, " in summary
+    assert int(bound) <= int(cost) == problem.evaluate(json.loads(out)).cost
+    assert gap.endswith("%")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_solve_command_interrupted_gives_the_best_answer(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    problem = large_problem(0, num_nodes=1000)
+    file = tmp_path / "problem.json"
+    file.write_text(problem.to_json())
+    command = [sys.executable, "-c", "from alpa_mlir.cli.solve import main; main()", str(file)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    child = subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, env=environment)
+    assert child.stderr is not None
+    for line in child.stderr:
+        if line.rstrip().endswith("%"):  # the first answer
+            break
+    start = time.monotonic()
+    child.send_signal(number)
+    out, err = child.communicate(timeout=30)
+    assert time.monotonic() - start < 5
+    assert child.returncode == 0, err
+    assert problem.evaluate(json.loads(out.splitlines()[-1])).is_feasible
+    assert "within" in err.splitlines()[-1]

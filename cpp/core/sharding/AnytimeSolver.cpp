@@ -1,31 +1,16 @@
 #include "core/sharding/AnytimeSolver.h"
 
-#include "core/sharding/Reduction.h"
-
 #include <algorithm>
-#include <atomic>
-#include <thread>
+#include <future>
 
 namespace alpa {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-const AscentSchedule kRootSchedule = {400, 2, 0.005, 0.001};
-const AscentSchedule kProofSchedule = {100, 2, 0.003, 0.0005};
-const AscentSchedule kRegionSchedule = {60, 2, 0.01, 0.001};
-
-constexpr int32_t kFreePasses = 20; // before prices
-constexpr int32_t kDecodeInterval = 20;
-/// Regions searched from the same answer before it changes. Independent of the threads, so that
-/// these do not matter.
-constexpr int32_t kBatchSize = 4;
-constexpr int64_t kFirstWork = 200'000'000; // about 0.2 s
+constexpr std::chrono::milliseconds kReportInterval{50};
+constexpr int64_t kFirstWork = 200'000'000; // some tenths of a second
 constexpr double kWorkGrowth = 1.5;
-
-constexpr int32_t kUnblockRounds = 20;
-constexpr int32_t kUnblockSize = 30;
-constexpr size_t kMaxBlockedNodes = 40;
 
 Clock::time_point deadlineAfter(double seconds) {
   constexpr double kForever = 1e8;
@@ -36,191 +21,112 @@ Clock::time_point deadlineAfter(double seconds) {
 } // namespace
 
 AnytimeSolver::AnytimeSolver(const CoreProblem &core, AnytimeOptions options, OnProgress onProgress)
-    : core(core), graph(core), options(options), onProgress(std::move(onProgress)),
-      deadline(deadlineAfter(options.timeLimitSeconds)), dual(core), ascent(core, dual),
-      shrunk(core), random(options.seed) {
+    : graph(core), options(options), onProgress(std::move(onProgress)),
+      deadline(deadlineAfter(options.timeLimitSeconds)),
+      proof(graph, options.cutoff, options.stopGap, [this] { return shouldStop(); }),
+      improvement(graph, options.seed, [this] { return isProven || shouldStop(); }) {
   result.lowerBound = core.constantCost;
   result.cost = options.cutoff;
 }
 
 AnytimeResult AnytimeSolver::solve() {
-  phase = "bound";
-  for (int32_t pass = 0; pass < kFreePasses && !isDone(); ++pass) {
-    dual.iterate();
-    raiseBound(dual.lowerBound());
-  }
-  bound(kRootSchedule);
-  AscentSchedule refined = kRootSchedule;
-  for (double work = kFirstWork; !isDone(); work *= kWorkGrowth) {
-    phase = "prove";
-    if (!prove(static_cast<int64_t>(work)) && !isDone()) {
-      phase = "bound";
-      refined.numSteps = stepsFor(work);
-      refined.firstStep /= 2;
-      refined.firstTemperature /= 2;
-      bound(refined);
-    }
-    phase = "improve";
-    if (!isDone() && result.choices)
-      improve(static_cast<int64_t>(work));
+  phase = proof.phase();
+  proof.advance(1, result.cost); // often enough
+  takeFromProof();
+  for (double work = kFirstWork; !isDone(); work = std::min(work * kWorkGrowth, 1e18)) {
+    int64_t left = options.workLimit - proof.work() - improvement.work();
+    round(std::min(static_cast<int64_t>(work), left));
   }
   return result;
 }
 
-int32_t AnytimeSolver::stepsFor(double work) const {
-  double perStep =
-      2.0 * kRootSchedule.passesPerStep * static_cast<double>(core.edgeCosts.size() + 1);
-  return static_cast<int32_t>(std::min(std::max(work / perStep, 20.0), 1000.0));
+/// Both halves, at once where there are threads for it. What they do depends only on what was known
+/// before, and what comes of it not on who ends first.
+void AnytimeSolver::round(int64_t work) {
+  const AnytimeResult known = result;
+  const ImproveSearch::Guide guide = {proof.prices(), known.choices ? proof.excessOf(*known.choices)
+                                                                    : std::vector<double>()};
+  const std::vector<int32_t> draft = proof.draft();
+  phase = proof.phase();
+  bool isAlone = options.numThreads == 1;
+  std::future<void> proving =
+      std::async(isAlone ? std::launch::deferred : std::launch::async, [this, work, known] {
+        proof.advance(work, known.cost);
+        isProven = proof.lowerBound() >= std::min(proof.cost(), known.cost);
+      });
+  try {
+    if (isAlone)
+      proving.wait();
+    if (known.choices)
+      improve(known, guide, work);
+    else if (!draft.empty())
+      mend(draft, guide, work);
+    while (proving.wait_for(kReportInterval) != std::future_status::ready)
+      shouldStop(); // reports
+  } catch (...) {
+    isStopped = true; // the future's destructor waits for the other thread
+    throw;
+  }
+  proving.get();
+  takeFromProof();
+}
+
+void AnytimeSolver::improve(const AnytimeResult &known, const ImproveSearch::Guide &guide,
+                            int64_t work) {
+  int32_t numThreads = std::max(1, options.numThreads - 1);
+  phase = "improve";
+  improvement.improve(*known.choices, guide, work, numThreads, [this](const Assignment &answer) {
+    result.choices = answer.choices();
+    result.cost = answer.cost();
+    report();
+  });
+}
+
+void AnytimeSolver::mend(const std::vector<int32_t> &draft, const ImproveSearch::Guide &guide,
+                         int64_t work) {
+  phase = "mend";
+  Assignment answer = improvement.mend(draft, guide, work);
+  if (!answer.isAllowed() || answer.cost() >= result.cost)
+    return;
+  result.choices = answer.choices();
+  result.cost = answer.cost();
+}
+
+/// Of equally cheap answers it is always the proof's that counts, not the first.
+void AnytimeSolver::takeFromProof() {
+  if (proof.choices() && proof.cost() <= result.cost) {
+    result.choices = proof.choices();
+    result.cost = proof.cost();
+  }
+  result.lowerBound = std::max(result.lowerBound, proof.lowerBound());
 }
 
 bool AnytimeSolver::isDone() {
-  if (!isStopped)
-    isStopped =
-        !onProgress(phase, result) || Clock::now() >= deadline || spent >= options.workLimit;
-  if (result.lowerBound >= result.cost)
-    return true;
+  report();
+  if (proof.work() + improvement.work() >= options.workLimit)
+    isStopped = true;
   double gap = static_cast<double>(result.cost) - static_cast<double>(result.lowerBound);
-  return isStopped || (isCostKnown() && gap <= options.stopGap * static_cast<double>(result.cost));
+  bool isGood = result.cost < kBlocked && gap <= options.stopGap * static_cast<double>(result.cost);
+  return isGood || result.lowerBound >= result.cost || shouldStop();
 }
 
-bool AnytimeSolver::offer(Assignment assignment) {
-  if (!assignment.isAllowed() || assignment.cost() >= result.cost)
-    return false;
-  result.choices = assignment.choices();
-  result.cost = assignment.cost();
-  return true;
+/// What both halves ask all the time: it ends them wherever they are, on any thread.
+bool AnytimeSolver::shouldStop() {
+  if (isStopped)
+    return true;
+  Clock::time_point now = Clock::now();
+  if (std::this_thread::get_id() == caller && now >= nextReport)
+    report();
+  if (now >= deadline)
+    isStopped = true;
+  return isStopped;
 }
 
-void AnytimeSolver::raiseBound(int64_t lowerBound) {
-  result.lowerBound = std::max(result.lowerBound, std::min(lowerBound, result.cost));
-}
-
-void AnytimeSolver::bound(const AscentSchedule &schedule) {
-  for (int32_t step = 0; step < schedule.numSteps && !isDone(); ++step) {
-    // Without an answer the scale of the prices is a guess.
-    int64_t cutoff = isCostKnown() ? result.cost : 2 * std::max<int64_t>(result.lowerBound, 1);
-    ascent.step(schedule, step, cutoff);
-    spent += 2 * schedule.passesPerStep * static_cast<int64_t>(core.edgeCosts.size());
-    raiseBound(ascent.bestBound());
-    if (step % kDecodeInterval == kDecodeInterval - 1)
-      offerDecoded();
-  }
-  ascent.restoreBest();
-  raiseBound(ascent.bestBound());
-  offerDecoded();
-  for (int32_t r = 0; r < core.numRows(); ++r)
-    prices[core.rowTimes[r]] = ascent.prices()[r];
-  if (isCostKnown() && !isDone())
-    shrink();
-}
-
-void AnytimeSolver::offerDecoded() {
-  Assignment assignment(graph, dual.decode());
-  assignment.repair();
-  if (!assignment.isAllowed())
-    unblock(assignment);
-  if (assignment.isAllowed())
-    assignment.descend();
-  offer(std::move(assignment));
-}
-
-/// Answers read off the messages often have a few blocked pairs left: solves what is around them.
-void AnytimeSolver::unblock(Assignment &assignment) {
-  for (int32_t round = 0; round < kUnblockRounds && !isDone(); ++round) {
-    std::vector<int32_t> nodes = assignment.blockedNodes();
-    if (nodes.empty() || nodes.size() > kMaxBlockedNodes)
-      return;
-    Region region = regionAround(graph, {nodes[0]}, kUnblockSize + 5 * round);
-    BranchAndBound search(restrictTo(graph, assignment, region), kBlocked,
-                          {kFirstWork / 10, deadline});
-    search.run(kRegionSchedule, prices);
-    spent += search.work();
-    if (search.answer())
-      assignment.move(region, *search.answer());
-  }
-}
-
-void AnytimeSolver::shrink() {
-  numNewlyBlocked += dual.blockAbove(result.cost);
-  if (numNewlyBlocked * 20 < static_cast<int64_t>(core.nodeCosts.size()))
-    return; // reducing again would gain little
-  numNewlyBlocked = 0;
-  shrunk = ReducibleProblem(core);
-  shrunk.blockStrategies([this](int64_t strategy) { return dual.isBlocked(strategy); });
-  reduceDirty(shrunk, Effort::Full);
-  if (shrunk.isInfeasible())
-    raiseBound(result.cost);
-}
-
-/// False if no cutoff could be settled with the work.
-bool AnytimeSolver::prove(int64_t work) {
-  bool hasProgress = false;
-  int64_t until = spent + work;
-  CoreProblem part = shrunk.core();
-  while (!isDone() && spent < until) {
-    int64_t distance = result.cost - result.lowerBound;
-    if (cutoffStep == 0)
-      cutoffStep = std::max<int64_t>(1, (isCostKnown() ? distance : result.lowerBound) / 16);
-    int64_t cutoff = result.lowerBound + std::min(distance, cutoffStep);
-    BranchAndBound search(part, cutoff, {until - spent, deadline});
-    search.run(kProofSchedule, prices);
-    spent += search.work();
-    if (search.answer())
-      offer(Assignment(graph, shrunk.expand(*search.answer())));
-    raiseBound(search.lowerBound());
-    if (!search.isComplete()) {
-      cutoffStep = std::max<int64_t>(1, cutoffStep / 2);
-      return hasProgress;
-    }
-    hasProgress = true;
-    cutoffStep = std::min(2 * cutoffStep, kBlocked / 2);
-  }
-  return hasProgress;
-}
-
-void AnytimeSolver::improve(int64_t work) {
-  int64_t until = spent + work;
-  Assignment incumbent(graph, *result.choices);
-  while (!isDone() && spent < until) {
-    std::vector<Region> regions;
-    std::vector<std::unique_ptr<BranchAndBound>> searches;
-    for (int32_t i = 0; i < kBatchSize; ++i) {
-      auto grow = i % 2 ? rowRegion : growRegion;
-      regions.push_back(grow(graph, static_cast<int32_t>(regionSize), random));
-      CoreProblem part = restrictTo(graph, incumbent, regions.back());
-      searches.push_back(std::make_unique<BranchAndBound>(
-          part, regionCost(graph, incumbent, regions.back()),
-          BranchAndBound::Limits{work / (4 * kBatchSize), deadline}));
-    }
-    std::atomic<int32_t> next{0};
-    auto worker = [&] {
-      for (int32_t i = next++; i < kBatchSize; i = next++)
-        searches[i]->run(kRegionSchedule, prices);
-    };
-    std::vector<std::thread> helpers;
-    for (int32_t i = 1; i < std::min(options.numThreads, kBatchSize); ++i)
-      helpers.emplace_back(worker);
-    worker();
-    for (std::thread &helper : helpers)
-      helper.join();
-
-    int32_t numComplete = 0;
-    for (int32_t i = 0; i < kBatchSize; ++i) {
-      spent += searches[i]->work();
-      numComplete += searches[i]->isComplete();
-      if (!searches[i]->answer())
-        continue;
-      // Two regions may have used the same memory, or share an edge: each is judged after those
-      // before it.
-      Assignment moved = incumbent;
-      moved.move(regions[i], *searches[i]->answer());
-      if (moved.isAllowed() && moved.cost() < incumbent.cost())
-        incumbent = std::move(moved);
-    }
-    offer(incumbent);
-    regionSize *= numComplete == kBatchSize ? 1.1 : numComplete <= kBatchSize / 2 ? 0.9 : 1;
-    regionSize = std::min(std::max(regionSize, 10.0), static_cast<double>(core.numNodes()));
-  }
+void AnytimeSolver::report() {
+  nextReport = Clock::now() + kReportInterval;
+  result.lowerBound = std::max(result.lowerBound, std::min(proof.lowerBound(), result.cost));
+  if (!onProgress(phase, result))
+    isStopped = true;
 }
 
 } // namespace alpa

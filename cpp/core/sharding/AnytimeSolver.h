@@ -1,21 +1,16 @@
 // The search for good answers and good bounds at once, interruptible at any time.
 //
-//   bound    price ascent over the whole core, answers read off on the way (PriceAscent,
-//   Assignment) shrink   what the answer and the bound exclude goes, the core is reduced again
-//   prove    branch and bound below a cutoff that starts just above the bound: either the bound
-//   rises to the cutoff, or
-//            an answer is found. A low cutoff excludes so much that this is far cheaper than one
-//            search below the answer.
-//   improve  large-neighbourhood search through the same exact search
-//
-// The last two take turns with growing effort. Effort is counted in work, not time, and regions are
-// searched in batches of a fixed size, so answers depend on the seed but not on the threads.
+// Two halves run side by side in rounds of equal and growing effort: ProofSearch raises the bound,
+// ImproveSearch makes the best answer cheaper. What they find is exchanged between rounds. Effort
+// is counted in work, not time, so answers depend on the seed but not on the threads.
 #pragma once
 
-#include "core/sharding/BranchAndBound.h"
-#include "core/sharding/Neighbourhood.h"
+#include "core/sharding/ImproveSearch.h"
+#include "core/sharding/ProofSearch.h"
 
-#include <functional>
+#include <atomic>
+#include <chrono>
+#include <thread>
 
 namespace alpa {
 
@@ -36,7 +31,8 @@ struct AnytimeResult {
 
 class AnytimeSolver {
 public:
-  /// Called after each improvement and now and then; returning false ends the search.
+  /// Called after each improvement and several times a second, by the thread that called `solve`;
+  /// returning false ends the search.
   using OnProgress = std::function<bool(const std::string &phase, const AnytimeResult &)>;
 
   /// The core must outlive this and have no blocked strategies.
@@ -45,37 +41,26 @@ public:
   AnytimeResult solve();
 
 private:
-  void bound(const AscentSchedule &schedule);
-  void offerDecoded();
-  int32_t stepsFor(double work) const;
-  void unblock(Assignment &assignment);
-  void shrink();
-  bool prove(int64_t work);
-  void improve(int64_t work);
-  bool offer(Assignment assignment);
-  void raiseBound(int64_t lowerBound);
+  void round(int64_t work);
+  void improve(const AnytimeResult &known, const ImproveSearch::Guide &guide, int64_t work);
+  void mend(const std::vector<int32_t> &draft, const ImproveSearch::Guide &guide, int64_t work);
+  void takeFromProof();
   bool isDone();
-  bool isCostKnown() const { return result.cost < kBlocked; }
+  bool shouldStop();
+  void report();
 
-  const CoreProblem &core;
   CoreGraph graph;
   AnytimeOptions options;
   OnProgress onProgress;
   AnytimeResult result;
-  std::chrono::steady_clock::time_point deadline;
+  std::chrono::steady_clock::time_point deadline, nextReport;
+  std::thread::id caller = std::this_thread::get_id();
+  std::atomic<bool> isStopped{false};
+  std::atomic<bool> isProven{false}; ///< that nothing is cheaper than what the proof knows
   std::string phase;
-  bool isStopped = false;
-  int64_t spent = 0;
 
-  DualAscent dual;
-  PriceAscent ascent;
-  int64_t numNewlyBlocked = 0; ///< strategies, since `shrunk` was made
-
-  ReducibleProblem shrunk; ///< what may still hold a cheaper answer
-  BranchAndBound::Prices prices;
-  int64_t cutoffStep = 0;
-  std::mt19937_64 random;
-  double regionSize = 40;
+  ProofSearch proof;
+  ImproveSearch improvement;
 };
 
 } // namespace alpa

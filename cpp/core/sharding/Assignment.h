@@ -19,6 +19,11 @@ public:
   int64_t cost() const { return total; } ///< with the core's constant; meaningless unless allowed
   bool isAllowed() const { return numBlocked == 0 && overflow == 0; }
 
+  int32_t numBlockedCosts() const { return numBlocked; }
+
+  /// The row that is exceeded most, or -1.
+  int32_t worstRow() const;
+
   /// Bytes above capacity, summed over all rows.
   int64_t totalOverflow() const { return overflow; }
 
@@ -49,7 +54,6 @@ public:
   void descend();
 
 private:
-  int32_t worstRow() const;
   Change localCost(int32_t n, int32_t p) const;
 
   const CoreGraph *graph;

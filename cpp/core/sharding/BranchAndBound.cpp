@@ -34,17 +34,26 @@ std::vector<double> pricesOfRows(const CoreProblem &core, const std::map<int64_t
   return result;
 }
 
+/// Blocks what no cheaper answer has. True if that is so much that reducing again pays.
+bool blockAbove(int64_t cost, const CoreProblem &core, DualAscent &dual,
+                ReducibleProblem &problem) {
+  DualAscent::Blocked blocked = dual.blockAbove(cost);
+  problem.blockStrategies([&dual](int64_t strategy) { return dual.isBlocked(strategy); });
+  problem.blockPairs([&dual](int64_t position) { return dual.isPairBlocked(position); });
+  return blocked.isMuchOf(core);
+}
+
 } // namespace
 
 BranchAndBound::BranchAndBound(const CoreProblem &core, int64_t cutoff, Limits limits)
-    : limits(limits), root(core), cheapest(cutoff) {}
+    : limits(std::move(limits)), root(core), cheapest(cutoff) {}
 
 void BranchAndBound::run(const AscentSchedule &rootSchedule, const Prices &prices) {
   search(root, prices, INT64_MIN, rootSchedule, 0);
 }
 
 bool BranchAndBound::isExhausted() const {
-  return spent >= limits.work || std::chrono::steady_clock::now() >= limits.deadline;
+  return spent >= limits.work || (limits.shouldStop && limits.shouldStop());
 }
 
 void BranchAndBound::offer(const ReducibleProblem &problem, const CoreProblem &core,
@@ -85,12 +94,11 @@ void BranchAndBound::search(ReducibleProblem problem, Prices prices, int64_t bou
     prices.clear();
     for (int32_t r = 0; r < core.numRows(); ++r)
       prices[core.rowTimes[r]] = ascent.prices()[r];
-    int64_t numBlocked = dual.blockAbove(cheapest);
+    bool isSmaller = blockAbove(cheapest, core, dual, problem);
     if (dual.lowerBound() >= cheapest)
       return;
-    if (numBlocked * 20 < static_cast<int64_t>(core.nodeCosts.size()))
+    if (!isSmaller)
       return branch(problem, core, dual, prices, bound, openEntries);
-    problem.blockStrategies([&dual](int64_t strategy) { return dual.isBlocked(strategy); });
     openEntries -= static_cast<int64_t>(core.edgeCosts.size());
   }
 }
@@ -120,7 +128,7 @@ void BranchAndBound::ascend(const ReducibleProblem &problem, const CoreProblem &
     if (ascent.bestBound() >= cheapest)
       return;
     if (step % kDecodeInterval == kDecodeInterval - 1)
-      offer(problem, core, dual.decode());
+      offer(problem, core, dual.decode(DualAscent::Order::AsNumbered));
     if (ascent.bestBound() > reference + (cheapest - ascent.bestBound()) / 1000) {
       reference = ascent.bestBound();
       since = 0;
@@ -129,7 +137,7 @@ void BranchAndBound::ascend(const ReducibleProblem &problem, const CoreProblem &
     }
   }
   ascent.restoreBest();
-  offer(problem, core, dual.decode());
+  offer(problem, core, dual.decode(DualAscent::Order::SurestFirst));
 }
 
 void BranchAndBound::branch(const ReducibleProblem &problem, const CoreProblem &core,
@@ -137,14 +145,18 @@ void BranchAndBound::branch(const ReducibleProblem &problem, const CoreProblem &
                             int64_t openEntries) {
   Split split = chooseSplit(core, dual, pricesOfRows(core, prices));
   if (split.node < 0) // one answer is left
-    return offer(problem, core, dual.decode());
+    return offer(problem, core, dual.decode(DualAscent::Order::SurestFirst));
   int64_t begin = core.nodeOffsets[split.node], end = core.nodeOffsets[split.node + 1];
   for (const std::vector<int32_t> &kept : {split.first, split.second}) {
+    if (isExhausted()) { // before the copy: on the way up from deep down there are many
+      openBound = std::min(openBound, bound);
+      return;
+    }
     ReducibleProblem child = problem;
     child.blockStrategies([&](int64_t strategy) {
       bool isOfNode = begin <= strategy && strategy < end;
       bool isKept = std::find(kept.begin(), kept.end(), strategy - begin) != kept.end();
-      return dual.isBlocked(strategy) || (isOfNode && !isKept);
+      return isOfNode && !isKept;
     });
     search(std::move(child), prices, bound, kChildSchedule, openEntries);
   }

@@ -8,7 +8,7 @@
 #include "core/sharding/PriceAscent.h"
 #include "core/sharding/ReducibleProblem.h"
 
-#include <chrono>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -17,8 +17,8 @@ namespace alpa {
 class BranchAndBound {
 public:
   struct Limits {
-    int64_t work = INT64_MAX; ///< table entries passed over, the measure of effort
-    std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+    int64_t work = INT64_MAX;         ///< table entries passed over, the measure of effort
+    std::function<bool()> shouldStop; ///< asked all the time; none: never
   };
 
   /// Looks for answers cheaper than `cutoff`.

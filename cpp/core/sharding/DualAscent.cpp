@@ -3,7 +3,7 @@
 // The two loops that take nearly all of the time; 64-bit minima vectorize from AVX2 on. Sanitizers
 // do not go with the dispatch at load time.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
-    !defined(__SANITIZE_ADDRESS__)
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define ALPA_VECTORIZED __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define ALPA_VECTORIZED
@@ -18,6 +18,9 @@ namespace {
 /// Sums of scaled costs stay below this, so that they never reach what is blocked.
 constexpr int64_t kMaxScaledTotal = int64_t{1} << 56;
 constexpr int32_t kMaxShift = 20;
+
+/// Beliefs of so many temperatures weigh nothing.
+constexpr double kNegligible = 40;
 
 /// out[c] = min over r of table[r, c] - rowMessage[r]. The inner loop runs over contiguous memory.
 ALPA_VECTORIZED void columnMinima(const int64_t *table, const int64_t *rowMessage, int64_t *out,
@@ -178,13 +181,15 @@ void DualAscent::pass(bool isForward) {
 
 void DualAscent::weigh(int32_t n) {
   const int64_t *values = belief.data() + core.nodeOffsets[n];
-  std::vector<double> weights(size(n), 0);
+  weights.assign(size(n), 0);
   double total = 0;
+  double coldest = kNegligible * temperature; // also spares exp its slow way to 0
   for (int32_t p = 0; p < size(n); ++p) {
-    if (values[p] < kDead)
-      weights[p] = values[p] == 0    ? 1
-                   : temperature > 0 ? std::exp(-static_cast<double>(values[p]) / temperature)
-                                     : 0;
+    auto value = static_cast<double>(values[p]);
+    if (values[p] == 0)
+      weights[p] = 1;
+    else if (value < coldest)
+      weights[p] = std::exp(-value / temperature);
     total += weights[p];
   }
   for (int64_t s = segmentsAt[n]; s < segmentsAt[n + 1]; ++s) {
@@ -210,55 +215,6 @@ std::vector<double> DualAscent::expectedUsage() const {
 void DualAscent::iterate() {
   pass(true);
   pass(false);
-}
-
-int64_t DualAscent::conditionalCost(int32_t n, int32_t p,
-                                    const std::vector<int32_t> &choices) const {
-  int64_t cost = beliefOf(n, p);
-  for (const EdgeSide &side : before[n]) {
-    int64_t q = choices[side.other];
-    const int64_t *table = edgeCosts.data() + core.edgeOffsets[side.edge];
-    int64_t pair = side.isFirst ? table[p * size(side.other) + q] : table[q * size(n) + p];
-    int64_t given = side.isFirst ? firstMessages[firstAt[side.edge] + p]
-                                 : secondMessages[secondAt[side.edge] + p];
-    // Blocked ones stay comparable, and their sum in range.
-    cost = std::min(cost + std::min(pair, kDead) - std::max(given, -kDead), kBlocked);
-  }
-  return cost;
-}
-
-bool DualAscent::fits(int32_t n, int32_t p, const std::vector<int64_t> &room) const {
-  for (int64_t s = segmentsAt[n]; s < segmentsAt[n + 1]; ++s) {
-    int64_t usage = core.segmentUsages[core.segmentOffsets[s] + p];
-    auto begin = room.begin() + core.segmentBegin[s], end = room.begin() + core.segmentEnd[s];
-    if (usage > 0 && std::any_of(begin, end, [usage](int64_t left) { return left < usage; }))
-      return false;
-  }
-  return true;
-}
-
-std::vector<int32_t> DualAscent::decode() const {
-  std::vector<int32_t> choices(core.numNodes(), 0);
-  std::vector<int64_t> room = core.rowCapacities;
-  for (int32_t n = 0; n < core.numNodes(); ++n) {
-    int64_t least = INT64_MAX;
-    bool doesFit = false;
-    for (int32_t p = 0; p < size(n); ++p) {
-      int64_t cost = conditionalCost(n, p, choices);
-      if (doesFit && cost >= least)
-        continue;
-      bool isFitting = cost < kDead && fits(n, p, room);
-      if (isFitting > doesFit || (isFitting == doesFit && cost < least)) {
-        least = cost;
-        doesFit = isFitting;
-        choices[n] = p;
-      }
-    }
-    for (int64_t s = segmentsAt[n]; s < segmentsAt[n + 1]; ++s)
-      for (int32_t r = core.segmentBegin[s]; r < core.segmentEnd[s]; ++r)
-        room[r] -= core.segmentUsages[core.segmentOffsets[s] + choices[n]];
-  }
-  return choices;
 }
 
 void DualAscent::setPrices(const std::vector<double> &prices) {
@@ -317,8 +273,29 @@ int64_t DualAscent::secondBest(int32_t n) const {
   return second;
 }
 
-int64_t DualAscent::blockAbove(int64_t cost) {
-  int64_t numBlocked = 0;
+std::vector<double> DualAscent::excessOf(const std::vector<int32_t> &choices) const {
+  std::vector<double> excess;
+  for (int32_t n = 0; n < core.numNodes(); ++n)
+    excess.push_back(static_cast<double>(std::min(beliefOf(n, choices[n]), kDead)));
+  for (int32_t e = 0; e < core.numEdges(); ++e) {
+    int32_t first = core.edgeFirst[e], second = core.edgeSecond[e];
+    int64_t p = choices[first], q = choices[second];
+    int64_t pair = std::min(edgeCosts[core.edgeOffsets[e] + p * size(second) + q], kDead);
+    double kept = static_cast<double>(pair) - static_cast<double>(firstMessages[firstAt[e] + p]) -
+                  static_cast<double>(secondMessages[secondAt[e] + q]);
+    excess[first] += kept / 2;
+    excess[second] += kept / 2;
+  }
+  return excess;
+}
+
+/// How much an answer cheaper than `cost` may take above the bound, scaled.
+__int128 DualAscent::roomBelow(int64_t cost) const {
+  return (static_cast<__int128>(cost - core.constantCost) << shift) - (bound - priceConstant);
+}
+
+DualAscent::Blocked DualAscent::blockAbove(int64_t cost) {
+  Blocked blocked;
   for (int32_t n = 0; n < core.numNodes(); ++n) {
     for (const auto *sides : {&before[n], &after[n]})
       for (const EdgeSide &side : *sides)
@@ -326,17 +303,39 @@ int64_t DualAscent::blockAbove(int64_t cost) {
     normalize(n);
     // No factor is negative now, so an answer with a strategy costs at least the bound plus the
     // strategy's belief.
-    __int128 room =
-        (static_cast<__int128>(cost - core.constantCost) << shift) - (bound - priceConstant);
+    __int128 room = roomBelow(cost);
     for (int32_t p = 0; p < size(n); ++p) {
       int64_t value = belief[core.nodeOffsets[n] + p];
       if (value < kDead && value >= room) {
         kill(n, p);
-        ++numBlocked;
+        ++blocked.numStrategies;
       }
     }
   }
-  return numBlocked;
+  for (int32_t e = 0; e < core.numEdges() && !isEmpty; ++e)
+    blocked.numPairs += killPairs(e, roomBelow(cost));
+  return blocked;
+}
+
+/// An answer with a pair costs at least the bound, the beliefs of its ends, and what the edge has
+/// not given away of it.
+int64_t DualAscent::killPairs(int32_t e, __int128 room) {
+  int64_t numKilled = 0;
+  const int64_t *firstBelief = belief.data() + core.nodeOffsets[core.edgeFirst[e]],
+                *secondBelief = belief.data() + core.nodeOffsets[core.edgeSecond[e]];
+  const int64_t *given = firstMessages.data() + firstAt[e],
+                *givenSecond = secondMessages.data() + secondAt[e];
+  int32_t numSecond = size(core.edgeSecond[e]);
+  int64_t *pair = edgeCosts.data() + core.edgeOffsets[e];
+  for (int32_t p = 0; p < size(core.edgeFirst[e]); ++p)
+    for (int32_t q = 0; q < numSecond; ++q, ++pair) {
+      bool isDead = *pair >= kDead || firstBelief[p] >= kDead || secondBelief[q] >= kDead;
+      if (isDead || *pair - given[p] - givenSecond[q] + firstBelief[p] + secondBelief[q] < room)
+        continue;
+      *pair = kBlocked;
+      ++numKilled;
+    }
+  return numKilled;
 }
 
 } // namespace alpa

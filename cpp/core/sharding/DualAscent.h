@@ -24,9 +24,10 @@ public:
   /// none, or none cheaper than what was given to blockAbove.
   int64_t lowerBound() const;
 
-  /// Picks, in node order, the strategy that is best given the nodes before and the messages of
-  /// those after, among those whose memory fits beside the nodes before.
-  std::vector<int32_t> decode() const;
+  /// An answer read off the messages (Decode.cpp). Surest first is better where answers tie, in
+  /// order where memory is short: neither always.
+  enum class Order { SurestFirst, AsNumbered };
+  std::vector<int32_t> decode(Order order) const;
 
   /// Prices per row, in units of cost per byte. Not negative.
   void setPrices(const std::vector<double> &prices);
@@ -37,12 +38,24 @@ public:
   void setTemperature(double value) { temperature = std::ldexp(value, shift); }
   std::vector<double> expectedUsage() const;
 
-  /// Strategies that no answer cheaper than `cost` can have are blocked from then on. Returns how
-  /// many are new.
-  int64_t blockAbove(int64_t cost);
+  /// Strategies and pairs that no answer cheaper than `cost` can have are blocked from then on.
+  struct Blocked {
+    int64_t numStrategies = 0, numPairs = 0; ///< new ones
+
+    /// So many that reducing the core again pays.
+    bool isMuchOf(const CoreProblem &core) const {
+      return numStrategies * 20 >= static_cast<int64_t>(core.nodeCosts.size()) ||
+             (numPairs > 0 && numPairs * 20 >= static_cast<int64_t>(core.edgeCosts.size()));
+    }
+  };
+  Blocked blockAbove(int64_t cost);
   int64_t beliefOf(int32_t n, int32_t p) const { return belief[core.nodeOffsets[n] + p]; }
   int64_t secondBest(int32_t n) const;
+
+  /// By node, what its choice and half of those at its edges cost above what the bound counts.
+  std::vector<double> excessOf(const std::vector<int32_t> &choices) const;
   bool isBlocked(int64_t strategy) const { return belief[strategy] >= kDead; }
+  bool isPairBlocked(int64_t position) const { return edgeCosts[position] >= kDead; }
 
 private:
   static constexpr int64_t kDead = kBlocked / 2;
@@ -59,9 +72,10 @@ private:
   void normalize(int32_t n);
   bool trySetPrices(const std::vector<double> &prices, double factor);
   void weigh(int32_t n);
-  int64_t conditionalCost(int32_t n, int32_t p, const std::vector<int32_t> &choices) const;
-  bool fits(int32_t n, int32_t p, const std::vector<int64_t> &room) const;
+  class Decoder;
   void kill(int32_t n, int64_t strategy);
+  int64_t killPairs(int32_t e, __int128 room);
+  __int128 roomBelow(int64_t cost) const;
   int64_t scaled(int64_t cost) const { return cost >= kBlocked ? kBlocked : cost << shift; }
   int64_t *message(const EdgeSide &side) {
     return (side.isFirst ? firstMessages.data() + firstAt[side.edge]
@@ -87,6 +101,7 @@ private:
   std::vector<int64_t> segmentsAt;     ///< first segment of each node
   std::vector<double> expectedSegment; ///< bytes
   std::vector<int64_t> scratch;
+  std::vector<double> weights;
 };
 
 } // namespace alpa

@@ -77,6 +77,30 @@ CoreProblem restrictTo(const CoreGraph &graph, const Assignment &assignment, con
   return part;
 }
 
+CoreProblem memoryProblem(const CoreGraph &graph, const Assignment &assignment,
+                          const Region &region, int32_t row) {
+  CoreProblem part = restrictTo(graph, assignment, region);
+  auto rowTime = std::find(part.rowTimes.begin(), part.rowTimes.end(), graph.core.rowTimes[row]);
+  auto partRow = static_cast<int32_t>(rowTime - part.rowTimes.begin());
+  for (int64_t &cost : part.nodeCosts)
+    cost = cost < kBlocked ? 0 : kBlocked;
+  for (int64_t &cost : part.edgeCosts)
+    cost = cost < kBlocked ? 0 : kBlocked;
+  std::vector<int64_t> used(part.rowCapacities.size(), 0);
+  for (size_t s = 0; s < part.segmentNode.size(); ++s) {
+    int32_t i = part.segmentNode[s];
+    const int64_t *usages = part.segmentUsages.data() + part.segmentOffsets[s];
+    for (int32_t r = part.segmentBegin[s]; r < part.segmentEnd[s]; ++r)
+      used[r] += usages[assignment.choices()[region[i]]];
+    if (part.segmentBegin[s] <= partRow && partRow < part.segmentEnd[s])
+      for (int64_t at = part.nodeOffsets[i]; at < part.nodeOffsets[i + 1]; ++at)
+        part.nodeCosts[at] = addCosts(part.nodeCosts[at], usages[at - part.nodeOffsets[i]]);
+  }
+  for (size_t r = 0; r < used.size(); ++r)
+    part.rowCapacities[r] = std::max(part.rowCapacities[r], used[r]);
+  return part;
+}
+
 int64_t regionCost(const CoreGraph &graph, const Assignment &assignment, const Region &region) {
   const std::vector<int32_t> &chosen = assignment.choices();
   std::vector<bool> isInside(graph.core.numNodes(), false);
@@ -115,10 +139,30 @@ Region growRegion(const CoreGraph &graph, int32_t size, std::mt19937_64 &random)
 }
 
 Region rowRegion(const CoreGraph &graph, int32_t size, std::mt19937_64 &random) {
-  const CoreProblem &core = graph.core;
-  if (core.segmentNode.empty())
+  if (graph.core.segmentNode.empty())
     return growRegion(graph, size, random);
-  int32_t row = randomBelow(core.numRows(), random);
+  return usersRegion(graph, randomBelow(graph.core.numRows(), random), size, random);
+}
+
+Region excessRegion(const CoreGraph &graph, const std::vector<double> &excess, int32_t size,
+                    int32_t numStarts, std::mt19937_64 &random) {
+  std::vector<double> upTo;
+  double total = 0;
+  for (double value : excess)
+    upTo.push_back(total += std::max(value, 0.0));
+  if (!(total > 0))
+    return growRegion(graph, size, random);
+  std::vector<int32_t> starts;
+  for (int32_t i = 0; i < numStarts; ++i) {
+    double at = total * static_cast<double>(random() >> 11) * 0x1p-53;
+    auto found = std::upper_bound(upTo.begin(), upTo.end(), at);
+    starts.push_back(static_cast<int32_t>(std::min(found, upTo.end() - 1) - upTo.begin()));
+  }
+  return regionAround(graph, std::move(starts), size);
+}
+
+Region usersRegion(const CoreGraph &graph, int32_t row, int32_t size, std::mt19937_64 &random) {
+  const CoreProblem &core = graph.core;
   Region users;
   for (size_t s = 0; s < core.segmentNode.size(); ++s)
     if (core.segmentBegin[s] <= row && row < core.segmentEnd[s])

@@ -30,9 +30,16 @@ PriceAscent::PriceAscent(const CoreProblem &core, DualAscent &dual, std::vector<
   bestPrices = current;
 }
 
+/// The first answers can be many times too dear: what choices cost so far says more then.
+double PriceAscent::distanceTo(int64_t cutoff) const {
+  double distance = static_cast<double>(cutoff) - static_cast<double>(best);
+  double paid = static_cast<double>(best) - static_cast<double>(core.constantCost);
+  return std::max(std::min(distance, paid), 1.0);
+}
+
 void PriceAscent::step(const AscentSchedule &schedule, int32_t stepIndex, int64_t cutoff) {
   double left = 1 - static_cast<double>(stepIndex) / schedule.numSteps;
-  double distance = std::max(static_cast<double>(cutoff) - static_cast<double>(best), 1.0);
+  double distance = distanceTo(cutoff);
   double length = distance * schedule.firstStep * (left * left + 1e-3);
   dual.setTemperature(distance * (schedule.firstTemperature * left * left * left + 1e-7));
   if (core.numRows() > 0 && stepIndex > 0) {

@@ -32,6 +32,8 @@ public:
   void restoreBest();
 
 private:
+  double distanceTo(int64_t cutoff) const;
+
   const CoreProblem &core;
   DualAscent &dual;
   std::vector<double> scale; ///< bytes that count as a whole row: its capacity or largest user

@@ -92,6 +92,21 @@ public:
     }
   }
 
+  /// Blocks pairs by their position in core().edgeCosts.
+  template <typename IsBlocked> void blockPairs(IsBlocked isBlocked) {
+    int64_t position = 0;
+    for (Edge &edge : edges) {
+      if (!edge.isLive)
+        continue;
+      for (int64_t &cost : edge.costs)
+        if (isBlocked(position++) && cost < kBlocked) {
+          cost = kBlocked;
+          markDirty(edge.first);
+          markDirty(edge.second);
+        }
+    }
+  }
+
   /// Two nodes become one: strategy i of `n` is then strategy pairs[i].first of `n` with
   /// pairs[i].second of `absorbed`. Costs, memory and the edges of both are joined, an edge between
   /// them becomes part of the costs.

@@ -1,9 +1,11 @@
 """`alpa-solve`: solves sharding problems in IOPDDL's JSON form, and bounds what is left to gain."""
 
 import json
+import signal
 import sys
 import zlib
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -43,22 +45,35 @@ def main(
     """Solve the sharding problem in FILE (.json or .json.gz).
 
     Progress goes to standard error. Without --output the last line of standard output is the list
-    of choices, one per node.
+    of choices, one per node. Ctrl-C (or a SIGTERM) ends the search with the best answer so far; a
+    second one ends the program.
     """
+    if output is not None and not output.parent.is_dir():
+        raise click.UsageError(f"--output: expected {output.parent} to be a folder")
+    stop = _Stop()
+    printer = None if quiet else _Printer()
+
+    def on_progress(point: TracePoint) -> bool:
+        if printer:
+            printer(point)
+        return not stop.is_requested
+
     try:
         problem = load_problem(file)
-        solution = solve(
-            problem,
-            time_limit_seconds=time_limit,
-            num_threads=num_threads,
-            seed=seed,
-            target_gap=target_gap,
-            work_limit=work_limit,
-            on_progress=None if quiet else _Printer(),
-        )
+        with stop:
+            solution = solve(
+                problem,
+                time_limit_seconds=time_limit,
+                num_threads=num_threads,
+                seed=seed,
+                target_gap=target_gap,
+                work_limit=work_limit,
+                on_progress=on_progress,
+            )
     except (AlpaError, ValueError) as error:
-        click.echo(f"error: {file}: {error}", err=True)
-        sys.exit(1)
+        _fail(file, str(error))
+    except MemoryError:
+        _fail(file, "the problem does not fit into this machine's memory")
     if not quiet:
         click.echo(_summary(solution), err=True)
     choices: list[int] = solution.choices.tolist()
@@ -74,14 +89,49 @@ def main(
     output.write_text(json.dumps(answer) + "\n")
 
 
+def _fail(file: Path, message: str) -> NoReturn:
+    click.echo(f"error: {file}: {message}", err=True)
+    sys.exit(1)
+
+
+class _Stop:
+    """Turns the first SIGINT or SIGTERM within a `with` block into a request to stop."""
+
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.is_requested = False
+
+    def __enter__(self) -> None:
+        self._before = [signal.signal(number, self._request) for number in self._SIGNALS]
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _request(self, *_: object) -> None:
+        self.is_requested = True
+        self._restore()
+        click.echo("stopping; once more to give up the answer", err=True)
+
+    def _restore(self) -> None:
+        for number, handler in zip(self._SIGNALS, self._before, strict=True):
+            signal.signal(number, handler)
+
+
 def load_problem(file: Path) -> ShardingProblem:
     """Reads a problem, compressed or not. Raises ValueError if it is malformed or too large."""
+    if file.stat().st_size > _MAX_BYTES:
+        raise ValueError(_too_large_message())
     data = file.read_bytes()
     if data[:2] == b"\x1f\x8b":
         data = _decompress(data)
     if len(data) > _MAX_BYTES:
-        raise ValueError(f"expected at most {_MAX_BYTES} bytes of JSON, got more")
+        raise ValueError(_too_large_message())
     return ShardingProblem.from_json(data)
+
+
+def _too_large_message() -> str:
+    return f"expected at most {_MAX_BYTES} bytes of JSON, got more; cut the program into stages"
 
 
 def _decompress(data: bytes) -> bytes:
@@ -105,13 +155,14 @@ class _Printer:
             "   seconds  phase                     cost           lower bound     gap", err=True
         )
 
-    def __call__(self, point: TracePoint) -> bool:
-        is_new_answer = self._last is None or point.cost != self._last.cost
-        if point != self._last and (is_new_answer or point.seconds >= self._next_seconds):
+    def __call__(self, point: TracePoint) -> None:
+        last = self._last
+        is_new_answer = last is None or point.cost != last.cost
+        is_new_bound = last is None or point.lower_bound != last.lower_bound
+        if is_new_answer or (is_new_bound and point.seconds >= self._next_seconds):
             self._next_seconds = point.seconds + 0.5
             self._last = point
             click.echo(_line(point), err=True)
-        return True
 
 
 def _line(point: TracePoint) -> str:

@@ -9,28 +9,38 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alpa_mlir._native import (
     BLOCKED_COST,
-    AnytimeResult,
     CoreProblem,
     ReducibleProblem,
     ShardingProblem,
+    find_stand_in,
     solve_core,
 )
 from alpa_mlir.errors import InfeasibleError, SolverError
 from alpa_mlir.intra_op.solution import OnProgress, Solution, TracePoint
+
+if TYPE_CHECKING:
+    from alpa_mlir.intra_op.ilp import IlpResult
 
 # More table entries than this are beyond HiGHS; the search goes on alone.
 _MAX_ILP_ENTRIES = 200_000
 # Part of the time for the problem with tied nodes, whose answer the untied one starts from.
 _TIED_SHARE = 0.5
 _SEARCH_SHARE = 0.5
+# And for the problem in which what looks like a stand-in for "forbidden" is forbidden.
+_RESTRICTED_SHARE = 0.3
+_POLL_SECONDS = 0.1
 
 
 def solve(
@@ -50,16 +60,18 @@ def solve(
     (`alpa_mlir._native.find_identical_nodes`). That finds good answers of repetitive problems
     fast; the lower bound holds for all answers all the same. The search ends at `target_gap`.
     With `work_limit` (about a billion per second) instead of time the answer is reproducible.
+    `on_progress` is called several times a second; when it returns False the search ends.
 
     Returns the best answer found within the limits, with a lower bound. Raises InfeasibleError
     when no choice is allowed, SolverError when none was found in time, ValueError when the problem
-    is malformed.
+    is malformed or a limit makes no sense.
     """
     problem.check()
+    _check_limits(time_limit_seconds, num_threads, target_gap)
     run = _Run(
         problem,
         deadline=time.monotonic() + time_limit_seconds,
-        num_threads=num_threads or os.cpu_count() or 1,
+        num_threads=os.cpu_count() or 1 if num_threads is None else num_threads,
         seed=seed,
         target_gap=target_gap,
         work_limit=2**62 if work_limit is None else work_limit,
@@ -70,7 +82,15 @@ def solve(
         tied.tie_nodes(tie_classes)
         tied.reduce()
         if not tied.is_infeasible:
-            run.search(tied, "tied", share=_TIED_SHARE)
+            run.search(tied, "tied", share=_TIED_SHARE, bound_below=0)
+    if (stand_in := find_stand_in(problem)) is not None:
+        restricted = ReducibleProblem(problem)
+        restricted.forbid_from(stand_in)
+        restricted.reduce()
+        if not restricted.is_infeasible:
+            run.search(restricted, "restricted", share=_RESTRICTED_SHARE, bound_below=stand_in)
+        if run.is_done:
+            return run.solution()
     reduced = ReducibleProblem(problem)
     _check_capacities(problem, reduced.core())
     reduced.reduce()
@@ -99,22 +119,32 @@ class _Run:
     choices: NDArray[np.int32] | None = None
     cost: int = BLOCKED_COST
     lower_bound: int = 0
+    is_stopped: bool = False
     trace: list[TracePoint] = field(default_factory=list[TracePoint])
 
     @property
     def is_done(self) -> bool:
-        return self.cost - self.lower_bound <= self.target_gap * self.cost
+        is_good = self.cost - self.lower_bound <= self.target_gap * self.cost
+        return is_good or self.is_stopped
 
     @property
     def remaining_seconds(self) -> float:
         return max(self.deadline - time.monotonic(), 0.0)
 
-    def search(self, reduced: ReducibleProblem, phase: str, share: float) -> None:
-        """Runs the search in C++. A tied problem gives answers, but no bound."""
-        is_tied = phase == "tied"
-        core = reduced.core()
+    def search(
+        self,
+        reduced: ReducibleProblem,
+        phase: str,
+        share: float,
+        bound_below: int = BLOCKED_COST,
+    ) -> None:
+        """Runs the search in C++.
+
+        Bounds of a restricted problem hold up to `bound_below`: what all other answers cost.
+        """
+        is_whole = bound_below >= BLOCKED_COST
         result = solve_core(
-            core,
+            reduced.core(),
             time_limit_seconds=share * self.remaining_seconds,
             work_limit=self.work_limit,
             num_threads=self.num_threads,
@@ -122,19 +152,17 @@ class _Run:
             stop_gap=self.target_gap,
             cutoff=self.cost,
             on_progress=lambda step, found: self._note(
-                f"{phase} {step}", found.cost, self.lower_bound if is_tied else found.lower_bound
+                f"{phase} {step}",
+                found.cost,
+                max(self.lower_bound, min(found.lower_bound, bound_below)),
             ),
         )
-        self._accept(reduced, result, is_bound=not is_tied)
-
-    def _accept(self, reduced: ReducibleProblem, result: AnytimeResult, is_bound: bool) -> None:
         if result.choices is not None:
             self.choices = np.array(reduced.expand(result.choices), np.int32)
             self.cost = result.cost
-        if is_bound:
-            self.lower_bound = max(self.lower_bound, result.lower_bound)
-            if self.lower_bound >= BLOCKED_COST:
-                raise InfeasibleError(_no_memory_message(self.problem))
+        self.lower_bound = max(self.lower_bound, min(result.lower_bound, bound_below))
+        if is_whole and self.lower_bound >= BLOCKED_COST:
+            raise InfeasibleError(_no_memory_message(self.problem))
 
     def integer_program(self, reduced: ReducibleProblem) -> None:
         """Runs the ILP for answers cheaper than the best so far."""
@@ -143,7 +171,10 @@ class _Run:
 
         cutoff = self.cost if self.choices is not None else None
         ilp = Ilp(reduced.core(), cutoff)
-        result = ilp.solve(time_limit_seconds=self.remaining_seconds, seed=self.seed)
+        seconds = self.remaining_seconds
+        result = self._unless_stopped(lambda: ilp.solve(time_limit_seconds=seconds, seed=self.seed))
+        if result is None:
+            return
         if result.is_infeasible and self.choices is None:
             raise InfeasibleError(_no_memory_message(self.problem))
         if result.choices is not None:
@@ -154,14 +185,27 @@ class _Run:
         self.lower_bound = max(self.lower_bound, min(_integer(result.lower_bound), self.cost))
         self._note("ilp", self.cost, self.lower_bound)
 
+    def _unless_stopped(self, work: Callable[[], IlpResult]) -> IlpResult | None:
+        """Runs what cannot be interrupted on a thread, which is left alone where that is asked."""
+        future: Future[IlpResult] = Future()
+        thread = threading.Thread(target=_fulfil, args=(future, work), daemon=True)
+        thread.start()
+        while not future.done():
+            thread.join(_POLL_SECONDS)
+            if not self._note("ilp", self.cost, self.lower_bound):
+                return None
+        return future.result()
+
     def _note(self, phase: str, cost: int, lower_bound: int) -> bool:
         """Records what changed. Returns whether to go on."""
         known_cost = None if cost >= BLOCKED_COST else cost
+        point = TracePoint(time.monotonic() - self.start, phase, known_cost, lower_bound)
         last = self.trace[-1] if self.trace else None
         if last is None or (known_cost, lower_bound) != (last.cost, last.lower_bound):
-            seconds = time.monotonic() - self.start
-            self.trace.append(TracePoint(seconds, phase, known_cost, lower_bound))
-        return self.on_progress is None or self.on_progress(self.trace[-1])
+            self.trace.append(point)
+        if self.on_progress is not None and not self.on_progress(point):
+            self.is_stopped = True
+        return not self.is_stopped
 
     def solution(self) -> Solution:
         self._note("end", self.cost, self.lower_bound)
@@ -174,6 +218,23 @@ class _Run:
         )
         solution.verify()
         return solution
+
+
+def _fulfil(future: Future[IlpResult], work: Callable[[], IlpResult]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:  # raised where the result is awaited
+        future.set_exception(error)
+
+
+def _check_limits(time_limit_seconds: float, num_threads: int | None, target_gap: float) -> None:
+    # Written so that nan fails too.
+    if not time_limit_seconds >= 0:
+        raise ValueError(f"expected a time limit of at least 0 s, got {time_limit_seconds}")
+    if num_threads is not None and num_threads < 1:
+        raise ValueError(f"expected at least one thread, got {num_threads}")
+    if not target_gap >= 0:
+        raise ValueError(f"expected a target gap of at least 0, got {target_gap}")
 
 
 def _integer(bound: float) -> int:

@@ -73,6 +73,7 @@ class PipelineMethod(Method):
     """Base of the methods that may cut the step into stages.
 
     Attributes:
+      time_limit_seconds: for the solver, per stage in question.
       num_microbatches: in how many parts the batch goes through the pipeline; "auto" tries some.
       schedule: "gpipe", "1f1b", "eager_1f1b" or "inference"; "auto" takes the fastest that fits.
       num_layers: in how many pieces the program is cut before stages are made of them.
@@ -85,6 +86,7 @@ class PipelineMethod(Method):
         $ALPA_MLIR_CACHE_DIR or a folder in the user's cache.
     """
 
+    time_limit_seconds: float = 10.0
     num_microbatches: int | Literal["auto"] = "auto"
     schedule: Schedule = "auto"
     num_layers: int | Literal["auto"] = "auto"

@@ -216,6 +216,43 @@ void FunctionCutter::nameValues() {
     }
 }
 
+/// What is returned, in program order, and every other op right before the first that reads it:
+/// derivatives that JAX emits beside the forward pass, and the forward of a layer that is computed
+/// again, come when the backward of the layer begins.
+void FunctionCutter::copyOps(int part, mlir::OpBuilder &builder, mlir::IRMapping &mapping) {
+  llvm::DenseSet<mlir::Operation *> copied;
+  auto copy = [&](mlir::Operation *op) {
+    mlir::Operation *made = builder.clone(*op, mapping);
+    for (mlir::NamedAttribute attribute : parts[part].opAttributes)
+      made->walk([&](mlir::Operation *nested) {
+        nested->setDiscardableAttr(attribute.getName(), attribute.getValue());
+      });
+  };
+  auto copyWithOperands = [&](mlir::Operation *root) {
+    llvm::SmallVector<mlir::Operation *> pending = {root};
+    while (!pending.empty()) {
+      mlir::Operation *op = pending.back();
+      const size_t before = pending.size();
+      if (!copied.contains(op))
+        for (mlir::Value value : valuesRead(op))
+          if (mlir::Operation *source = value.getDefiningOp();
+              opsOf[part].contains(source) && !copied.contains(source))
+            pending.push_back(source);
+      if (pending.size() > before)
+        continue;
+      pending.pop_back();
+      if (copied.insert(op).second)
+        copy(op);
+    }
+  };
+  llvm::DenseSet<mlir::Operation *> roots;
+  for (const Output &output : outputsOf[part])
+    roots.insert(output.value.getDefiningOp());
+  for (mlir::Operation &op : body)
+    if (opsOf[part].contains(&op) && (roots.contains(&op) || !isRemovable(&op)))
+      copyWithOperands(&op);
+}
+
 void FunctionCutter::makeFunction(int part) {
   if (opsOf[part].empty())
     return;
@@ -246,14 +283,7 @@ void FunctionCutter::makeFunction(int part) {
     made.setArgAttrs(i, attributes);
   }
   builder.setInsertionPointToEnd(block);
-  for (mlir::Operation &op : body)
-    if (opsOf[part].contains(&op)) {
-      mlir::Operation *copy = builder.clone(op, mapping);
-      for (mlir::NamedAttribute attribute : parts[part].opAttributes)
-        copy->walk([&](mlir::Operation *nested) {
-          nested->setDiscardableAttr(attribute.getName(), attribute.getValue());
-        });
-    }
+  copyOps(part, builder, mapping);
   Values returned;
   for (auto [i, output] : llvm::enumerate(outputsOf[part])) {
     returned.push_back(mapping.lookup(output.value));

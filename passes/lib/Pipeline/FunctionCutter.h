@@ -3,7 +3,9 @@
 #pragma once
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/SetVector.h"
 #include <functional>
@@ -89,6 +91,7 @@ private:
   void orderInputs(int part);
   void nameValues();
   void makeFunction(int part);
+  void copyOps(int part, mlir::OpBuilder &builder, mlir::IRMapping &mapping);
   void callParts();
 
   mlir::func::FuncOp function;

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from alpa_mlir._native import FunctionSummary, Module
+from alpa_mlir.frontend import shardy
 from alpa_mlir.intra_op.shard import NormalizedModule, normalize
 from alpa_mlir.passes import messages, run_passes
 
@@ -36,15 +37,20 @@ class StageModule:
     """One stage as a program of its own: forward and backward of a microbatch, and the update.
 
     Attributes:
-      module: one public function without sharding rules.
+      module: one public function, without sharding rules.
     """
 
     module: Module
 
     @cached_property
     def text(self) -> str:
-        """Without locations."""
-        return self.module.text()
+        """With sharding rules; without locations, which tell equal stages apart."""
+        return shardy.populate_rules(self.module.text())
+
+    @property
+    def text_with_locations(self) -> str:
+        """With sharding rules, for what is compiled: errors and profiles name the user's lines."""
+        return shardy.populate_rules(self.module.text(with_locations=True))
 
     @cached_property
     def function(self) -> FunctionSummary:
@@ -54,7 +60,7 @@ class StageModule:
     @cached_property
     def key(self) -> str:
         """Equal for stages that do the same on values of the same types, whatever their names."""
-        return hashlib.sha256(_NAMES.sub("", self.text).encode()).hexdigest()
+        return hashlib.sha256(_NAMES.sub("", self.module.text()).encode()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,9 @@ from alpa_mlir.errors import ArgumentError, PlanError
 from alpa_mlir.frontend.trace import Program
 from alpa_mlir.inter_op.layered_step import LayeredStep, SplitStep, unroll_layers
 from alpa_mlir.inter_op.planned_timeline import planned_timeline
-from alpa_mlir.inter_op.search import PipelineChoice, search_pipeline
+from alpa_mlir.inter_op.search import search_pipeline
 from alpa_mlir.inter_op.sharded_stage import StageModel
+from alpa_mlir.inter_op.stage_search import PipelineChoice
 from alpa_mlir.inter_op.transfers import planned_transfers
 from alpa_mlir.intra_op.describe import (
     argument_role,
@@ -155,7 +156,7 @@ def _model(
     cluster: Cluster,
     strategy_space: str,
 ) -> StageModel:
-    text = split.stage(number).module.text(with_locations=True)
+    text = split.stage(number).text_with_locations
     return StageModel.make(text, mesh, cluster, strategy_space)
 
 

@@ -1,81 +1,25 @@
 """Finds stages, submeshes, shardings, microbatches and schedule together (Alpa, section 5).
 
-Each number of microbatches makes a step of its own: cut into layers, every range of layers costed
-on every submesh and logical mesh (`cost_table`), then the stage DP over all of them (`stages`).
+Each number of microbatches makes a step of its own, since it changes the size of every op: cut
+into layers, then into the best stages (`stage_search`).
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import product
-from pathlib import Path
-
-from alpa_mlir._native import (
-    ScheduleKind,
-    StageCandidate,
-    StageProblem,
-    Submesh,
-    max_in_flight,
-)
-from alpa_mlir.cluster import Cluster, LogicalMesh
+from alpa_mlir.cluster import Cluster
 from alpa_mlir.errors import InfeasibleError
-from alpa_mlir.inter_op.cost_table import CostTable, default_cache_dir
 from alpa_mlir.inter_op.layered_step import LayeredStep
-from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
-from alpa_mlir.inter_op.stage_cost import StageCost, StageQuestion
-from alpa_mlir.inter_op.stages import StagePlan, solve_stages
-from alpa_mlir.inter_op.transfers import Crossings, transfer_seconds
+from alpa_mlir.inter_op.stage_search import PipelineChoice, StageSearch
 from alpa_mlir.intra_op.shard import NormalizedModule
 from alpa_mlir.options import PipelineMethod
 from alpa_mlir.report.phases import Phases
 
 # More microbatches than these cost planning time and win little: the bubble is small by then.
 _MICROBATCHES_TO_TRY = (2, 4, 8, 16, 32)
-_MAX_MICROBATCH_CHOICES = 3
-# A range of layers is costed on submeshes that fit its share of the step's FLOPs to this factor.
-_IMBALANCE_TOLERANCE = 2.5
-
-
-@dataclass(frozen=True, eq=False)
-class ChosenStage:
-    """A stage of the answer; `num_in_flight` as the schedule will have it."""
-
-    first_layer: int
-    end_layer: int
-    submesh: tuple[int, int]
-    first_device: int
-    mesh: LogicalMesh
-    cost: StageCost
-    is_rematerialized: bool
-    num_in_flight: int
-
-
-@dataclass(frozen=True, eq=False)
-class PipelineChoice:
-    """The answer: the step in layers, and what becomes of them."""
-
-    layered: LayeredStep
-    schedule: str
-    stages: tuple[ChosenStage, ...]
-    step_seconds: float
-
-
-@dataclass(frozen=True)
-class _Option:
-    """A range of layers on a submesh under a logical mesh."""
-
-    first_layer: int
-    end_layer: int
-    submesh: int
-    mesh: LogicalMesh
-    is_rematerialized: bool = False
-    num_in_flight: int = 1
-
-    @property
-    def range(self) -> tuple[int, int, bool, int]:
-        return self.first_layer, self.end_layer, self.is_rematerialized, self.num_in_flight
+_MAX_MICROBATCH_CHOICES = 2
+# Ranges of layers to cost grow with the square of the layers.
+_MAX_LAYERS = 16
+_MIN_MAX_LAYERS = 8
 
 
 def search_pipeline(
@@ -91,7 +35,7 @@ def search_pipeline(
       PassError: the step cannot be split into microbatches, or layers.
       InfeasibleError: no pipeline fits into memory.
     """
-    search = _Search(method, cluster, phases)
+    search = StageSearch(method, cluster, phases)
     best: PipelineChoice | None = None
     infeasible: InfeasibleError | None = None
     for num_microbatches in microbatch_choices(method, batch_size):
@@ -111,10 +55,19 @@ def search_pipeline(
     return best
 
 
+def microbatch_choices(method: PipelineMethod, batch_size: int) -> list[int]:
+    """The one asked for, or the largest few of the usual that divide the batch."""
+    if method.num_microbatches != "auto":
+        return [method.num_microbatches]
+    fitting = [m for m in _MICROBATCHES_TO_TRY if batch_size % m == 0]
+    return fitting[-_MAX_MICROBATCH_CHOICES:] or [1]
+
+
 def _in_layers(
     step: NormalizedModule, method: PipelineMethod, cluster: Cluster, num_microbatches: int
 ) -> LayeredStep:
-    """In as many layers as seem useful, but one for every stage that the method asks for."""
+    """In as many layers as seem useful: one at least for every stage that the method asks for, and
+    no more than the devices can make use of."""
 
     def layered(num_layers: int) -> LayeredStep:
         return LayeredStep.make(step, num_microbatches, num_layers, method.allow_local_statistics)
@@ -122,200 +75,7 @@ def _in_layers(
     if method.num_layers != "auto":
         return layered(method.num_layers)
     least = cluster.num_devices // max(n * d for n, d in method.submeshes(cluster))
-    chosen = layered(0)
-    return chosen if chosen.num_layers >= least else layered(least)
-
-
-def microbatch_choices(method: PipelineMethod, batch_size: int) -> list[int]:
-    if method.num_microbatches != "auto":
-        return [method.num_microbatches]
-    fitting = [m for m in _MICROBATCHES_TO_TRY if m <= batch_size and batch_size % m == 0]
-    return fitting[-_MAX_MICROBATCH_CHOICES:] or [1]
-
-
-class _Search:
-    def __init__(self, method: PipelineMethod, cluster: Cluster, phases: Phases) -> None:
-        self.method = method
-        self.cluster = cluster
-        self.phases = phases
-        self.submeshes = method.submeshes(cluster)
-        processes = method.num_processes
-        self.table = CostTable(
-            default_cache_dir() if method.cache_dir == "auto" else _path(method.cache_dir),
-            (os.cpu_count() or 1) if processes is None else processes,
-        )
-
-    @property
-    def memory_limit_bytes(self) -> int:
-        return self.method.memory_limit_bytes or self.cluster.device.memory_bytes
-
-    def run(self, layered: LayeredStep) -> PipelineChoice:
-        with self.phases("cut layers"):
-            crossings = Crossings.of(layered)
-        kinds = self._schedules(crossings.has_backward)
-        options = list(self._options(layered))
-        costs = self._costs(layered, options)
-        for variants in (self._rematerialized, self._crowded):
-            more = list(variants(options, costs, kinds, layered.num_microbatches))
-            costs += self._costs(layered, more)
-            options += more
-        with self.phases("choose stages"):
-            transfers = transfer_seconds(crossings, self.submeshes, self.cluster)
-            problems = [
-                self._problem(layered, options, costs, transfers, kind) for kind in kinds.values()
-            ]
-            solution = solve_stages(problems)
-        solution.verify()
-        return self._choice(layered, options, costs, kinds, solution)
-
-    def _schedules(self, has_backward: bool) -> dict[str, ScheduleKind]:
-        if not has_backward:
-            return {"inference": SCHEDULE_KINDS["inference"]}
-        if self.method.schedule != "auto":
-            return {self.method.schedule: SCHEDULE_KINDS[self.method.schedule]}
-        return {name: SCHEDULE_KINDS[name] for name in ("1f1b", "eager_1f1b", "gpipe")}
-
-    def _options(self, layered: LayeredStep) -> Iterator[_Option]:
-        """Every range on every submesh that is neither far too large nor far too small for it."""
-        num_layers, num_devices = layered.num_layers, self.cluster.num_devices
-        for first, end in product(range(num_layers), range(1, num_layers + 1)):
-            if first >= end:
-                continue
-            share = (end - first) / num_layers
-            for index, (nodes, devices) in enumerate(self.submeshes):
-                ratio = share / (nodes * devices / num_devices)
-                slack = _IMBALANCE_TOLERANCE if num_layers > 2 else float("inf")
-                if not 1 / slack <= ratio <= slack:
-                    continue
-                part = replace(self.cluster, num_nodes=nodes, devices_per_node=devices)
-                for mesh in self.method.logical_meshes(part):
-                    yield _Option(first, end, index, mesh, self.method.rematerialize is True)
-
-    def _costs(self, layered: LayeredStep, options: Sequence[_Option]) -> list[StageCost | None]:
-        with self.phases("extract stages"):
-            ranges = {option.range for option in options}
-            stages = {key: layered.range(*key) for key in sorted(ranges)}
-        questions = [
-            StageQuestion(
-                text=stage.text,
-                key=stage.key,
-                mesh=option.mesh,
-                cluster=self.cluster,
-                num_microbatches=layered.num_microbatches,
-                num_in_flight=option.num_in_flight,
-                strategy_space=self.method.strategy_space,
-                memory_limit_bytes=self.method.memory_limit_bytes,
-                time_limit_seconds=self.method.time_limit_seconds,
-                target_gap=self.method.target_gap,
-            )
-            for option in options
-            for stage in [stages[option.range]]
-        ]
-        with self.phases("shard stages"):
-            return self.table.costs(questions, f"{layered.num_microbatches} microbatches: stages")
-
-    def _rematerialized(
-        self,
-        options: Sequence[_Option],
-        costs: Sequence[StageCost | None],
-        kinds: dict[str, ScheduleKind],
-        num_microbatches: int,
-    ) -> Iterator[_Option]:
-        """Options to keep less for the backward, where memory may be short."""
-        if self.method.rematerialize != "auto" or "inference" in kinds:
-            return
-        most = self._in_flight(kinds, num_microbatches)[-1]
-        for option, cost in zip(options, costs, strict=True):
-            if cost is None or cost.memory_bytes(most) > self.memory_limit_bytes:
-                yield replace(option, is_rematerialized=True)
-
-    def _crowded(
-        self,
-        options: Sequence[_Option],
-        costs: Sequence[StageCost | None],
-        kinds: dict[str, ScheduleKind],
-        num_microbatches: int,
-    ) -> Iterator[_Option]:
-        """Options to shard again for more microbatches in flight, where memory is short then."""
-        for option, cost in zip(options, costs, strict=True):
-            if cost is None or cost.activation_bytes == 0:
-                continue
-            for count in self._in_flight(kinds, num_microbatches):
-                if count > 1 and cost.memory_bytes(count) > self.memory_limit_bytes:
-                    yield replace(option, num_in_flight=count)
-
-    def _in_flight(self, kinds: dict[str, ScheduleKind], num_microbatches: int) -> list[int]:
-        """How many microbatches some stage may hold, ascending."""
-        most_stages = self.cluster.num_devices // min(n * d for n, d in self.submeshes)
-        counts = {
-            max_in_flight(kind, stages_to_end, num_microbatches)
-            for kind in kinds.values()
-            for stages_to_end in range(1, most_stages + 1)
-        }
-        return sorted(counts)
-
-    def _problem(
-        self,
-        layered: LayeredStep,
-        options: Sequence[_Option],
-        costs: Sequence[StageCost | None],
-        transfers: list[float],
-        kind: ScheduleKind,
-    ) -> StageProblem:
-        return StageProblem(
-            num_layers=layered.num_layers,
-            cluster=Submesh(self.cluster.num_nodes, self.cluster.devices_per_node),
-            submeshes=[Submesh(*submesh) for submesh in self.submeshes],
-            candidates=[
-                StageCandidate(
-                    first_layer=option.first_layer,
-                    end_layer=option.end_layer,
-                    submesh=option.submesh,
-                    compute_seconds=cost.seconds,
-                    update_seconds=cost.update_seconds,
-                    resident_bytes=cost.resident_bytes,
-                    activation_bytes=cost.activation_bytes,
-                )
-                for option, cost in zip(options, costs, strict=True)
-                if cost is not None
-            ],
-            transfer_seconds=transfers,
-            memory_limit_bytes=self.memory_limit_bytes,
-            num_microbatches=layered.num_microbatches,
-            schedule=kind,
-        )
-
-    def _choice(
-        self,
-        layered: LayeredStep,
-        options: Sequence[_Option],
-        costs: Sequence[StageCost | None],
-        kinds: dict[str, ScheduleKind],
-        solution: StagePlan,
-    ) -> PipelineChoice:
-        candidates = [(o, c) for o, c in zip(options, costs, strict=True) if c is not None]
-        num_stages = len(solution.stages)
-        stages: list[ChosenStage] = []
-        for number, stage in enumerate(solution.stages):
-            option, cost = candidates[stage.candidate]
-            in_flight = max_in_flight(
-                solution.schedule, num_stages - number, layered.num_microbatches
-            )
-            stages.append(
-                ChosenStage(
-                    stage.first_layer,
-                    stage.end_layer,
-                    stage.submesh,
-                    stage.first_device,
-                    option.mesh,
-                    cost,
-                    option.is_rematerialized,
-                    in_flight,
-                )
-            )
-        schedule = next(name for name, kind in kinds.items() if kind == solution.schedule)
-        return PipelineChoice(layered, schedule, tuple(stages), solution.step_seconds)
-
-
-def _path(folder: str | Path | None) -> Path | None:
-    return None if folder is None else Path(folder)
+    most = max(least, _MIN_MAX_LAYERS, min(_MAX_LAYERS, cluster.num_devices))
+    possible = layered(0)
+    wanted = min(max(possible.num_layers, least), most)
+    return possible if wanted == possible.num_layers else layered(wanted)

@@ -12,7 +12,6 @@ from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.cost.device_mesh import native_device, native_mesh
 from alpa_mlir.errors import PlanError
-from alpa_mlir.frontend import shardy
 from alpa_mlir.intra_op.shard import ANNOTATE
 from alpa_mlir.passes import pass_errors, run_passes
 
@@ -38,7 +37,7 @@ class StageModel:
         memory_limit_bytes: int | None = None,
     ) -> StageModel:
         """`text` is that of a `StageModule`."""
-        module = Module.parse(shardy.populate_rules(text))
+        module = Module.parse(text)
         on, device = native_mesh(mesh, cluster), native_device(cluster, memory_limit_bytes)
         with pass_errors():
             model = ShardingModel(module, on, device, strategy_space)

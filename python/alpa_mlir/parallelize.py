@@ -94,6 +94,11 @@ class ParallelFunction:
             self._cluster = fixed.cluster if fixed else Cluster.local()
         return self._cluster
 
+    @property
+    def executable(self) -> AnyExecutable | None:
+        """What was compiled last; None before the first time."""
+        return next(reversed(self._executables.values()), None)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # The hot path leaves every check to the executable, which makes them in C++.
         if self._latest is not None and not kwargs:
@@ -142,6 +147,7 @@ class ParallelFunction:
                 self._batch_argnums,
                 self._donate_argnums,
                 self.cluster.device.platform,
+                may_span_meshes=isinstance(self._method, PipelineMethod | FixedPlan),
             )
 
     def _lower(self, program: Program) -> Lowered | LoweredPipeline:

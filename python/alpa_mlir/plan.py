@@ -67,7 +67,8 @@ class PlannedTransfer:
     """A value that goes from the mesh of one stage to that of another, `count` times in a step.
 
     Attributes:
-      bytes: of the whole value, once.
+      bytes: that the devices of the target receive, once; each has what it reads, so that a
+        replicated value counts as often as there are devices.
     """
 
     value: str
@@ -185,7 +186,7 @@ class Plan:
         return max(stage.gap for stage in self.stages)
 
     def transfer_bytes(self) -> int:
-        """Predicted bytes of values that go from stage to stage in a step."""
+        """Predicted bytes that devices receive from other stages in a step."""
         return sum(transfer.bytes * transfer.count for transfer in self.transfers)
 
     def explain(self) -> str:

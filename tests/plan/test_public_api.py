@@ -16,6 +16,7 @@ PUBLIC = [
     "ThreeDParallel",
     "Zero2Parallel",
     "Zero3Parallel",
+    "create_state",
     "parallelize",
 ]
 

@@ -23,7 +23,7 @@ from alpa_mlir.errors import ArgumentError
 from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.signature import Call, Signature
 from alpa_mlir.frontend.state import find_state, pair_donated
-from alpa_mlir.frontend.user_sharding import user_mesh, user_sharding
+from alpa_mlir.frontend.user_sharding import are_on_several_meshes, user_mesh, user_sharding
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,14 @@ def trace(
     batch_argnums: Sequence[int] = (),
     donate_argnums: Sequence[int] | Literal["auto"] = "auto",
     platform: str | None = None,
+    may_span_meshes: bool = False,
 ) -> Program:
     """Traces and lowers the function for the types of the arguments of `call`.
 
     Args:
       platform: "cpu", "cuda", ...: what the module is lowered for; None is JAX's default backend.
+      may_span_meshes: arguments on several meshes, as a pipeline leaves them, say nothing of how
+        they are to lie; otherwise they are an error.
 
     Raises:
       ArgumentError: an argument is not an array, or an argnum is out of range.
@@ -102,7 +105,8 @@ def trace(
         donated = list(donate_argnums)
         pair_donated(traced.jaxpr, [i for f in flat if f.argnum in donated for i in f.range], pairs)
 
-    mesh = user_mesh([leaf for f in flat for leaf in f.leaves])
+    leaves = [leaf for f in flat for leaf in f.leaves]
+    mesh = None if may_span_meshes and are_on_several_meshes(leaves) else user_mesh(leaves)
     in_avals = traced.jaxpr.in_avals
     marked = tuple(
         Argument(

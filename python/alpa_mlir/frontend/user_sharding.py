@@ -8,10 +8,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.errors import ArgumentError
+
+
+def are_on_several_meshes(leaves: Sequence[Any]) -> bool:
+    """Whether named shardings of `leaves` are over different devices, as those of stages are."""
+    named = (getattr(leaf, "sharding", None) for leaf in leaves)
+    meshes = {sharding.mesh for sharding in named if isinstance(sharding, NamedSharding)}
+    return len({tuple(mesh.devices.flat) for mesh in meshes if isinstance(mesh, Mesh)}) > 1
 
 
 def user_mesh(leaves: Sequence[Any]) -> LogicalMesh | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import gcd
+from math import gcd, prod
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.spec import Spec
@@ -24,7 +25,7 @@ from alpa_mlir.intra_op.describe import (
 from alpa_mlir.intra_op.shard import NormalizedModule, named_choices, strategy_indices
 from alpa_mlir.lower.pipeline import StageToLower, lower_pipeline
 from alpa_mlir.options import SCHEDULES, PipelineMethod
-from alpa_mlir.plan import Plan, PlannedStage, TensorPlan
+from alpa_mlir.plan import Plan, PlannedStage, PlannedTransfer, TensorPlan
 from alpa_mlir.report.phases import Phases
 from alpa_mlir.runtime.program import ArgumentResult, PipelineProgram
 
@@ -184,12 +185,27 @@ def _make_plan(
         allow_local_statistics=method.allow_local_statistics,
         arguments=_arguments(program, lowered),
         results=_results(program, lowered),
-        transfers=planned_transfers(split),
+        transfers=_received(planned_transfers(split), lowered),
         step_seconds=0.0,
         remarks=step.remarks,
     )
     timeline = planned_timeline(plan, lowered.schedule)
     return replace(plan, step_seconds=timeline.makespan_seconds)
+
+
+def _received(
+    transfers: Sequence[PlannedTransfer], lowered: PipelineProgram
+) -> tuple[PlannedTransfer, ...]:
+    """Transfers with the bytes that the devices of the target get, as these read the value."""
+    received: list[PlannedTransfer] = []
+    for transfer in transfers:
+        _, spec = _reader(lowered, transfer.value, transfer.target)
+        mesh = lowered.stages[transfer.target].mesh
+        sizes = dict(zip(mesh.axis_names, mesh.axis_sizes, strict=True))
+        num_shards = prod(sizes[axis] for axes in spec or () for axis in axes)
+        num_bytes = transfer.bytes * mesh.num_devices // num_shards
+        received.append(replace(transfer, bytes=num_bytes))
+    return tuple(received)
 
 
 def _arguments(program: Program, lowered: PipelineProgram) -> tuple[TensorPlan, ...]:
@@ -210,11 +226,11 @@ def _arguments(program: Program, lowered: PipelineProgram) -> tuple[TensorPlan, 
 
 
 def _reader(
-    lowered: PipelineProgram, value: str, owner: int | None
+    lowered: PipelineProgram, value: str, stage: int | None
 ) -> tuple[int | None, Spec | None]:
-    """The owner of an argument, or of a batch the first stage that reads it; and how it lies."""
+    """The stage that reads a value (the first, where none is given), and how it lies there."""
     for kind, signature in lowered.values.signatures.items():
-        if value in signature.inputs and owner in (None, kind.stage):
+        if value in signature.inputs and stage in (None, kind.stage):
             spec = lowered.programs[kind].in_specs[signature.inputs.index(value)]
             return kind.stage, spec
     return None, None

@@ -1,0 +1,50 @@
+"""Creates the state of a parallelized step where the step wants it."""
+
+# JAX declares only part of its types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+
+from alpa_mlir.errors import ArgumentError
+from alpa_mlir.parallelize import ParallelFunction
+from alpa_mlir.stages import Pipeline
+
+
+def create_state(
+    init_fn: Callable[..., Any], *args: Any, like: ParallelFunction, argnum: int = 0
+) -> Any:
+    """What `init_fn(*args)` returns, every leaf created on the devices that keep it between steps.
+
+    No device ever holds more than its share, so that state can be created which fits on none.
+
+    Args:
+      init_fn: a JAX function that returns argument `argnum` of the step.
+      like: the parallelized step. It must have been compiled, by `like.compile` or a call.
+
+    Raises:
+      ArgumentError: the step has not been compiled, or the function returns another structure, or
+        other shapes or dtypes.
+    """
+    executable = like.executable
+    if executable is None:
+        raise ArgumentError(
+            f"expected a compiled step to create state for, got {like.__name__}, which was not "
+            "compiled yet; call its compile(state, batch) first: jax.ShapeDtypeStructs suffice"
+        )
+    init = partial(init_fn, *args)
+    if isinstance(executable, Pipeline):
+        return executable.runtime.create_state(init, argnum)
+    shardings = executable.input_shardings[argnum]
+    expected, got = jax.tree.structure(shardings), jax.tree.structure(jax.eval_shape(init))
+    if expected != got:
+        raise ArgumentError(
+            f"expected a function that returns the state {expected}, got one that returns {got}"
+        )
+    return jax.jit(init, out_shardings=shardings)()

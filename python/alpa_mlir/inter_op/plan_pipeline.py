@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import gcd, prod
+from typing import Any
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.spec import Spec
@@ -27,7 +28,7 @@ from alpa_mlir.lower.pipeline import StageToLower, lower_pipeline
 from alpa_mlir.options import SCHEDULES, PipelineMethod
 from alpa_mlir.plan import Plan, PlannedStage, PlannedTransfer, TensorPlan
 from alpa_mlir.report.phases import Phases
-from alpa_mlir.runtime.program import ArgumentResult, PipelineProgram
+from alpa_mlir.runtime.program import ArgumentResult, PipelineProgram, num_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +186,7 @@ def _make_plan(
         allow_local_statistics=method.allow_local_statistics,
         arguments=_arguments(program, lowered),
         results=_results(program, lowered),
-        transfers=_received(planned_transfers(split), lowered),
+        transfers=_received(planned_transfers(split) + _state_copies(lowered), lowered),
         step_seconds=0.0,
         remarks=step.remarks,
     )
@@ -206,6 +207,21 @@ def _received(
         num_bytes = transfer.bytes * mesh.num_devices // num_shards
         received.append(replace(transfer, bytes=num_bytes))
     return tuple(received)
+
+
+def _state_copies(lowered: PipelineProgram) -> tuple[PlannedTransfer, ...]:
+    """State that stages other than its owner read, sent to them in every step."""
+    return tuple(
+        PlannedTransfer(argument.value, argument.owner, stage, _whole_bytes(argument.aval), 1)
+        for argument in lowered.arguments
+        if argument.owner is not None
+        for stage in lowered.readers(argument.value)
+        if stage != argument.owner
+    )
+
+
+def _whole_bytes(aval: Any) -> int:
+    return num_bytes(aval.shape, aval.dtype)
 
 
 def _arguments(program: Program, lowered: PipelineProgram) -> tuple[TensorPlan, ...]:

@@ -128,6 +128,11 @@ class PipelineProgram:
         kinds = (k for k, s in self.values.signatures.items() if value in s.outputs)
         return next(kinds, None)
 
+    def readers(self, value: str) -> tuple[int, ...]:
+        """The stages that read it, ascending."""
+        kinds = self.values.signatures.items()
+        return tuple(sorted({kind.stage for kind, each in kinds if value in each.inputs}))
+
     def check(self) -> None:
         """Raises PlanError where the parts do not fit each other."""
         for relation, is_kept in self._relations():

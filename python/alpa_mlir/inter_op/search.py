@@ -278,7 +278,8 @@ class _Search:
                     submesh=option.submesh,
                     compute_seconds=cost.seconds,
                     update_seconds=cost.update_seconds,
-                    resident_bytes=cost.resident_bytes,
+                    # At least one microbatch is in flight; with more this may count too much.
+                    resident_bytes=cost.memory_bytes(1) - cost.activation_bytes,
                     activation_bytes=cost.activation_bytes,
                 )
                 for option, cost in zip(options, costs, strict=True)

@@ -125,5 +125,6 @@ void bindShardingModel(nb::module_ &m) {
       .def("apply", &Model::apply, nb::arg("choices"), released)
       .def("collectives", &Model::collectives, nb::arg("choices"), released)
       .def("phase_seconds", &Model::phaseSeconds, nb::arg("choices"), released)
+      .def("phase_temporary_bytes", &Model::phaseTemporaryBytes, nb::arg("choices"), released)
       .def("argument_shardings", &Model::argumentShardings, nb::arg("choices"), released);
 }

@@ -118,6 +118,12 @@ std::map<std::string, double> ShardingModel::phaseSeconds(const std::vector<int>
   return state->graph->phaseSeconds(choices);
 }
 
+std::map<std::string, int64_t>
+ShardingModel::phaseTemporaryBytes(const std::vector<int> &choices) const {
+  check(choices);
+  return state->graph->phaseTemporaryBytes(choices);
+}
+
 std::vector<DimAxes> ShardingModel::argumentShardings(const std::vector<int> &choices) const {
   check(choices);
   const DeviceMesh &mesh = state->graph->target().mesh;

@@ -22,6 +22,7 @@ from alpa_mlir.runtime.accumulate import COMBINERS, compile_accumulation
 from alpa_mlir.runtime.compile import compile_pipeline
 from alpa_mlir.runtime.program import BatchDim, PipelineProgram
 from alpa_mlir.runtime.results import compile_join
+from alpa_mlir.runtime.timeline import without_late_watchers
 from alpa_mlir.schedule.instructions import Run, Transfer
 from alpa_mlir.schedule.schedule import Phase, TaskKind
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -273,6 +274,16 @@ def test_timeline_has_every_task_and_no_overlaps(tmp_path: Path) -> None:
     root = ElementTree.parse(tmp_path / "timeline.svg").getroot()
     num_planned = sum(map(len, timeline.schedule.meshes))
     assert len(root.findall("{*}rect")) == len(ends) + num_planned
+
+
+def test_late_watchers_do_not_delay_ends() -> None:
+    issued = compiled("unequal", "ONE_F_ONE_B", 4).issued
+    seen = {k: float(k) for k, e in enumerate(issued) if isinstance(e.instruction, Run | Transfer)}
+    assert without_late_watchers(issued, seen) == seen
+    sends = next(k for k, e in enumerate(issued) if isinstance(e.instruction, Run))
+    transfer = next(k for k in seen if k > sends and isinstance(issued[k].instruction, Transfer))
+    late = seen | {sends: transfer + 0.5}
+    assert without_late_watchers(issued, late)[sends] == transfer
 
 
 def test_errors_name_what_is_wrong() -> None:

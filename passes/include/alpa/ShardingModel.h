@@ -52,6 +52,8 @@ public:
   std::vector<CollectiveReport> collectives(const std::vector<int> &choices) const;
   /// Seconds of a step by `alpa.phase`.
   std::map<std::string, double> phaseSeconds(const std::vector<int> &choices) const;
+  /// Peak bytes by `alpa.phase` of what lives within the phase.
+  std::map<std::string, int64_t> phaseTemporaryBytes(const std::vector<int> &choices) const;
   std::vector<DimAxes> argumentShardings(const std::vector<int> &choices) const;
 
 private:

@@ -188,7 +188,7 @@ mlir::ValueRange GraphBuilder::valuesOf(const Vertex &vertex) {
 }
 
 /// What a stage's forward leaves for its backward, and what it was given from elsewhere, it holds
-/// for every microbatch in flight.
+/// for every microbatch in flight. What only the backward is given arrives when it is read.
 int64_t GraphBuilder::numCopies(const Vertex &vertex) {
   auto inFlight = graph.func->getAttrOfType<mlir::IntegerAttr>(kNumInFlightAttr);
   if (!inFlight)
@@ -201,9 +201,13 @@ int64_t GraphBuilder::numCopies(const Vertex &vertex) {
                           ? graph.func.getArgAttr(vertex.index, kArgumentAttr) &&
                                 !graph.func.getArgAttr(vertex.index, kBatchAttr)
                           : !isOfPhase(vertex.op, "forward");
-  auto isKept = [&](mlir::Value value) {
+  auto isRead = [&](mlir::Value value, llvm::StringRef phase) {
     return llvm::any_of(value.getUsers(),
-                        [&](mlir::Operation *user) { return isOfPhase(user, "backward"); });
+                        [&](mlir::Operation *user) { return isOfPhase(user, phase); });
+  };
+  auto isKept = [&](mlir::Value value) {
+    return isRead(value, "backward") &&
+           (mlir::isa<mlir::OpResult>(value) || isRead(value, "forward"));
   };
   return !isOnce && llvm::any_of(valuesOf(vertex), isKept) ? inFlight.getInt() : 1;
 }

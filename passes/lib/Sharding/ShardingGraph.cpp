@@ -124,6 +124,38 @@ std::map<std::string, double> ShardingGraph::phaseSeconds(llvm::ArrayRef<int> ch
   return result;
 }
 
+std::map<std::string, int64_t>
+ShardingGraph::phaseTemporaryBytes(llvm::ArrayRef<int> choices) const {
+  mlir::Block &body = function().getFunctionBody().front();
+  auto phaseOf = [&](mlir::Operation *op) {
+    mlir::Operation *outermost = body.findAncestorOpInBlock(*op);
+    return outermost->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
+  };
+  auto isWithin = [&](const Vertex &vertex, mlir::StringAttr phase) {
+    return phase && llvm::all_of(vertex.op->getUsers(),
+                                 [&](mlir::Operation *user) { return phaseOf(user) == phase; });
+  };
+  std::map<std::string, std::map<int64_t, int64_t>> changes; // of bytes in use, by time
+  for (auto [vertex, choice] : llvm::zip(allVertices, choices)) {
+    if (vertex.kind == Vertex::Kind::Argument)
+      continue;
+    mlir::StringAttr phase = phaseOf(vertex.op);
+    if (!isWithin(vertex, phase))
+      continue;
+    changes[phase.str()][vertex.live.begin] += vertex.usages[choice];
+    changes[phase.str()][vertex.live.end] -= vertex.usages[choice];
+  }
+  std::map<std::string, int64_t> result;
+  for (const auto &[phase, ofPhase] : changes) {
+    int64_t used = 0;
+    for (auto [time, change] : ofPhase) {
+      used += change;
+      result[phase] = std::max(result[phase], used);
+    }
+  }
+  return result;
+}
+
 void ShardingGraph::write(llvm::ArrayRef<int> choices) {
   writeMesh(func->getParentOfType<mlir::ModuleOp>(), shardingTarget.mesh, shardingTarget.device);
   llvm::DenseMap<mlir::Operation *, llvm::SmallVector<Sharding>> carried;

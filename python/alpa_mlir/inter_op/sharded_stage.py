@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -69,19 +69,6 @@ class ShardedStage:
         """Writes the shardings as XLA needs them. To be called once, last."""
         run_passes(self.module, *ANNOTATE)
 
-    @property
-    def activation_bytes(self) -> int:
-        """What the forward of one microbatch leaves on a device until its backward."""
-        backward = [f for f in self.functions if f.attributes["alpa.phase"] == "backward"]
-        arguments = [a for function in backward for a in function.arguments]
-        return sum(self.bytes_per_device(a) for a in arguments if _is_of_microbatch(a))
-
-    @property
-    def accumulator_bytes(self) -> int:
-        """The sums over microbatches on a device."""
-        results = [result for function in self.functions for result in function.results]
-        return sum(self.bytes_per_device(r) for r in results if "alpa.accumulate" in r.attributes)
-
     def spec(self, value: ValueSummary) -> Spec:
         """How an argument or result lies; replicated where nothing is said (constants)."""
         text = value.attributes.get("alpa.sharding")
@@ -91,14 +78,13 @@ class ShardedStage:
         sizes = dict(zip(self.mesh.axis_names, self.mesh.axis_sizes, strict=True))
         return value.bytes // prod(sizes[axis] for axes in self.spec(value) for axis in axes)
 
+    def num_bytes(self, values: Iterable[ValueSummary]) -> int:
+        """On a device, of values each counted once however often it comes."""
+        named = {value.attributes["alpa.value"]: value for value in values}
+        return sum(map(self.bytes_per_device, named.values()))
+
 
 def parse_spec(text: str) -> Spec:
     """ "{x,y},{}" as (("x", "y"), ())."""
     dims: list[str] = re.findall(r"\{([^}]*)\}", text)
     return tuple(tuple(axis for axis in dim.split(",") if axis) for dim in dims)
-
-
-def _is_of_microbatch(argument: ValueSummary) -> bool:
-    attributes = argument.attributes
-    is_once = "alpa.argument" in attributes and "alpa.batch" not in attributes
-    return not (is_once or "alpa.prologue" in attributes or "alpa.microbatch" in attributes)

@@ -16,9 +16,11 @@ import jax
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.errors import InfeasibleError, PlanError
 from alpa_mlir.inter_op.sharded_stage import StageModel
+from alpa_mlir.inter_op.stage_memory import stage_memory
 from alpa_mlir.intra_op.solve import solve
 
-_VERSION = 1  # of the answers: a new one where costs or the order of strategies change
+_VERSION = 2  # of the answers: a new one where costs or the order of strategies change
+_MAX_ATTEMPTS = 3  # to find what fits into memory
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,7 @@ class StageCost:
     Attributes:
       choices: index of the strategy of each node of the stage's sharding problem.
       forward_seconds, backward_seconds: of one microbatch; update_seconds: of the step.
-      resident_bytes: on a device, whatever is in flight; activation_bytes: more for each microbatch
-        in flight.
+      resident_bytes, activation_bytes, update_bytes: on a device, as of `StageMemory`.
       cost, lower_bound: of the sharding problem, picoseconds of a step.
     """
 
@@ -77,6 +78,7 @@ class StageCost:
     update_seconds: float
     resident_bytes: int
     activation_bytes: int
+    update_bytes: int
     cost: int
     lower_bound: int
 
@@ -86,7 +88,9 @@ class StageCost:
         return self.forward_seconds + self.backward_seconds
 
     def memory_bytes(self, num_in_flight: int) -> int:
-        return self.resident_bytes + num_in_flight * self.activation_bytes
+        """Peak on a device that holds activations of so many microbatches."""
+        in_flight = self.resident_bytes + num_in_flight * self.activation_bytes
+        return max(in_flight, self.update_bytes)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -102,12 +106,29 @@ class StageCost:
 
 def cost_stage(question: StageQuestion, num_threads: int | None = None) -> StageCost | None:
     """Solves the stage's sharding problem; None where nothing fits into memory."""
+    limit = question.memory_limit_bytes or question.cluster.device.memory_bytes
+    usage_limit, best = limit, None
+    for _ in range(_MAX_ATTEMPTS):
+        solved = _solve_stage(question, usage_limit, num_threads)
+        if solved is None:
+            return best
+        best, peak_usage = solved
+        excess = best.memory_bytes(question.num_in_flight) - limit
+        if limit == 0 or excess <= 0:
+            return best
+        # The problem does not know of all memory (`stage_memory`): it is to need that much less.
+        usage_limit = peak_usage - excess
+        if usage_limit <= 0:
+            return best
+    return best
+
+
+def _solve_stage(
+    question: StageQuestion, usage_limit: int, num_threads: int | None
+) -> tuple[StageCost, int] | None:
+    """The cost, and the peak that the problem knows of."""
     stage = StageModel.make(
-        question.text,
-        question.mesh,
-        question.cluster,
-        question.strategy_space,
-        question.memory_limit_bytes,
+        question.text, question.mesh, question.cluster, question.strategy_space, usage_limit
     )
     try:
         solution = solve(
@@ -120,17 +141,15 @@ def cost_stage(question: StageQuestion, num_threads: int | None = None) -> Stage
         return None
     choices = solution.choices.tolist()
     seconds = stage.model.phase_seconds(choices)
-    sharded = stage.phases(choices)
-    activation_bytes = sharded.activation_bytes
-    # Parts of gradients, which the problem knows of, are added to sums, which it does not.
-    sums = sharded.accumulator_bytes if question.num_microbatches > 1 else 0
-    return StageCost(
+    temporary_bytes = stage.model.phase_temporary_bytes(choices)
+    memory = stage_memory(stage.phases(choices), temporary_bytes, question.num_microbatches)
+    cost = StageCost(
         choices=tuple(choices),
         forward_seconds=seconds.get("forward", 0.0) / question.num_microbatches,
         backward_seconds=seconds.get("backward", 0.0) / question.num_microbatches,
         update_seconds=seconds.get("update", 0.0) + seconds.get("", 0.0),
-        resident_bytes=solution.peak_usage + sums - question.num_in_flight * activation_bytes,
-        activation_bytes=activation_bytes,
+        **asdict(memory),
         cost=solution.cost,
         lower_bound=solution.lower_bound,
     )
+    return cost, solution.peak_usage

@@ -71,14 +71,17 @@ class _Candidate:
     is_stand_in: bool = False
 
     def for_dp(self) -> StageCandidate:
+        # At least one microbatch is in flight; with more this may count too much.
+        activation_bytes = self.cost.activation_bytes
+        resident_bytes = self.cost.memory_bytes(1) - activation_bytes
         return StageCandidate(
             first_layer=self.option.first_layer,
             end_layer=self.option.end_layer,
             submesh=self.option.submesh,
             compute_seconds=self.cost.seconds,
             update_seconds=self.cost.update_seconds,
-            resident_bytes=0 if self.is_stand_in else self.cost.resident_bytes,
-            activation_bytes=0 if self.is_stand_in else self.cost.activation_bytes,
+            resident_bytes=0 if self.is_stand_in else resident_bytes,
+            activation_bytes=0 if self.is_stand_in else activation_bytes,
         )
 
 

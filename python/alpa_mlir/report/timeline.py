@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from html import escape
+from math import floor, log10
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,15 @@ _COLORS = {
     Phase.BACKWARD: "#8cc28a",
     Phase.UPDATE: "#e5a96b",
 }
-_WIDTH, _ROW, _LEFT, _GAP = 1200, 26, 70, 34
+_WIDTH, _ROW, _LEFT, _RIGHT = 1200, 26, 70, 30
+_TITLE, _AXIS, _LEGEND = 34, 28, 30  # heights
 _NARROWEST_WITH_TEXT = 14
+_MOST_TICKS = 12
+_LEAST_VISIBLE = 0.25
+_STYLE = (
+    "text{font:12px sans-serif}.title{font-weight:bold}.task,.tick{text-anchor:middle}"
+    ".tick{fill:#666}.axis{stroke:#bbb}"
+)
 
 
 def save_trace(path: str | Path, timelines: Mapping[str, Timeline]) -> None:
@@ -49,31 +57,74 @@ def _events(process: int, name: str, timeline: Timeline) -> Iterator[dict[str, A
 
 
 def save_svg(path: str | Path, timelines: Mapping[str, Timeline]) -> None:
-    """Draws the timelines below one another on one scale of time, a row for each mesh."""
+    """Draws the timelines below one another, a row for each mesh, with an axis of time for each.
+
+    All have one scale, except those so short that nothing would be seen of them.
+    """
     Path(path).write_text(to_svg(timelines))
 
 
 def to_svg(timelines: Mapping[str, Timeline]) -> str:
+    """What `save_svg` writes."""
     longest = max((timeline.makespan_seconds for timeline in timelines.values()), default=0.0)
-    scale = _WIDTH / longest if longest else 0.0
-    body: list[str] = []
-    top = 0
+    body = [_legend()]
+    top = _LEGEND
     for name, timeline in timelines.items():
-        title = (
-            f"{name}: {timeline.makespan_seconds * 1e3:.2f} ms, "
-            f"bubbles {timeline.bubble_fraction:.0%}"
-        )
-        body.append(f'<text x="{_LEFT}" y="{top + 22}" class="title">{escape(title)}</text>')
-        top += _GAP
-        for mesh, tasks in enumerate(timeline.meshes):
-            body.append(f'<text x="4" y="{top + 17}">mesh {mesh}</text>')
-            body += [_box(timed, top, scale) for timed in tasks]
-            top += _ROW
-    style = "text{font:12px sans-serif}.title{font-weight:bold}.task{text-anchor:middle}"
+        is_visible = timeline.makespan_seconds >= _LEAST_VISIBLE * longest
+        shown_seconds = longest if is_visible else timeline.makespan_seconds
+        body += _rows(name, timeline, top, shown_seconds)
+        top += _height(timeline)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_LEFT + _WIDTH + 10}" '
-        f'height="{top + 10}"><style>{style}</style>\n' + "\n".join(body) + "\n</svg>\n"
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_LEFT + _WIDTH + _RIGHT}" '
+        f'height="{top + 10}"><style>{_STYLE}</style>\n' + "\n".join(body) + "\n</svg>\n"
     )
+
+
+def _height(timeline: Timeline) -> int:
+    return _TITLE + _ROW * len(timeline.meshes) + _AXIS
+
+
+def _legend() -> str:
+    entries = [
+        f'<rect x="{_LEFT + 110 * k}" y="8" width="14" height="14" fill="{color}"/>'
+        f'<text x="{_LEFT + 110 * k + 20}" y="19">{phase.name.lower()}</text>'
+        for k, (phase, color) in enumerate(_COLORS.items())
+    ]
+    return f"<g>{''.join(entries)}</g>"
+
+
+def _rows(name: str, timeline: Timeline, top: int, shown_seconds: float) -> Iterator[str]:
+    """Title, axis and a row for each mesh; `shown_seconds` is how much the width stands for."""
+    scale = _WIDTH / shown_seconds if shown_seconds else 0.0
+    title = (
+        f"{name}: {timeline.makespan_seconds * 1e3:.3g} ms, bubbles {timeline.bubble_fraction:.0%}"
+    )
+    yield f'<text x="{_LEFT}" y="{top + 22}" class="title">{escape(title)}</text>'
+    top += _TITLE
+    yield from _axis(top, top + _ROW * len(timeline.meshes), shown_seconds, scale)
+    for mesh, tasks in enumerate(timeline.meshes):
+        yield f'<text x="4" y="{top + 17}">mesh {mesh}</text>'
+        yield from (_box(timed, top, scale) for timed in tasks)
+        top += _ROW
+
+
+def _axis(top: int, bottom: int, shown_seconds: float, scale: float) -> Iterator[str]:
+    """Lines behind the rows at round times, each with its milliseconds below."""
+    step = _round_step(shown_seconds)
+    for number in range(int(shown_seconds / step + 1e-6) + 1 if step else 0):
+        x = _LEFT + number * step * scale
+        yield f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{bottom + 4}" class="axis"/>'
+        label = f"{number * step * 1e3:.6g}" + (" ms" if number == 0 else "")
+        yield f'<text x="{x:.1f}" y="{bottom + 17}" class="tick">{label}</text>'
+
+
+def _round_step(seconds: float) -> float:
+    """1, 2 or 5 times a power of ten, with few enough of them in `seconds`."""
+    if not seconds:
+        return 0.0
+    least = seconds / _MOST_TICKS
+    power = 10.0 ** floor(log10(least))
+    return next(power * factor for factor in (1, 2, 5, 10, 20) if power * factor >= least)
 
 
 def _box(timed: TimedTask, top: int, scale: float) -> str:

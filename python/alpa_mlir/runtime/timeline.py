@@ -83,7 +83,8 @@ class Recorder:
         finally:
             end_seconds = watchers.join()
         result = executable.finish(leaves, store)
-        ends = {index: end - begin for index, end in end_seconds.items()}
+        seen = {index: end - begin for index, end in end_seconds.items()}
+        ends = without_late_watchers(executable.issued, seen)
         return result, _assemble(executable, issue_seconds, ends)
 
 
@@ -148,6 +149,31 @@ def _compile_probe(layout: Layout, mesh: int, buffer: Buffer) -> tuple[int, Call
     )
     struct = jax.ShapeDtypeStruct(sharding.shard_shape(aval.shape), aval.dtype)
     return layout.slot(mesh, buffer), jitted.lower(struct).compile()
+
+
+def without_late_watchers(issued: Sequence[IssuedStep], seen: dict[int, float]) -> dict[int, float]:
+    """Ends no later than what shows that they were before: a watcher may wake up late.
+
+    A task has ended when the next one of its mesh has, and when what it sends has arrived; that has
+    arrived when a task that reads it has ended.
+    """
+    ends = dict(seen)
+    latest: dict[int, float] = {}  # end of a task, by mesh
+    read: dict[tuple[int, Buffer], float] = {}
+    for index in reversed(range(len(issued))):
+        mesh, instruction = issued[index].mesh, issued[index].instruction
+        end = ends.get(index, float("inf"))
+        if isinstance(instruction, Transfer):
+            there = ((instruction.target, buffer) for buffer in instruction.reads)
+            end = min([end, *(read[at] for at in there if at in read)])
+            latest[mesh] = min(end, latest.get(mesh, end))
+        elif isinstance(instruction, Run):
+            end = min(end, latest.get(mesh, end))
+            latest[mesh] = end
+            read.update(((mesh, buffer), end) for buffer in instruction.reads)
+        if index in ends:
+            ends[index] = end
+    return ends
 
 
 def _assemble(

@@ -87,6 +87,10 @@ public:
   /// costs on its way counts where it is read, state that comes back in the update.
   std::map<std::string, double> phaseSeconds(llvm::ArrayRef<int> choices) const;
 
+  /// Most bytes on a device under `choices`, by `alpa.phase`, of values that live within the phase:
+  /// made there, and read nowhere else.
+  std::map<std::string, int64_t> phaseTemporaryBytes(llvm::ArrayRef<int> choices) const;
+
   /// Writes a choice into the IR: the shardings each op reads and leaves (`alpa.operands`,
   /// `alpa.results`) and the arguments' (`alpa.sharding`), and the mesh (`alpa.mesh`). This is what
   /// alpa-annotate-shardings needs.

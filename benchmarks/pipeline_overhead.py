@@ -1,0 +1,456 @@
+"""What driving a pipeline costs, and whether steps take the time and memory that were predicted.
+
+    python benchmarks/pipeline_overhead.py [--size debug] [--stages 2] [--save RESULTS.json]
+
+GPT on eight virtual CPU devices in one process. Three goals; exits with 1 if one is missed:
+
+1. Driver time per instruction: CPU time of the thread that issues (`time.thread_time`), each
+   instruction alone on the machine, its fastest repetition. At most 150 us in the mean.
+2. Step time: measured, against the schedule simulated with measured times of its tasks. The two
+   cores of a small machine carry all eight devices, so meshes are not as free of one another as
+   the schedule assumes, and the driver needs a core as well. So the comparison simulates what is
+   there: every instruction, run alone, gives seconds and CPU seconds; instructions wait for their
+   inputs, their mesh and the driver; those that run at once share the cores, each slowed down as
+   far as together they want more cores than there are. How many there are is measured as well,
+   by threads that do nothing but count, since others may use the machine. Steps, instructions and
+   cores are measured in turns, and means compared. The schedule on meshes that share nothing is
+   printed beside it. Within 15 %.
+3. Memory of each stage: what the plan says against what XLA has allocated. Within 25 %: what is
+   off is temporaries, which XLA on CPU shares less than the plan assumes.
+
+Transfers are counted too: bytes that go from stage to stage as planned and as issued.
+"""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+os.environ.setdefault("NPROC", "32")
+
+import hashlib
+import json
+import platform
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import alpa_mlir as alpa
+import click
+import jax
+import optax
+from alpa_mlir._native import StageDurations
+from alpa_mlir.models.workload import Workload, workload
+from alpa_mlir.runtime.executable import IssuedStep, PipelineExecutable
+from alpa_mlir.runtime.program import num_bytes
+from alpa_mlir.schedule.instructions import Free, Run, Transfer
+from alpa_mlir.schedule.schedule import Phase
+from alpa_mlir.schedule.simulate import simulate
+from alpa_mlir.stages import Pipeline
+from rich.console import Console
+from rich.table import Table
+
+GOAL_DRIVER_SECONDS = 150e-6
+GOAL_STEP, GOAL_MEMORY = 0.15, 0.25
+NUM_MICROBATCHES = 8
+BATCH_SIZE = 16
+SIZES = ("debug", "1M")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of an instruction that runs alone.
+
+    Attributes:
+      driver_seconds: CPU time of the thread that issues it.
+      seconds: from then on until its results are there; cpu_seconds: of all threads in that time.
+    """
+
+    driver_seconds: float
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def num_cores(self) -> float:
+        """That it keeps busy, in the mean."""
+        return self.cpu_seconds / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """Of one pipeline; times in seconds.
+
+    Attributes:
+      driver_by_kind: number of instructions and their mean.
+      num_cores: that were free while it was measured.
+      simulated_step_unshared: on meshes that share nothing, without the driver.
+      memory: of every stage, planned and as XLA has it.
+      transfer_bytes: of values, planned and issued; and what all devices receive, copies of state
+        and of replicated values included.
+    """
+
+    size: str
+    num_stages: int
+    driver_by_kind: dict[str, tuple[int, float]]
+    driver_mean: float
+    num_cores: float
+    measured_step: float
+    simulated_step: float
+    simulated_step_unshared: float
+    memory: list[tuple[int, int]]
+    transfer_bytes: tuple[int, int, int]
+
+    @property
+    def step_error(self) -> float:
+        return self.simulated_step / self.measured_step - 1
+
+    @property
+    def memory_errors(self) -> list[float]:
+        return [planned / actual - 1 for planned, actual in self.memory]
+
+    def misses(self) -> list[str]:
+        """The goals that are not reached."""
+        goals = {
+            "driver time": self.driver_mean / GOAL_DRIVER_SECONDS,
+            "step time": abs(self.step_error) / GOAL_STEP,
+            "memory": max(map(abs, self.memory_errors)) / GOAL_MEMORY,
+        }
+        return [name for name, part in goals.items() if part > 1]
+
+
+class Rig:
+    """A compiled pipeline and arguments for it."""
+
+    def __init__(self, load: Workload, num_stages: int) -> None:
+        method = alpa.PipelineParallel(
+            num_stages=num_stages,
+            num_microbatches=NUM_MICROBATCHES,
+            num_layers=num_stages,
+            schedule="1f1b",
+            num_processes=0,
+            cache_dir=None,
+        )
+        executable = alpa.parallelize(load.train_step, method).compile(*load.abstract_arguments())
+        assert isinstance(executable, Pipeline)
+        self.plan, self.runtime = executable.plan, executable.runtime
+        self._load = load
+        self._state = self.runtime.create_state(lambda: load.init_state(jax.random.key(0)))
+        self._batch = jax.device_get(load.example_batch(jax.random.key(1)))
+
+    def step_seconds(self) -> float:
+        """Of a whole step, from the call to the last result."""
+        begin = time.perf_counter()
+        self._state, loss = self.runtime(self._state, self._batch)
+        jax.block_until_ready((self._state, loss))
+        return time.perf_counter() - begin
+
+    def placing_seconds(self) -> float:
+        """Until the arguments of a step are where it reads them."""
+        begin = time.perf_counter()
+        _, store = self.runtime.start((self._state, self._batch))
+        jax.block_until_ready([array for array in store if array is not None])
+        return time.perf_counter() - begin
+
+    def one_by_one(self) -> list[Cost]:
+        """A step whose instructions wait for one another."""
+        leaves, store = self.runtime.start((self._state, self._batch))
+        jax.block_until_ready([array for array in store if array is not None])
+        costs = [self._alone(each, store) for each in self.runtime.issued]
+        self._state, _ = self.runtime.finish(leaves, store)
+        return costs
+
+    def _alone(self, each: IssuedStep, store: list[Any]) -> Cost:
+        begin, cpu_begin, driver_begin = (
+            time.perf_counter(),
+            time.process_time(),
+            time.thread_time(),
+        )
+        each.step(store)
+        driver_seconds = time.thread_time() - driver_begin
+        jax.block_until_ready([store[slot] for slot in self._written(each)])
+        seconds = time.perf_counter() - begin - driver_seconds
+        cpu_seconds = time.process_time() - cpu_begin - driver_seconds
+        if isinstance(each.instruction, Free):
+            return Cost(driver_seconds, 0.0, 0.0)
+        return Cost(driver_seconds, max(0.0, seconds), max(0.0, cpu_seconds))
+
+    def _written(self, each: IssuedStep) -> tuple[int, ...]:
+        instruction, layout = each.instruction, self.runtime.layout
+        if isinstance(instruction, Transfer):
+            return layout.slots(instruction.target, instruction.reads)
+        return layout.slots(each.mesh, instruction.writes)
+
+
+def mean_costs(runs: Sequence[Sequence[Cost]]) -> list[Cost]:
+    """Of every instruction."""
+    return [
+        Cost(
+            fmean(cost.driver_seconds for cost in costs),
+            fmean(cost.seconds for cost in costs),
+            fmean(cost.cpu_seconds for cost in costs),
+        )
+        for costs in zip(*runs, strict=True)
+    ]
+
+
+def fastest_drivers(runs: Sequence[Sequence[Cost]]) -> list[float]:
+    """Seconds of every instruction."""
+    return [min(cost.driver_seconds for cost in costs) for costs in zip(*runs, strict=True)]
+
+
+def free_cores(seconds: float = 0.05) -> float:
+    """How many cores the machine gives as many busy threads as it has cores."""
+    num_threads, data = os.cpu_count() or 1, bytes(1 << 18)
+    begin, cpu_begin = time.perf_counter(), time.process_time()
+
+    def work(_: int) -> None:
+        while time.perf_counter() - begin < seconds:
+            hashlib.sha256(data)
+
+    with ThreadPoolExecutor(num_threads) as pool:
+        list(pool.map(work, range(num_threads)))
+    return (time.process_time() - cpu_begin) / (time.perf_counter() - begin)
+
+
+# --- Instructions on a machine with fewer cores than devices ---
+
+
+@dataclass
+class Job:
+    """Work in a line of others, which begins when those it needs have ended."""
+
+    line: Any
+    needs: list[int]
+    seconds_left: float
+    num_cores: float
+
+
+def simulate_shared(runtime: PipelineExecutable, costs: Sequence[Cost], num_cores: float) -> float:
+    """Seconds of a step whose instructions share cores with one another and the driver."""
+    return run_jobs(make_jobs(runtime.issued, costs), num_cores)
+
+
+def make_jobs(issued: Sequence[IssuedStep], costs: Sequence[Cost]) -> list[Job]:
+    """For every instruction one of the driver (even numbers) and one of its mesh or link."""
+    jobs: list[Job] = []
+    origin: dict[Any, int] = {}
+    for each, cost in zip(issued, costs, strict=True):
+        jobs.append(Job("driver", [], cost.driver_seconds, 1.0))
+        number, instruction = len(jobs), each.instruction
+        reads = [origin[each.mesh, b] for b in instruction.reads if (each.mesh, b) in origin]
+        if isinstance(instruction, Transfer):
+            line: Any = (each.mesh, instruction.target)
+            written = [(instruction.target, buffer) for buffer in instruction.reads]
+        else:
+            line, written = each.mesh, [(each.mesh, buffer) for buffer in instruction.writes]
+        needs = [] if isinstance(instruction, Free) else reads
+        jobs.append(Job(line, [number - 1, *needs], cost.seconds, cost.num_cores))
+        origin.update(dict.fromkeys(written, number))
+    return jobs
+
+
+def run_jobs(jobs: Sequence[Job], num_cores: float) -> float:
+    """When the last has ended. Of each line the first that has not ended runs, if it may."""
+    lines: defaultdict[Any, list[int]] = defaultdict(list)
+    for number, job in enumerate(jobs):
+        lines[job.line].append(number)
+    for waiting in lines.values():
+        waiting.reverse()
+    has_ended = [False] * len(jobs)
+    now = 0.0
+    while any(lines.values()):
+        heads = [waiting[-1] for waiting in lines.values() if waiting]
+        running = [n for n in heads if all(has_ended[need] for need in jobs[n].needs)]
+        wanted = sum(jobs[number].num_cores for number in running)
+        rate = min(1.0, num_cores / wanted) if wanted else 1.0
+        elapsed = min(jobs[number].seconds_left for number in running)
+        now += elapsed / rate
+        for number in running:
+            jobs[number].seconds_left -= elapsed
+            if jobs[number].seconds_left <= 1e-12:
+                has_ended[number] = True
+                lines[jobs[number].line].pop()
+    return now
+
+
+def simulate_unshared(runtime: PipelineExecutable, costs: Sequence[Cost]) -> float:
+    """Seconds of the schedule on meshes of their own, with tasks as long as they are alone."""
+    seconds: defaultdict[tuple[int, Phase], list[float]] = defaultdict(list)
+    sends: defaultdict[tuple[int, int], list[float]] = defaultdict(list)
+    for each, cost in zip(runtime.issued, costs, strict=True):
+        match each.instruction:
+            case Run(task):
+                seconds[task.stage, task.phase].append(cost.seconds)
+            case Transfer():
+                sends[each.mesh, each.instruction.target].append(cost.seconds)
+            case _:
+                pass
+    schedule = runtime.program.schedule
+    durations = [
+        StageDurations(
+            forward_seconds=mean(seconds[stage, Phase.FORWARD]),
+            backward_seconds=mean(seconds[stage, Phase.BACKWARD]),
+            update_seconds=sum(seconds[stage, Phase.UPDATE]),
+            send_forward_seconds=mean(sends[stage, stage + 1]),
+            send_backward_seconds=mean(sends[stage, stage - 1]),
+        )
+        for stage in range(schedule.num_stages)
+    ]
+    return simulate(schedule, durations).makespan_seconds
+
+
+def mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return fmean(found) if found else 0.0
+
+
+# --- Tables ---
+
+
+def measure(size: str, num_stages: int, num_repetitions: int) -> Result:
+    overrides = {"num_layers": num_stages} if size == "debug" else {}
+    rig = Rig(workload("gpt", size, BATCH_SIZE, optax.adam(1e-3), **overrides), num_stages)
+    rig.step_seconds()
+    rig.one_by_one()
+    steps: list[float] = []
+    placings: list[float] = []
+    cores: list[float] = []
+    runs: list[list[Cost]] = []
+    for _ in range(num_repetitions):
+        steps.append(rig.step_seconds())
+        placings.append(rig.placing_seconds())
+        runs.append(rig.one_by_one())
+        cores.append(free_cores())
+    costs, drivers = mean_costs(runs), fastest_drivers(runs)
+    by_kind: defaultdict[str, list[float]] = defaultdict(list)
+    for each, seconds in zip(rig.runtime.issued, drivers, strict=True):
+        by_kind[type(each.step).__name__.removesuffix("Step")].append(seconds)
+    actual = rig.runtime.memory_analysis()
+    num_cores = fmean(cores)
+    return Result(
+        size=size,
+        num_stages=num_stages,
+        driver_by_kind={kind: (len(times), fmean(times)) for kind, times in by_kind.items()},
+        driver_mean=fmean(drivers),
+        num_cores=num_cores,
+        measured_step=fmean(steps),
+        simulated_step=fmean(placings) + simulate_shared(rig.runtime, costs, num_cores),
+        simulated_step_unshared=simulate_unshared(rig.runtime, costs),
+        memory=[
+            (stage.memory_bytes, max(actual[d] for d in rig.runtime.layout.devices(number)))
+            for number, stage in enumerate(rig.plan.stages)
+        ],
+        transfer_bytes=(
+            rig.plan.transfer_bytes(),
+            issued_bytes(rig.runtime),
+            rig.runtime.transfer_bytes(),
+        ),
+    )
+
+
+def issued_bytes(runtime: PipelineExecutable) -> int:
+    """Of the values that tasks send, each counted whole; state that is copied is not planned."""
+    state = runtime.program.values.state
+    return sum(
+        num_bytes(runtime.layout.aval(buffer).shape, runtime.layout.aval(buffer).dtype)
+        for each in runtime.issued
+        if isinstance(each.instruction, Transfer)
+        for buffer in each.instruction.reads
+        if buffer.value not in state
+    )
+
+
+def show(console: Console, results: Sequence[Result]) -> None:
+    driver = Table("pipeline", "mean", title="driver, us per instruction (number of them)")
+    kinds = list(dict.fromkeys(kind for result in results for kind in result.driver_by_kind))
+    steps = Table(
+        "pipeline", "free cores", "measured", "shared cores", "error", "own cores", title="step, ms"
+    )
+    memory = Table("pipeline", "stage", "planned", "XLA", "error", title="memory per device, kB")
+    sent = Table("pipeline", "planned", "issued", "received", title="transfers, kB")
+    for kind in kinds:
+        driver.add_column(kind)
+    for result in results:
+        name = f"{result.size}, {result.num_stages} stages"
+        cells = (result.driver_by_kind[kind] for kind in kinds)
+        means = (f"{seconds * 1e6:.0f} ({count})" for count, seconds in cells)
+        driver.add_row(name, f"{result.driver_mean * 1e6:.0f}", *means)
+        steps.add_row(
+            name,
+            f"{result.num_cores:.2f}",
+            f"{result.measured_step * 1e3:.1f}",
+            f"{result.simulated_step * 1e3:.1f}",
+            f"{result.step_error:+.1%}",
+            f"{result.simulated_step_unshared * 1e3:.1f}",
+        )
+        for number, (planned, actual) in enumerate(result.memory):
+            error = f"{result.memory_errors[number]:+.1%}"
+            memory.add_row(
+                name, str(number), f"{planned / 1e3:,.0f}", f"{actual / 1e3:,.0f}", error
+            )
+        sent.add_row(name, *(f"{count / 1e3:,.0f}" for count in result.transfer_bytes))
+    for table in (driver, steps, memory, sent):
+        console.print(table)
+
+
+def save(path: Path, results: Sequence[Result]) -> None:
+    """Writes the results with date and machine: a file of benchmarks/results."""
+    document = {
+        "benchmark": "pipeline_overhead",
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": {
+            "cpu": cpu_model(),
+            "cores": os.cpu_count(),
+            "load_average": os.getloadavg()[0],  # above ours: others were at work
+        },
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "units": "seconds and bytes",
+        "results": [
+            {**asdict(result), "step_error": result.step_error, "missed_goals": result.misses()}
+            for result in results
+        ],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+@click.command()
+@click.option("--size", "sizes", multiple=True, help="Of GPT. Default: debug and 1M.")
+@click.option("--stages", "stages", multiple=True, type=int, help="Default: 2 and 4.")
+@click.option("--num-repetitions", default=10)
+@click.option("--save", "path", type=click.Path(path_type=Path), help="JSON to write.")
+def main(
+    sizes: tuple[str, ...], stages: tuple[int, ...], num_repetitions: int, path: Path | None
+) -> None:
+    """Prints the tables and fails where a goal is missed."""
+    cases = product(sizes or SIZES, stages or (2, 4))
+    results = [measure(size, num_stages, num_repetitions) for size, num_stages in cases]
+    console = Console(width=110)
+    show(console, results)
+    if path:
+        save(path, results)
+    missed = [(result, result.misses()) for result in results if result.misses()]
+    for result, goals in missed:
+        names = ", ".join(goals)
+        console.print(f"missed with {result.size}, {result.num_stages} stages: {names}")
+    raise SystemExit(bool(missed))
+
+
+if __name__ == "__main__":
+    main()

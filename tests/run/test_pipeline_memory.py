@@ -1,0 +1,60 @@
+"""What a plan says a stage's devices hold is what XLA has allocated there."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import alpa_mlir as alpa
+import optax
+import pytest
+from alpa_mlir.cluster import LogicalMesh
+from alpa_mlir.inter_op.layered_step import LayeredStep, unroll_layers
+from alpa_mlir.inter_op.stage_cost import StageQuestion, cost_stage
+from alpa_mlir.intra_op.shard import normalize
+from alpa_mlir.models.workload import Workload, workload
+from alpa_mlir.options import Schedule
+from alpa_mlir.stages import Pipeline
+
+
+def load(model: str) -> Workload:
+    return workload(model, "debug", 16, optax.adam(1e-3))
+
+
+def method(schedule: Schedule) -> alpa.PipelineParallel:
+    return alpa.PipelineParallel(
+        num_stages=2,
+        num_microbatches=4,
+        schedule=schedule,
+        num_processes=0,
+        cache_dir=None,
+    )
+
+
+def first_stage(model: str) -> StageQuestion:
+    traced = alpa.parallelize(load(model).train_step).trace(*load(model).abstract_arguments())
+    layered = LayeredStep.make(unroll_layers(normalize(traced.program.text)), 4, 2)
+    stage = layered.range(0, 1)
+    cluster = alpa.Cluster.local()
+    return StageQuestion(stage.text, stage.key, LogicalMesh.of_shape((4,)), cluster, 4)
+
+
+@pytest.mark.parametrize("schedule", ["1f1b", "gpipe"])
+@pytest.mark.parametrize("model", ["gpt", "moe", "mlp"])
+def test_planned_memory_is_near_that_of_xla(model: str, schedule: Schedule) -> None:
+    step = alpa.parallelize(load(model).train_step, method(schedule))
+    executable = step.compile(*load(model).abstract_arguments())
+    assert isinstance(executable, Pipeline)
+    actual = executable.runtime.memory_analysis()
+    for number, stage in enumerate(executable.plan.stages):
+        most = max(actual[device] for device in executable.runtime.layout.devices(number))
+        assert 0.85 < stage.memory_bytes / most < 1.15
+
+
+def test_stage_is_sharded_again_where_its_problem_knew_too_little() -> None:
+    question = first_stage("gpt")
+    cost = cost_stage(question)
+    assert cost
+    limit = cost.memory_bytes(1) - 1
+    smaller = cost_stage(dataclasses.replace(question, memory_limit_bytes=limit))
+    assert smaller
+    assert smaller.memory_bytes(1) <= limit

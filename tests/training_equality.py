@@ -62,24 +62,31 @@ def _initial_state(name: str) -> Any:
 
 
 @functools.cache
-def _batches(name: str) -> list[Any]:
+def batches(name: str) -> list[Any]:
     keys = jax.random.split(jax.random.key(1), NUM_STEPS)
     return [case(name).example_batch(key) for key in keys]
 
 
-def train(name: str, step: Callable[..., Any]) -> tuple[Any, list[Any]]:
+def train(
+    name: str, step: Callable[..., Any], on: list[Any] | None = None
+) -> tuple[Any, list[Any]]:
     """The state after the last step, and what each step returned beside it."""
     state = jax.tree.map(jnp.copy, _initial_state(name))  # the step may donate its argument
     metrics: list[Any] = []
-    for batch in _batches(name):
+    for batch in batches(name) if on is None else on:
         state, metric = step(state, batch)
         metrics.append(metric)
     return state, metrics
 
 
 @functools.cache
+def one_device_step(name: str) -> Callable[..., Any]:
+    return jax.jit(case(name).train_step)
+
+
+@functools.cache
 def train_on_one_device(name: str) -> tuple[Any, list[Any]]:
-    return train(name, jax.jit(case(name).train_step))
+    return train(name, one_device_step(name))
 
 
 def relative_errors(actual: Any, expected: Any) -> dict[str, float]:
@@ -111,6 +118,10 @@ def _relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
 
 
 def assert_trains_as_on_one_device(name: str, step: Callable[..., Any]) -> None:
-    errors = relative_errors(train(name, step), train_on_one_device(name))
+    assert_close(train(name, step), train_on_one_device(name))
+
+
+def assert_close(actual: Any, expected: Any) -> None:
+    errors = relative_errors(actual, expected)
     worst = sorted(errors.items(), key=lambda item: -item[1])[:5]
     assert worst[0][1] <= TOLERANCE, "\n".join(f"{error:.1e}  {path}" for path, error in worst)

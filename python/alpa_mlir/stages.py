@@ -23,6 +23,7 @@ from alpa_mlir.lower.diagnostics import rematerializations, with_captured_log
 from alpa_mlir.plan import Plan
 from alpa_mlir.report.timeline import save_trace, to_svg
 from alpa_mlir.runtime.compile import compile_pipeline
+from alpa_mlir.runtime.compiled_programs import CompiledPrograms
 from alpa_mlir.runtime.executable import PipelineExecutable
 from alpa_mlir.runtime.program import PipelineProgram
 from alpa_mlir.schedule.instructions import make_instructions
@@ -133,14 +134,22 @@ class LoweredPipeline:
         )
         return "\n".join(modules)
 
-    def compile(self, compiler_options: dict[str, Any] | None = None) -> "Pipeline":
+    def compile(
+        self,
+        compiler_options: dict[str, Any] | None = None,
+        shared: CompiledPrograms | None = None,
+    ) -> "Pipeline":
         """Compiles every task for the devices of this process.
+
+        Args:
+          shared: executables of other pipelines, such as those of one plan under other schedules.
 
         Raises:
           ClusterError: there are too few. CompileError: XLA refused a task, which is named.
         """
         devices = local_devices(self.plan.cluster)
-        return Pipeline(self.plan, compile_pipeline(self.program, devices, compiler_options))
+        runtime = compile_pipeline(self.program, devices, compiler_options, shared=shared)
+        return Pipeline(self.plan, runtime)
 
 
 class Pipeline:

@@ -20,6 +20,7 @@ from alpa_mlir.errors import ArgumentError, ClusterError, CompileError, PlanErro
 from alpa_mlir.report.timeline import save_svg, save_trace
 from alpa_mlir.runtime.accumulate import COMBINERS, compile_accumulation
 from alpa_mlir.runtime.compile import compile_pipeline
+from alpa_mlir.runtime.compiled_programs import CompiledPrograms
 from alpa_mlir.runtime.program import BatchDim, PipelineProgram
 from alpa_mlir.runtime.results import compile_join
 from alpa_mlir.runtime.timeline import without_late_watchers
@@ -215,6 +216,37 @@ def test_equal_programs_of_a_mesh_are_compiled_once() -> None:
     second, third = TaskKind(1, Phase.FORWARD), TaskKind(2, Phase.FORWARD)
     assert executable.compiled[second] is executable.compiled[third]
     assert error(train(executable, 4), trained(4, 1)) < 1e-5
+
+
+def test_schedules_of_one_plan_share_their_executables() -> None:
+    shared = CompiledPrograms()
+    first, second, elsewhere = (
+        compile_pipeline(make_pipeline(TWO, schedule, 4), devices, shared=shared)
+        for schedule, devices in [
+            ("GPIPE", jax.devices()),
+            ("ONE_F_ONE_B", jax.devices()),
+            ("ONE_F_ONE_B", jax.devices()[::-1]),
+        ]
+    )
+    for kind, compiled in second.compiled.items():
+        assert compiled is first.compiled[kind]
+        assert compiled is not elsewhere.compiled[kind]
+    for executable in (first, second, elsewhere):
+        assert error(train(executable, 2), trained(2, 4)) < 1e-5
+
+
+def test_what_failed_is_compiled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    program, shared = make_pipeline(TWO, "ONE_F_ONE_B", 1), CompiledPrograms()
+
+    def fail(*_: Any) -> Any:
+        raise CompileError("out of luck")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("alpa_mlir.runtime.compile.compile_program", fail)
+        with pytest.raises(CompileError, match="out of luck"):
+            compile_pipeline(program, jax.devices(), shared=shared)
+    executable = compile_pipeline(program, jax.devices(), shared=shared)
+    assert error(train(executable, 2), trained(2, 1)) < 1e-5
 
 
 @pytest.mark.parametrize("schedule", ["GPIPE", "ONE_F_ONE_B"])

@@ -11,19 +11,20 @@ instruction lists, one per mesh. Here one thread issues them all, in `issue_orde
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
 
 from alpa_mlir.errors import CompileError
 from alpa_mlir.lower.compile import AnnotatedProgram, compile_program
 from alpa_mlir.lower.diagnostics import rematerializations, with_captured_log
 from alpa_mlir.runtime.accumulate import compile_accumulation
 from alpa_mlir.runtime.arguments import ArgumentPlacer, Destination
+from alpa_mlir.runtime.compiled_programs import CompiledPrograms, CompileSession
 from alpa_mlir.runtime.donation import find_donations
 from alpa_mlir.runtime.executable import IssuedStep, PipelineExecutable
 from alpa_mlir.runtime.layout import Layout
@@ -56,33 +57,37 @@ from alpa_mlir.schedule.issue_order import issue_order
 from alpa_mlir.schedule.schedule import TaskKind
 from alpa_mlir.schedule.values import Buffer
 
-_T = TypeVar("_T")
-
 
 def compile_pipeline(
     program: PipelineProgram,
     devices: Sequence[Any],
     compiler_options: dict[str, Any] | None = None,
     num_threads: int = 2,
+    shared: CompiledPrograms | None = None,
 ) -> PipelineExecutable:
     """Compiles every distinct program once, `num_threads` at a time.
 
     Args:
       devices: those of the cluster, in its order.
+      shared: executables that are taken as they are; new ones are left there. What XLA said when
+        it compiled one is with the pipeline that had it compiled.
 
     Raises:
       PlanError, ScheduleError: the program is malformed. ClusterError: there are too few devices.
       CompileError: XLA refused a program; the message names stage and phase.
     """
+    shared = CompiledPrograms() if shared is None else shared
     program.check()
     lists = make_instructions(program.schedule, program.values)
     verify_instructions(lists, program.schedule, program.values)
     layout = Layout(program, devices)
     donations = find_donations(program, lists, layout)
     with ThreadPoolExecutor(num_threads) as pool:
-        builder = _Builder(program, layout, donations, compiler_options, pool)
+        session = shared.session(pool)
+        builder = _Builder(program, layout, donations, compiler_options, session)
         try:
             executable, log = with_captured_log(lambda: builder.build(issue_order(lists)))
+            session.keep()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -99,14 +104,13 @@ class _Builder:
         layout: Layout,
         donations: dict[TaskKind, tuple[int, ...]],
         compiler_options: dict[str, Any] | None,
-        pool: ThreadPoolExecutor,
+        session: CompileSession,
     ) -> None:
         self._program = program
         self._layout = layout
         self._donations = donations
         self._options = compiler_options
-        self._pool = pool
-        self._futures: dict[Any, Future[Any]] = {}
+        self._session = session
         self._started_sums: set[tuple[int, Buffer]] = set()
 
     def build(self, order: Sequence[tuple[int, Instruction]]) -> PipelineExecutable:
@@ -142,12 +146,6 @@ class _Builder:
                 sent.setdefault((home, mesh), []).append(buffer)
         return [(home, Transfer(tuple(buffers), mesh)) for (home, mesh), buffers in sent.items()]
 
-    def _submit(self, key: Any, compile_it: Callable[[], _T]) -> Future[_T]:
-        """Equal keys are compiled once."""
-        if key not in self._futures:
-            self._futures[key] = self._pool.submit(compile_it)
-        return self._futures[key]
-
     def _compile_task(self, kind: TaskKind) -> Future[jax.stages.Compiled]:
         mesh = self._layout.stage_meshes[kind.stage]
         program = dataclasses.replace(
@@ -162,7 +160,7 @@ class _Builder:
                     f"{kind.phase.name.lower()} of stage {kind.stage}: {error}"
                 ) from error
 
-        return self._submit((_identity(program), mesh), compile_it)
+        return self._session.submit(_identity(program, mesh, self._options), compile_it)
 
     def _step(self, mesh: int, instruction: Instruction) -> Callable[[], Step]:
         """Asks for what the step needs; the result makes the step once that is compiled."""
@@ -183,8 +181,9 @@ class _Builder:
         avals = self._program.programs[kind].in_avals
         there = [layout.sharding(mesh, buffer) for buffer in run.reads]
         wanted = layout.in_shardings(kind)
-        convert = self._submit(
-            ("convert", mesh, kind), lambda: compile_reshard(avals, there, wanted)
+        convert = self._session.submit(
+            ("reshard", _types(avals), tuple(there), tuple(wanted)),
+            lambda: compile_reshard(avals, there, wanted),
         )
         reads, writes = layout.slots(mesh, run.reads), layout.slots(mesh, run.writes)
         return lambda: RunStep(task.result(), reads, writes, convert.result())
@@ -200,8 +199,8 @@ class _Builder:
         combiners = [self._program.combiners[value] for value in values]
         avals = [layout.aval(buffer) for buffer in accumulate.reads]
         shardings = [layout.sharding(mesh, buffer) for buffer in accumulate.reads]
-        add = self._submit(
-            ("accumulate", mesh, values),
+        add = self._session.submit(
+            ("accumulate", tuple(combiners), _types(avals), tuple(shardings)),
             lambda: compile_accumulation(combiners, avals, shardings),
         )
         return lambda: AddStep(add.result(), parts, sums)
@@ -211,9 +210,9 @@ class _Builder:
         avals = [layout.aval(buffer) for buffer in transfer.reads]
         sources = [layout.sharding(mesh, buffer) for buffer in transfer.reads]
         targets = [layout.sharding(target, buffer) for buffer in transfer.reads]
-        values = tuple(buffer.value for buffer in transfer.reads)
-        compiled = self._submit(
-            ("transfer", mesh, target, values), lambda: compile_transfer(avals, sources, targets)
+        compiled = self._session.submit(
+            ("transfer", _types(avals), tuple(sources), tuple(targets)),
+            lambda: compile_transfer(avals, sources, targets),
         )
         reads = layout.slots(mesh, transfer.reads)
         writes = layout.slots(target, transfer.reads)
@@ -238,8 +237,8 @@ class _Builder:
         if num_parts == 1:
             return lambda: SlotReader(slots[0])
         aval, sharding = layout.aval(parts[0]), layout.sharding(mesh, parts[0])
-        join = self._submit(
-            ("join", result.value),
+        join = self._session.submit(
+            ("join", _types([aval]), sharding, result.batch_dim, num_parts),
             lambda: compile_join(aval, sharding, result.batch_dim, num_parts),
         )
         return lambda: ExamplesReader(slots, join.result())
@@ -284,17 +283,22 @@ class _Builder:
         return store
 
 
-def _identity(program: AnnotatedProgram) -> tuple[Any, ...]:
+def _identity(program: AnnotatedProgram, mesh: Mesh, options: dict[str, Any] | None) -> Hashable:
     """Equal for programs that compile to the same executable."""
-    types = tuple((aval.shape, aval.dtype) for aval in (*program.in_avals, *program.out_avals))
     return (
         program.text,
-        types,
+        _types((*program.in_avals, *program.out_avals)),
         program.in_specs,
         program.out_specs,
         program.donate_argnums,
-        tuple(map(id, program.host_callbacks)),
+        program.host_callbacks,
+        mesh,
+        tuple(sorted((options or {}).items())),
     )
+
+
+def _types(avals: Sequence[Any]) -> Hashable:
+    return tuple((aval.shape, aval.dtype) for aval in avals)
 
 
 def _leaf_names(in_tree: Any) -> list[str]:

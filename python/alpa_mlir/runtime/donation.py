@@ -3,7 +3,8 @@
 An input qualifies if its buffer is dead behind the task in every microbatch, and if nobody else can
 see its memory: not the user, whose arrays `jax.device_put` may pass on as they are, and not a mesh
 that shares devices with this one. It is donated if a result has its shape, dtype and sharding:
-XLA could not use it otherwise.
+XLA could not use it otherwise. State comes before other inputs (sums of gradients are like the
+parameters), so that it is updated in place and nothing old is left with the user.
 """
 
 # JAX declares only part of its types.
@@ -42,7 +43,10 @@ def find_donations(
                 and layout.sharding(mesh, buffer) == shardings[position]
             }
             dead[run.task.kind] = dead.get(run.task.kind, positions) & positions
-    return {kind: _usable(program.programs[kind], dead[kind]) for kind in dead}
+    return {
+        kind: _usable(program.programs[kind], _state_first(program, kind, positions))
+        for kind, positions in dead.items()
+    }
 
 
 def _runs(instructions: Sequence[Instruction]) -> list[tuple[Run, set[Buffer]]]:
@@ -81,17 +85,22 @@ def _shared_buffers(
     return shared
 
 
-def _usable(program: AnnotatedProgram, dead: set[int]) -> tuple[int, ...]:
-    """Those for which there is a result alike, each result taken once."""
+def _state_first(program: PipelineProgram, kind: TaskKind, positions: set[int]) -> list[int]:
+    inputs, state = program.values.signatures[kind].inputs, program.values.state
+    return sorted(positions, key=lambda position: (inputs[position] not in state, position))
+
+
+def _usable(program: AnnotatedProgram, dead: Sequence[int]) -> tuple[int, ...]:
+    """Those for which there is a result alike, each result taken once, in this order."""
     results = Counter(
         (aval.shape, aval.dtype, spec)
         for aval, spec in zip(program.out_avals, program.out_specs, strict=True)
     )
     usable: list[int] = []
-    for position in sorted(dead):
+    for position in dead:
         aval = program.in_avals[position]
         key = (aval.shape, aval.dtype, program.in_specs[position])
         if results[key]:
             results[key] -= 1
             usable.append(position)
-    return tuple(usable)
+    return tuple(sorted(usable))

@@ -1,0 +1,63 @@
+"""Pipelines of a model on submeshes given by hand: everything but the search.
+
+Layers are as many as stages, and shardings the first good ones: what a pipeline computes must not
+depend on either.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import alpa_mlir as alpa
+from alpa_mlir.cluster import LogicalMesh
+from alpa_mlir.frontend.signature import Signature
+from alpa_mlir.frontend.trace import trace
+from alpa_mlir.inter_op.layered_step import LayeredStep, unroll_layers
+from alpa_mlir.inter_op.search import SCHEDULE_KINDS
+from alpa_mlir.inter_op.sharded_stage import StageModel
+from alpa_mlir.intra_op.shard import normalize
+from alpa_mlir.intra_op.solve import solve
+from alpa_mlir.lower.pipeline import StageToLower, lower_pipeline
+from alpa_mlir.runtime.program import PipelineProgram
+from alpa_mlir.schedule.kinds import make_schedule
+from alpa_mlir.schedule.schedule import Phase
+
+
+def hand_made_pipeline(
+    fn: Callable[..., Any],
+    arguments: Sequence[Any],
+    mesh_shapes: Sequence[tuple[int, ...]],
+    num_microbatches: int,
+    *,
+    allow_local_statistics: bool = False,
+    rematerialized: Sequence[int] = (),
+) -> PipelineProgram:
+    """`fn` of such arguments with a stage on each of these logical meshes, under 1F1B."""
+    cluster = alpa.Cluster.local()
+    signature = Signature(fn)
+    program = trace(signature, signature.bind(tuple(arguments), {}), batch_argnums=(1,))
+    step = unroll_layers(normalize(program.text))
+    layered = LayeredStep.make(step, num_microbatches, len(mesh_shapes), allow_local_statistics)
+    split = layered.split(range(len(mesh_shapes)), rematerialized)
+    stages: list[StageToLower] = []
+    first_device = 0
+    for number, shape in enumerate(mesh_shapes):
+        mesh = LogicalMesh.of_shape(shape)
+        text = split.stage(number).module.text(with_locations=True)
+        model = StageModel.make(text, mesh, cluster)
+        solution = solve(model.model.problem, time_limit_seconds=2.0, target_gap=0.2)
+        stages.append(StageToLower(model, solution.choices.tolist(), first_device))
+        first_device += mesh.num_devices
+    return lower_pipeline(program, split, stages, "1f1b", cluster)
+
+
+def with_schedule(program: PipelineProgram, name: str) -> PipelineProgram:
+    """The same tasks in the order of another schedule."""
+    kinds = program.values.signatures
+    prologue = next((kind.stage for kind in kinds if kind.phase == Phase.PROLOGUE), None)
+    rounds = max((kind.round + 1 for kind in kinds if kind.phase == Phase.UPDATE), default=0)
+    old = program.schedule
+    schedule = make_schedule(
+        SCHEDULE_KINDS[name], old.num_stages, old.num_microbatches, prologue, rounds
+    )
+    return dataclasses.replace(program, schedule=schedule)

@@ -97,11 +97,16 @@ class SplitStep:
 
 @dataclass(frozen=True, eq=False)
 class LayeredStep:
-    """A step split into microbatches, every op in a layer or in none."""
+    """A step split into microbatches, every op in a layer or in none.
+
+    Attributes:
+      remarks: what was found: ops and FLOPs of each phase, parameters without a gradient, ...
+    """
 
     module: Module
     num_microbatches: int
     num_layers: int
+    remarks: tuple[str, ...] = ()
 
     @staticmethod
     def make(
@@ -121,14 +126,18 @@ class LayeredStep:
             f"num-microbatches={num_microbatches} "
             f"allow-local-statistics={str(allow_local_statistics).lower()}"
         )
-        run_passes(
+        remarks = run_passes(
             module,
             "alpa-analyze-training",
             f"alpa-split-microbatches{{{split}}}",
             f"alpa-cluster-layers{{num-layers={num_layers}}}",
         )
         counts = (int(layer) for layer in re.findall(r"alpa\.layer = (\d+)", module.text()))
-        return LayeredStep(module, num_microbatches, 1 + max(counts, default=0))
+        # What each sum over the batch is would fill pages.
+        told = [r for r in remarks if not r.message.startswith("microbatches combine")]
+        return LayeredStep(
+            module, num_microbatches, 1 + max(counts, default=0), tuple(r.message for r in told)
+        )
 
     def split(self, first_layers: Sequence[int], rematerialized: Sequence[int] = ()) -> SplitStep:
         """Cuts the layers into stages; `rematerialized` ones compute their forward again.

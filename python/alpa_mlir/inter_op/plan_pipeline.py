@@ -188,7 +188,7 @@ def _make_plan(
         results=_results(program, lowered),
         transfers=_received(planned_transfers(split) + _state_copies(lowered), lowered),
         step_seconds=0.0,
-        remarks=step.remarks,
+        remarks=step.remarks + choice.layered.remarks,
     )
     timeline = planned_timeline(plan, lowered.schedule)
     return replace(plan, step_seconds=timeline.makespan_seconds)

@@ -7,7 +7,8 @@ on every submesh and logical mesh (`cost_table`), then the stage DP over all of 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -20,13 +21,15 @@ from alpa_mlir._native import (
     max_in_flight,
 )
 from alpa_mlir.cluster import Cluster, LogicalMesh
-from alpa_mlir.errors import InfeasibleError
+from alpa_mlir.errors import ArgumentError, InfeasibleError, PassError
 from alpa_mlir.inter_op.cost_table import CostTable, default_cache_dir
 from alpa_mlir.inter_op.layered_step import LayeredStep
+from alpa_mlir.inter_op.sharded_stage import StageModel
 from alpa_mlir.inter_op.stage_cost import StageCost, StageQuestion
 from alpa_mlir.inter_op.stages import StagePlan, solve_stages
 from alpa_mlir.inter_op.transfers import Crossings, transfer_seconds
 from alpa_mlir.intra_op.shard import NormalizedModule
+from alpa_mlir.intra_op.shortage import describe_shortage
 from alpa_mlir.options import PipelineMethod
 from alpa_mlir.report.phases import Phases
 
@@ -119,16 +122,33 @@ def search_pipeline(
 def _in_layers(
     step: NormalizedModule, method: PipelineMethod, cluster: Cluster, num_microbatches: int
 ) -> LayeredStep:
-    """In as many layers as seem useful, but one for every stage that the method asks for."""
+    """In as many layers as seem useful, but one for every stage that the method asks for.
+
+    Raises:
+      ArgumentError: there are more stages than layers.
+    """
 
     def layered(num_layers: int) -> LayeredStep:
         return LayeredStep.make(step, num_microbatches, num_layers, method.allow_local_statistics)
 
-    if method.num_layers != "auto":
-        return layered(method.num_layers)
     least = cluster.num_devices // max(n * d for n, d in method.submeshes(cluster))
+    if method.num_layers != "auto":
+        if method.num_layers < least:
+            raise ArgumentError(
+                f"expected num_layers of at least {least}, one for every stage that the method "
+                f"asks for, got {method.num_layers}; ask for more layers or fewer stages"
+            )
+        return layered(method.num_layers)
     chosen = layered(0)
-    return chosen if chosen.num_layers >= least else layered(least)
+    if chosen.num_layers >= least:
+        return chosen
+    try:
+        return layered(least)
+    except PassError as error:
+        raise ArgumentError(
+            f"expected a step with a layer for each of the {least} stages that the method asks "
+            f"for; ask for fewer stages: {error}"
+        ) from None
 
 
 def microbatch_choices(method: PipelineMethod, batch_size: int) -> list[int]:
@@ -166,16 +186,29 @@ class _Search:
             options += more
         with self.phases("choose stages"):
             transfers = transfer_seconds(crossings, self.submeshes, self.cluster)
-            problems = [
-                self._problem(layered, options, costs, transfers, kind) for kind in kinds.values()
-            ]
-            solution = solve_stages(problems)
+
+            def solve_within(memory_limit_bytes: int) -> StagePlan:
+                return solve_stages(
+                    self._problem(layered, options, costs, transfers, kind, memory_limit_bytes)
+                    for kind in kinds.values()
+                )
+
+            try:
+                solution = solve_within(self.memory_limit_bytes)
+            except InfeasibleError as error:
+                shortage = self._shortage(layered, options, costs, kinds, solve_within)
+                raise InfeasibleError(f"{error}. {shortage}") from None
         solution.verify()
         return self._choice(layered, options, costs, kinds, solution)
 
     def _schedules(self, has_backward: bool) -> dict[str, ScheduleKind]:
         if not has_backward:
             return {"inference": SCHEDULE_KINDS["inference"]}
+        if self.method.schedule == "inference":
+            raise ArgumentError(
+                "expected a schedule of a step with a backward pass, got 'inference'; name gpipe, "
+                '1f1b or eager_1f1b, or leave it to "auto"'
+            )
         if self.method.schedule != "auto":
             return {self.method.schedule: SCHEDULE_KINDS[self.method.schedule]}
         return {name: SCHEDULE_KINDS[name] for name in ("1f1b", "eager_1f1b", "gpipe")}
@@ -218,6 +251,60 @@ class _Search:
         ]
         with self.phases("shard stages"):
             return self.table.costs(questions, f"{layered.num_microbatches} microbatches: stages")
+
+    def _shortage(
+        self,
+        layered: LayeredStep,
+        options: Sequence[_Option],
+        costs: Sequence[StageCost | None],
+        kinds: dict[str, ScheduleKind],
+        solve_within: Callable[[int], StagePlan],
+    ) -> str:
+        """What the pipeline that needs least memory lacks, and which of its stages."""
+        counts = self._in_flight(kinds, layered.num_microbatches)
+        limits = sorted({cost.memory_bytes(k) for cost in costs if cost for k in counts})
+        least = bisect_left(limits, True, key=lambda limit: _has_answer(solve_within, limit))
+        if least == len(limits):
+            return self._misfit(layered, options, costs)
+        stages = solve_within(limits[least]).stages
+        number, stage = max(enumerate(stages), key=lambda entry: entry[1].memory_bytes)
+        nodes, devices = stage.submesh
+        missing = stage.memory_bytes - self.memory_limit_bytes
+        return (
+            f"{missing} bytes per device are missing in the pipeline that needs least of those found: stage "
+            f"{number}, layers [{stage.first_layer}, {stage.end_layer}) on {nodes} x {devices} "
+            f"devices, needs {stage.memory_bytes} of {self.memory_limit_bytes}"
+        )
+
+    def _misfit(
+        self,
+        layered: LayeredStep,
+        options: Sequence[_Option],
+        costs: Sequence[StageCost | None],
+    ) -> str:
+        """Why the first layer that fits nowhere does not, alone on the most devices."""
+        fitting = [option for option, cost in zip(options, costs, strict=True) if cost]
+        for layer in range(layered.num_layers):
+            if any(option.first_layer <= layer < option.end_layer for option in fitting):
+                continue
+            option = max(
+                (o for o in options if o.first_layer <= layer < o.end_layer),
+                key=lambda o: (o.first_layer - o.end_layer, o.mesh.num_devices),
+            )
+            model = StageModel.make(
+                layered.range(*option.range).text,
+                option.mesh,
+                self.cluster,
+                self.method.strategy_space,
+                self.method.memory_limit_bytes,
+            )
+            nodes, devices = self.submeshes[option.submesh]
+            return (
+                f"Layers [{option.first_layer}, {option.end_layer}) fit nowhere, on {nodes} x "
+                f"{devices} devices as {option.mesh} for this reason: "
+                f"{describe_shortage(model.model) or 'no choice of shardings fits'}"
+            )
+        return "Layers that fit do not make up stages for all devices"
 
     def _rematerialized(
         self,
@@ -266,6 +353,7 @@ class _Search:
         costs: Sequence[StageCost | None],
         transfers: list[float],
         kind: ScheduleKind,
+        memory_limit_bytes: int,
     ) -> StageProblem:
         return StageProblem(
             num_layers=layered.num_layers,
@@ -285,7 +373,7 @@ class _Search:
                 if cost is not None
             ],
             transfer_seconds=transfers,
-            memory_limit_bytes=self.memory_limit_bytes,
+            memory_limit_bytes=memory_limit_bytes,
             num_microbatches=layered.num_microbatches,
             schedule=kind,
         )
@@ -320,6 +408,14 @@ class _Search:
             )
         schedule = next(name for name, kind in kinds.items() if kind == solution.schedule)
         return PipelineChoice(layered, schedule, tuple(stages), solution.step_seconds)
+
+
+def _has_answer(solve_within: Callable[[int], StagePlan], memory_limit_bytes: int) -> bool:
+    try:
+        solve_within(memory_limit_bytes)
+    except InfeasibleError:
+        return False
+    return True
 
 
 def _path(folder: str | Path | None) -> Path | None:

@@ -9,6 +9,7 @@ from alpa_mlir._native import FunctionSummary
 from alpa_mlir.cluster import Cluster
 from alpa_mlir.inter_op.layered_step import LayeredStep, SplitStep
 from alpa_mlir.plan import PlannedTransfer
+from alpa_mlir.runtime.program import PipelineProgram, num_bytes
 
 
 def planned_transfers(split: SplitStep) -> tuple[PlannedTransfer, ...]:
@@ -30,6 +31,20 @@ def planned_transfers(split: SplitStep) -> tuple[PlannedTransfer, ...]:
             is_sum = function.attributes["alpa.phase"] == "update"
             count = 1 if is_once or is_sum else split.num_microbatches
             found[value, target] = PlannedTransfer(value, _stage(writer), target, num_bytes, count)
+    return tuple(found.values())
+
+
+def copied_state(program: PipelineProgram) -> tuple[PlannedTransfer, ...]:
+    """State that stages other than its owner read: tied embeddings, step counts."""
+    arguments = {argument.value: argument for argument in program.arguments}
+    found: dict[tuple[str, int], PlannedTransfer] = {}
+    for kind, signature in program.values.signatures.items():
+        for value in signature.inputs:
+            argument = arguments.get(value)
+            if argument is None or argument.owner in (None, kind.stage):
+                continue
+            size = num_bytes(argument.aval.shape, argument.aval.dtype)
+            found[value, kind.stage] = PlannedTransfer(value, argument.owner, kind.stage, size, 1)
     return tuple(found.values())
 
 

@@ -255,6 +255,9 @@ class Plan:
     def _broken_rules(self) -> Iterator[tuple[int, str]]:
         if not self.stages:
             yield 0, "at least one stage, got none"
+        if not self.is_pipeline and len(self.stages) > 1:
+            yield 1, f"no more stages than one under the schedule 'none', got {len(self.stages)}"
+        most = self.cluster.num_nodes, self.cluster.devices_per_node
         layer, taken = 0, set[int]()
         for number, stage in enumerate(self.stages):
             if stage.first_layer != layer or stage.end_layer <= layer:
@@ -264,6 +267,13 @@ class Plan:
                     f"one, got [{stage.first_layer}, {stage.end_layer})",
                 )
             layer = stage.end_layer
+            nodes, per_node = stage.submesh
+            if not (1 <= nodes <= most[0] and 1 <= per_node <= most[1]):
+                yield (
+                    number,
+                    f"a submesh of at most {most[0]} nodes with {most[1]} devices each, got "
+                    f"{nodes} with {per_node}",
+                )
             size = len(stage.devices)
             if stage.mesh.num_devices != size:
                 yield (

@@ -1,6 +1,7 @@
 """`parallelize` with pipelines on eight devices: planned, replayed, fed with its own results."""
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import optax
 import pytest
 from alpa_mlir.errors import InfeasibleError
 from alpa_mlir.models.workload import Workload, workload
+from alpa_mlir.runtime.executable import PipelineExecutable
+from alpa_mlir.runtime.route import find_route, tiles
+from alpa_mlir.schedule.instructions import Transfer
 from training_equality import assert_close
 from training_steps import STEPS
 
@@ -102,6 +106,61 @@ def test_inference_returns_examples_in_order() -> None:
     logits, loss = step(*arguments)
     assert logits.shape == (8, 3, 5)
     assert_close((logits, loss), jax.jit(function)(*arguments))
+
+
+# --- What goes from stage to stage ---
+
+
+def sent_bytes(runtime: PipelineExecutable) -> Counter[tuple[str, int, int]]:
+    """What devices receive of each value, by sending and receiving mesh."""
+    sent: Counter[tuple[str, int, int]] = Counter()
+    for each in runtime.issued:
+        if not isinstance(each.instruction, Transfer):
+            continue
+        target = each.instruction.target
+        for buffer in each.instruction.reads:
+            aval = runtime.layout.aval(buffer)
+            ends = (runtime.layout.sharding(mesh, buffer) for mesh in (each.mesh, target))
+            sent[buffer.value, each.mesh, target] += find_route(aval.shape, aval.dtype, *ends).bytes
+    return sent
+
+
+def planned_bytes(plan: alpa.Plan) -> Counter[tuple[str, int, int]]:
+    return Counter({(t.value, t.source, t.target): t.bytes * t.count for t in plan.transfers})
+
+
+@pytest.mark.parametrize("name", ["gpt", "everything"])
+def test_stages_of_one_device_send_the_bytes_that_are_planned(name: str) -> None:
+    """The GPT's table is tied, so that its last stage gets a copy and returns a gradient."""
+    model = small_gpt()
+    function, arguments, num_stages = model.train_step, model.abstract_arguments(), 3
+    if name == "everything":
+        function, arguments, num_stages = STEPS[name].function, STEPS[name].arguments, 2
+    cluster = dataclasses.replace(alpa.Cluster.local(), devices_per_node=num_stages)
+    method = dataclasses.replace(
+        PIPELINE, num_stages=num_stages, num_layers=num_stages, num_microbatches=2
+    )
+    executable = alpa.parallelize(function, method, cluster).compile(*arguments)
+    assert sent_bytes(executable.runtime) == planned_bytes(executable.plan)
+    assert executable.runtime.transfer_bytes() == executable.plan.transfer_bytes()
+
+
+def test_sharded_stages_send_the_bytes_that_are_planned() -> None:
+    """Every device receives what it reads, copies of a tile included."""
+    weights = [jax.ShapeDtypeStruct((64, 64), jnp.float32)] * 4
+    state = {"layers": weights, "step": jax.ShapeDtypeStruct((), jnp.int32)}
+    batch = jax.ShapeDtypeStruct((8192, 64), jnp.float32)
+    lowered = alpa.parallelize(train_step, PIPELINE).lower(state, batch)
+    runtime = lowered.compile().runtime
+    assert sent_bytes(runtime) == planned_bytes(lowered.plan)
+    num_tiles = [
+        len(set(tiles(runtime.layout.aval(buffer).shape, wanted).values()))
+        for each in runtime.issued
+        if isinstance(each.instruction, Transfer)
+        for buffer in each.instruction.reads
+        for wanted in [runtime.layout.sharding(each.instruction.target, buffer)]
+    ]
+    assert max(num_tiles) > 1  # else nothing was sharded
 
 
 # --- Plans as files ---

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from alpa_mlir._native import FunctionSummary, Module
+from alpa_mlir.errors import PassError
 from alpa_mlir.frontend import shardy
 from alpa_mlir.intra_op.shard import NormalizedModule, normalize
 from alpa_mlir.passes import messages, run_passes
@@ -126,12 +127,16 @@ class LayeredStep:
             f"num-microbatches={num_microbatches} "
             f"allow-local-statistics={str(allow_local_statistics).lower()}"
         )
-        remarks = run_passes(
-            module,
-            "alpa-analyze-training",
-            f"alpa-split-microbatches{{{split}}}",
-            f"alpa-cluster-layers{{num-layers={num_layers}}}",
-        )
+        try:
+            remarks = run_passes(
+                module,
+                "alpa-analyze-training",
+                f"alpa-split-microbatches{{{split}}}",
+                f"alpa-cluster-layers{{num-layers={num_layers}}}",
+            )
+        except PassError as error:  # which names the option as passes spell it
+            text = str(error).replace("allow-local-statistics=true", "allow_local_statistics=True")
+            raise PassError(text) from None
         counts = (int(layer) for layer in re.findall(r"alpa\.layer = (\d+)", module.text()))
         # What each sum over the batch is would fill pages.
         told = [r for r in remarks if not r.message.startswith("microbatches combine")]

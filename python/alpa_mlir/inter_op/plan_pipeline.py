@@ -9,7 +9,7 @@ from typing import Any
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.spec import Spec
-from alpa_mlir.errors import ArgumentError, PlanError
+from alpa_mlir.errors import ArgumentError, PassError, PlanError
 from alpa_mlir.frontend.trace import Program
 from alpa_mlir.inter_op.layered_step import LayeredStep, SplitStep, unroll_layers
 from alpa_mlir.inter_op.planned_timeline import planned_timeline
@@ -114,16 +114,13 @@ def replay_pipeline(program: Program, normal: NormalizedModule, plan: Plan) -> P
             f"expected a number of microbatches that divides the batch of {batch_size(program)}, "
             f"got {plan.num_microbatches}; correct it"
         )
-    layered = LayeredStep.make(
-        unroll_layers(normal),
-        plan.num_microbatches,
-        plan.num_layers,
-        plan.allow_local_statistics,
-    )
-    split = layered.split(
-        [stage.first_layer for stage in plan.stages],
-        [number for number, stage in enumerate(plan.stages) if stage.is_rematerialized],
-    )
+    split = _split_as_planned(normal, plan)
+    has_backward = any(f.attributes["alpa.phase"] == "backward" for f in split.stage_functions())
+    if has_backward == (plan.schedule == "inference"):
+        raise PlanError(
+            f"expected a schedule of a step {'with' if has_backward else 'without'} a backward "
+            f"pass, got '{plan.schedule}'; correct it"
+        )
     stages: list[StageToLower] = []
     for number, stage in enumerate(plan.stages):
         model = _model(split, number, stage.mesh, plan.cluster, plan.strategy_space)
@@ -134,6 +131,24 @@ def replay_pipeline(program: Program, normal: NormalizedModule, plan: Plan) -> P
         stages.append(StageToLower(model, choices, stage.first_device))
     lowered = lower_pipeline(program, split, stages, plan.schedule, plan.cluster)
     return PlannedPipeline(plan, lowered)
+
+
+def _split_as_planned(normal: NormalizedModule, plan: Plan) -> SplitStep:
+    try:
+        layered = LayeredStep.make(
+            unroll_layers(normal),
+            plan.num_microbatches,
+            plan.num_layers,
+            plan.allow_local_statistics,
+        )
+        return layered.split(
+            [stage.first_layer for stage in plan.stages],
+            [number for number, stage in enumerate(plan.stages) if stage.is_rematerialized],
+        )
+    except PassError as error:
+        raise PlanError(
+            f"the step cannot be cut as the plan says; correct the plan or plan again: {error}"
+        ) from None
 
 
 def batch_size(program: Program) -> int:

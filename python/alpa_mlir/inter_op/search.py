@@ -7,7 +7,7 @@ into layers, then into the best stages (`stage_search`).
 from __future__ import annotations
 
 from alpa_mlir.cluster import Cluster
-from alpa_mlir.errors import InfeasibleError
+from alpa_mlir.errors import ArgumentError, InfeasibleError, PassError
 from alpa_mlir.inter_op.layered_step import LayeredStep
 from alpa_mlir.inter_op.stage_search import PipelineChoice, StageSearch
 from alpa_mlir.intra_op.shard import NormalizedModule
@@ -72,10 +72,23 @@ def _in_layers(
     def layered(num_layers: int) -> LayeredStep:
         return LayeredStep.make(step, num_microbatches, num_layers, method.allow_local_statistics)
 
-    if method.num_layers != "auto":
-        return layered(method.num_layers)
     least = cluster.num_devices // max(n * d for n, d in method.submeshes(cluster))
+    if method.num_layers != "auto":
+        if method.num_layers < least:
+            raise ArgumentError(
+                f"expected num_layers of at least {least}, one for every stage that the method "
+                f"asks for, got {method.num_layers}; ask for more layers or fewer stages"
+            )
+        return layered(method.num_layers)
     most = max(least, _MIN_MAX_LAYERS, min(_MAX_LAYERS, cluster.num_devices))
     possible = layered(0)
     wanted = min(max(possible.num_layers, least), most)
-    return possible if wanted == possible.num_layers else layered(wanted)
+    if wanted == possible.num_layers:
+        return possible
+    try:
+        return layered(wanted)
+    except PassError as error:
+        raise ArgumentError(
+            f"expected a step with a layer for each of the {least} stages that the method asks "
+            f"for; ask for fewer stages: {error}"
+        ) from None

@@ -13,6 +13,7 @@ than there is, sharding it to fit takes long; it is done only for options that t
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from alpa_mlir._native import (
     max_in_flight,
 )
 from alpa_mlir.cluster import Cluster, LogicalMesh
+from alpa_mlir.errors import ArgumentError, InfeasibleError
 from alpa_mlir.inter_op.cost_table import CostTable, default_cache_dir
 from alpa_mlir.inter_op.layered_step import LayeredStep, StageModule
 from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
@@ -114,6 +116,7 @@ class _LayeredSearch:
         self.layered = layered
         self.phases = search.phases
         self._modules: dict[tuple[int, int, bool, int], StageModule] = {}
+        self._costed: list[_Candidate] = []
         with self.phases("cut layers"):
             crossings = Crossings.of(layered)
         self.kinds = self._schedules(crossings.has_backward)
@@ -123,9 +126,10 @@ class _LayeredSearch:
         candidates = list(self._first_candidates())
         while True:
             with self.phases("choose stages"):
-                solution = solve_stages(
-                    self._problem(candidates, kind) for kind in self.kinds.values()
-                )
+                try:
+                    solution = self._solve(candidates, self.search.memory_limit_bytes)
+                except InfeasibleError as error:
+                    raise InfeasibleError(f"{error}. {self._shortage()}") from None
             wanted = self._wanted(candidates, solution)
             if not wanted:
                 solution.verify()
@@ -137,6 +141,11 @@ class _LayeredSearch:
         if not has_backward:
             return {"inference": SCHEDULE_KINDS["inference"]}
         asked = self.search.method.schedule
+        if asked == "inference":
+            raise ArgumentError(
+                "expected a schedule of a step with a backward pass, got 'inference'; name gpipe, "
+                '1f1b or eager_1f1b, or leave it to "auto"'
+            )
         names = ("1f1b", "eager_1f1b", "gpipe") if asked == "auto" else (asked,)
         return {name: SCHEDULE_KINDS[name] for name in names}
 
@@ -150,6 +159,7 @@ class _LayeredSearch:
         for option, cost in zip(options, self._costs(options, _NO_LIMIT), strict=True):
             if cost is None:
                 continue
+            self._costed.append(_Candidate(option, cost))
             if cost.memory_bytes(1) <= search.memory_limit_bytes:
                 yield _Candidate(option, cost)
             if cost.memory_bytes(self._most_in_flight) > search.memory_limit_bytes:
@@ -200,7 +210,8 @@ class _LayeredSearch:
         costs = self._costs(options, self.search.memory_limit_bytes)
         for option, cost in zip(options, costs, strict=True):
             if cost is not None:
-                yield _Candidate(option, cost)
+                self._costed.append(_Candidate(option, cost))
+                yield self._costed[-1]
 
     def _alike(self, option: StageOption) -> Iterator[StageOption]:
         """The option on all ranges of layers that do the same."""
@@ -243,7 +254,39 @@ class _LayeredSearch:
 
     # --- The stage DP ---
 
-    def _problem(self, candidates: Sequence[_Candidate], kind: ScheduleKind) -> StageProblem:
+    def _solve(self, candidates: Sequence[_Candidate], memory_limit_bytes: int) -> StagePlan:
+        return solve_stages(
+            self._problem(candidates, kind, memory_limit_bytes) for kind in self.kinds.values()
+        )
+
+    def _shortage(self) -> str:
+        """What the pipeline that needs least memory of those costed lacks, and which stage."""
+        in_flight = range(1, self._most_in_flight + 1)
+        limits = sorted({c.cost.memory_bytes(k) for c in self._costed for k in in_flight})
+        least = bisect_left(limits, True, key=self._has_answer)
+        if least == len(limits):
+            return "Whatever the memory, the layers make up no stages that use all devices"
+        stages = self._solve(self._costed, limits[least]).stages
+        number, stage = max(enumerate(stages), key=lambda entry: entry[1].memory_bytes)
+        nodes, devices = stage.submesh
+        limit = self.search.memory_limit_bytes
+        return (
+            f"Of the pipelines found, the one that needs least lacks {stage.memory_bytes - limit} "
+            f"bytes per device: its stage {number}, layers {stage.first_layer} to "
+            f"{stage.end_layer - 1} on {nodes} x {devices} devices, needs {stage.memory_bytes} of "
+            f"{limit}"
+        )
+
+    def _has_answer(self, memory_limit_bytes: int) -> bool:
+        try:
+            self._solve(self._costed, memory_limit_bytes)
+        except InfeasibleError:
+            return False
+        return True
+
+    def _problem(
+        self, candidates: Sequence[_Candidate], kind: ScheduleKind, memory_limit_bytes: int
+    ) -> StageProblem:
         cluster = self.search.cluster
         return StageProblem(
             num_layers=self.layered.num_layers,
@@ -251,7 +294,7 @@ class _LayeredSearch:
             submeshes=[Submesh(*submesh) for submesh in self.search.submeshes],
             candidates=[candidate.for_dp() for candidate in candidates],
             transfer_seconds=self.transfers,
-            memory_limit_bytes=self.search.memory_limit_bytes,
+            memory_limit_bytes=memory_limit_bytes,
             num_microbatches=self.layered.num_microbatches,
             schedule=kind,
         )

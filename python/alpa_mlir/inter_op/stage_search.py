@@ -30,10 +30,12 @@ from alpa_mlir.errors import ArgumentError, InfeasibleError
 from alpa_mlir.inter_op.cost_table import CostTable, default_cache_dir
 from alpa_mlir.inter_op.layered_step import LayeredStep, StageModule
 from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
+from alpa_mlir.inter_op.sharded_stage import StageModel
 from alpa_mlir.inter_op.stage_cost import StageCost, StageQuestion
 from alpa_mlir.inter_op.stage_options import StageOption, stage_options
 from alpa_mlir.inter_op.stages import StageAssignment, StagePlan, solve_stages
 from alpa_mlir.inter_op.transfers import Crossings, transfer_seconds
+from alpa_mlir.intra_op.shortage import describe_shortage
 from alpa_mlir.options import PipelineMethod
 from alpa_mlir.report.phases import Phases
 
@@ -270,12 +272,25 @@ class _LayeredSearch:
         number, stage = max(enumerate(stages), key=lambda entry: entry[1].memory_bytes)
         nodes, devices = stage.submesh
         limit = self.search.memory_limit_bytes
-        return (
+        lacking = (
             f"Of the pipelines found, the one that needs least lacks {stage.memory_bytes - limit} "
             f"bytes per device: its stage {number}, layers {stage.first_layer} to "
             f"{stage.end_layer - 1} on {nodes} x {devices} devices, needs {stage.memory_bytes} of "
             f"{limit}"
         )
+        reason = self._why_nothing_fits(self._costed[stage.candidate].option)
+        return f"{lacking}. There {reason}" if reason else lacking
+
+    def _why_nothing_fits(self, option: StageOption) -> str | None:
+        """The op at which even the smallest shardings of a stage need too much, if there is one."""
+        model = StageModel.make(
+            self._module(option).text,
+            option.mesh,
+            self.search.cluster,
+            self.search.method.strategy_space,
+            self.search.memory_limit_bytes,
+        )
+        return describe_shortage(model.model)
 
     def _has_answer(self, memory_limit_bytes: int) -> bool:
         try:

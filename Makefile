@@ -61,19 +61,20 @@ dev:
 # --- Test layers, each alone ---
 
 test-core: setup
-	$(pytest) tests/core
+	$(pytest) -n 2 tests/core
 
 test-passes: setup
 	$(bin)/lit -sv -j $(jobs) tests/passes
 
 test-plan: setup
-	$(pytest) tests/plan
+	$(pytest) -n 2 tests/plan
 
 test-run: setup
 	$(pytest) -n 2 tests/run
 
 test-slow: setup
-	$(pytest) tests/slow
+	$(pytest) -n 2 --dist loadfile --ignore tests/slow/test_iopddl.py tests/slow
+	$(pytest) tests/slow/test_iopddl.py  # with goals in seconds: alone
 
 # The core's solver on random problems, against trying everything, under ASan and UBSan.
 test-sanitize: setup

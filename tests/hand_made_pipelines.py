@@ -13,7 +13,7 @@ from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.frontend.signature import Signature
 from alpa_mlir.frontend.trace import trace
 from alpa_mlir.inter_op.layered_step import LayeredStep, unroll_layers
-from alpa_mlir.inter_op.search import SCHEDULE_KINDS
+from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
 from alpa_mlir.inter_op.sharded_stage import StageModel
 from alpa_mlir.intra_op.shard import normalize
 from alpa_mlir.intra_op.solve import solve
@@ -43,7 +43,7 @@ def hand_made_pipeline(
     first_device = 0
     for number, shape in enumerate(mesh_shapes):
         mesh = LogicalMesh.of_shape(shape)
-        text = split.stage(number).module.text(with_locations=True)
+        text = split.stage(number).text_with_locations
         model = StageModel.make(text, mesh, cluster)
         solution = solve(model.model.problem, time_limit_seconds=2.0, target_gap=0.2)
         stages.append(StageToLower(model, solution.choices.tolist(), first_device))

@@ -79,10 +79,14 @@ def assert_pipeline_trains(name, mesh_shapes, num_microbatches, schedule):
     assert_trains(name, step, num_microbatches)
 
 
-# Schedules last: those of one plan come one after another and share what is compiled.
+# Schedules last, and a group for one process: those of one plan come one after another and share
+# what is compiled.
 @pytest.mark.parametrize(
     ("name", "stages", "num_microbatches", "schedule"),
-    [*itertools.product(MODELS, EVEN, (2, 4, 8), SCHEDULES)],
+    [
+        pytest.param(*each, marks=pytest.mark.xdist_group("-".join(map(str, each[:2]))))
+        for each in itertools.product(MODELS, EVEN, (2, 4, 8), SCHEDULES)
+    ],
 )
 def test_training_equals_one_device(name, stages, num_microbatches, schedule):
     assert_pipeline_trains(name, EVEN[stages], num_microbatches, schedule)
@@ -90,7 +94,12 @@ def test_training_equals_one_device(name, stages, num_microbatches, schedule):
 
 @pytest.mark.parametrize(
     ("name", "schedule"),
-    [*itertools.product(("gpt", "moe", "wide_resnet", "unet", "encoder_decoder"), SCHEDULES)],
+    [
+        pytest.param(*each, marks=pytest.mark.xdist_group(f"{each[0]}-uneven"))
+        for each in itertools.product(
+            ("gpt", "moe", "wide_resnet", "unet", "encoder_decoder"), SCHEDULES
+        )
+    ],
 )
 def test_training_on_unequal_submeshes_equals_one_device(name, schedule):
     assert_pipeline_trains(name, UNEVEN, 4, schedule)

@@ -274,7 +274,8 @@ def test_scanned_gpt_has_the_phases_of_the_unrolled_one() -> None:
     assert num_products(module.text()) == {"forward": 13, "backward": 26}
     assert num_sums(remarks) == (29, 1)
     assert not [r for r in remarks if "examples meet" in r or "prologue" in r or "no gradient" in r]
-    stacks = [line for line in module.text().splitlines() if '"stablehlo.concatenate"' in line]
+    # Stacks of the two layers; JAX 0.11 also concatenates three gradients, those of q, k and v.
+    stacks = re.findall(r'"stablehlo.concatenate".*-> tensor<2x.*', module.text())
     assert len(stacks) == 12  # one per parameter of a layer
     assert all('alpa.phase = "update"' in line for line in stacks)
     module.run("builtin.module(alpa-split-microbatches{num-microbatches=4})")

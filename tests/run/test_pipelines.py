@@ -12,10 +12,13 @@ import numpy as np
 import optax
 import pytest
 from alpa_mlir.errors import InfeasibleError
+from alpa_mlir.lower.collectives import bytes_by_kind
 from alpa_mlir.models.workload import Workload, workload
 from alpa_mlir.runtime.executable import PipelineExecutable
-from alpa_mlir.runtime.route import find_route, tiles
+from alpa_mlir.runtime.placement import Placement
+from alpa_mlir.runtime.route import find_route
 from alpa_mlir.schedule.instructions import Transfer
+from alpa_mlir.stages import Pipeline
 from training_equality import assert_close
 from training_steps import STEPS
 
@@ -120,7 +123,8 @@ def sent_bytes(runtime: PipelineExecutable) -> Counter[tuple[str, int, int]]:
         target = each.instruction.target
         for buffer in each.instruction.reads:
             aval = runtime.layout.aval(buffer)
-            ends = (runtime.layout.sharding(mesh, buffer) for mesh in (each.mesh, target))
+            shardings = [runtime.layout.sharding(mesh, buffer) for mesh in (each.mesh, target)]
+            ends = (Placement.of(sharding, len(aval.shape)) for sharding in shardings)
             sent[buffer.value, each.mesh, target] += find_route(aval.shape, aval.dtype, *ends).bytes
     return sent
 
@@ -145,6 +149,19 @@ def test_stages_of_one_device_send_the_bytes_that_are_planned(name: str) -> None
     assert executable.runtime.transfer_bytes() == executable.plan.transfer_bytes()
 
 
+def test_little_memory_shards_stages_and_all_bytes_are_those_planned() -> None:
+    """Values are resharded within phases, for several of them, and on the way between stages."""
+    model = workload("gpt", "debug", 8, optax.adam(1e-3))
+    method = dataclasses.replace(PIPELINE, memory_limit_bytes=500_000, target_gap=0.05)
+    executable = alpa.parallelize(model.train_step, method).compile(*model.abstract_arguments())
+    assert isinstance(executable, Pipeline)
+    plan, runtime = executable.plan, executable.runtime
+    assert {"all-gather", "all-reduce"} <= set(plan.collective_bytes())
+    assert plan.collective_bytes() == bytes_by_kind(executable.collectives())
+    assert sent_bytes(runtime) == planned_bytes(plan)
+    assert runtime.transfer_bytes() == plan.transfer_bytes()
+
+
 def test_sharded_stages_send_the_bytes_that_are_planned() -> None:
     """Every device receives what it reads, copies of a tile included."""
     weights = [jax.ShapeDtypeStruct((64, 64), jnp.float32)] * 4
@@ -154,10 +171,11 @@ def test_sharded_stages_send_the_bytes_that_are_planned() -> None:
     runtime = lowered.compile().runtime
     assert sent_bytes(runtime) == planned_bytes(lowered.plan)
     num_tiles = [
-        len(set(tiles(runtime.layout.aval(buffer).shape, wanted).values()))
+        len(set(Placement.of(wanted, len(aval.shape)).tiles(aval.shape).values()))
         for each in runtime.issued
         if isinstance(each.instruction, Transfer)
         for buffer in each.instruction.reads
+        for aval in [runtime.layout.aval(buffer)]
         for wanted in [runtime.layout.sharding(each.instruction.target, buffer)]
     ]
     assert max(num_tiles) > 1  # else nothing was sharded

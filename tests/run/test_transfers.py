@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from alpa_mlir.lower.diagnostics import rematerializations, with_captured_log
 from alpa_mlir.runtime import route
-from alpa_mlir.runtime.route import find_route, tiles
+from alpa_mlir.runtime.placement import Placement
+from alpa_mlir.runtime.route import find_route
 from alpa_mlir.runtime.transfer import compile_transfer
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -33,6 +34,10 @@ def shardings(mesh: Mesh) -> Iterator[NamedSharding]:
         used = [a for e in entry if e for a in (e if isinstance(e, tuple) else (e,))]
         if len(used) == len(set(used)):
             yield NamedSharding(mesh, PartitionSpec(*entry))
+
+
+def placed(sharding: NamedSharding) -> Placement:
+    return Placement.of(sharding, len(SHAPE))
 
 
 def check_all(source: Mesh, target: Mesh, stride: int = 1) -> None:
@@ -118,14 +123,14 @@ def test_bytes_are_those_of_the_route(
     two, four = mesh_of(0, 2), mesh_of(4, 2, 2)
     if source == target:
         four = mesh_of(4, 2)
-    before, after = on(two, *source), on(four, *target)
+    before, after = (placed(end) for end in (on(two, *source), on(four, *target)))
     found = find_route(SHAPE, np.dtype(np.float32), before, after)
     assert found.bytes == num_bytes
     assert (found.before != before, found.after != after) == reshards
 
 
 def test_large_arrays_go_in_pieces_where_that_moves_less() -> None:
-    before, after = on(mesh_of(0, 2), "x"), on(mesh_of(4, 4), "x")
+    before, after = (placed(on(mesh_of(*m), "x")) for m in ((0, 2), (4, 4)))
     shape = (1 << 12, 1 << 10)
     found = find_route(shape, np.dtype(np.float32), before, after)
     assert found.is_in_pieces
@@ -139,8 +144,9 @@ def test_every_tile_that_is_put_is_there() -> None:
     for source, target in [((0, 3), (4, 2, 2)), ((0, 2), (4, 4)), ((4, 2, 2), (0, 1))]:
         for before in shardings(mesh_of(*source)):
             for after in shardings(mesh_of(*target)):
-                found = find_route(SHAPE, np.dtype(np.float32), before, after)
-                sent, wanted = tiles(SHAPE, found.before), tiles(SHAPE, found.after)
+                ends = placed(before), placed(after)
+                found = find_route(SHAPE, np.dtype(np.float32), *ends)
+                sent, wanted = found.before.tiles(SHAPE), found.after.tiles(SHAPE)
                 assert set(wanted.values()) <= set(sent.values())
 
 

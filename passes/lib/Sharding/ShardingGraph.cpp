@@ -74,6 +74,16 @@ ShardingProblem ShardingGraph::problem() const {
   return problem;
 }
 
+llvm::StringRef ShardingGraph::phaseOf(mlir::Operation *op) const {
+  mlir::Block &body = func->getRegion(0).front();
+  auto phase = body.findAncestorOpInBlock(*op)->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
+  return phase ? phase.getValue() : llvm::StringRef();
+}
+
+llvm::StringRef ShardingGraph::phaseOf(const Vertex &vertex) const {
+  return vertex.kind == Vertex::Kind::Argument ? "update" : phaseOf(vertex.op);
+}
+
 std::vector<PredictedCollective> ShardingGraph::collectives(llvm::ArrayRef<int> choices) const {
   std::vector<PredictedCollective> result;
   auto add = [&](const Collective &collective, double seconds, double count, mlir::Operation *op,
@@ -86,9 +96,11 @@ std::vector<PredictedCollective> ShardingGraph::collectives(llvm::ArrayRef<int> 
           "partial sums of " + vertex.strategies[choice].name);
 
   // Readers that want a value in the same sharding share the reshard, as the annotated module does.
-  llvm::DenseMap<mlir::Value, std::vector<Sharding>> done;
+  // Phases become programs of their own, which share nothing.
+  std::map<std::pair<const void *, llvm::StringRef>, std::vector<Sharding>> done;
   for (const Flow &flow : allFlows) {
-    std::vector<Sharding> &reached = done[flow.value];
+    std::vector<Sharding> &reached =
+        done[{flow.value.getAsOpaquePointer(), phaseOf(allVertices[flow.consumer])}];
     const Sharding &from = produced(flow, choices[flow.producer]);
     for (const ReshardStep &step :
          tables->of(flow.value.getType()).route(from, consumed(flow, choices[flow.consumer]))) {
@@ -105,41 +117,31 @@ std::vector<PredictedCollective> ShardingGraph::collectives(llvm::ArrayRef<int> 
 }
 
 std::map<std::string, double> ShardingGraph::phaseSeconds(llvm::ArrayRef<int> choices) const {
-  auto phaseOf = [](const Vertex &vertex) -> std::string {
-    if (vertex.kind == Vertex::Kind::Argument)
-      return "update";
-    auto phase = vertex.op->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
-    return phase ? phase.str() : "";
-  };
   std::map<std::string, double> result;
   for (auto [vertex, choice] : llvm::zip(allVertices, choices))
     if (vertex.kind != Vertex::Kind::Argument)
-      result[phaseOf(vertex)] += vertex.strategies[choice].seconds * vertex.multiplicity;
+      result[phaseOf(vertex).str()] += vertex.strategies[choice].seconds * vertex.multiplicity;
   for (const Flow &flow : allFlows) {
     const ReshardTable &table = tables->of(flow.value.getType());
     const double seconds = table.seconds(table.indexOf(produced(flow, choices[flow.producer])),
                                          table.indexOf(consumed(flow, choices[flow.consumer])));
-    result[phaseOf(allVertices[flow.consumer])] += seconds * flow.multiplicity;
+    result[phaseOf(allVertices[flow.consumer]).str()] += seconds * flow.multiplicity;
   }
   return result;
 }
 
 std::map<std::string, int64_t>
 ShardingGraph::phaseTemporaryBytes(llvm::ArrayRef<int> choices) const {
-  mlir::Block &body = function().getFunctionBody().front();
-  auto phaseOf = [&](mlir::Operation *op) {
-    mlir::Operation *outermost = body.findAncestorOpInBlock(*op);
-    return outermost->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
-  };
-  auto isWithin = [&](const Vertex &vertex, mlir::StringAttr phase) {
-    return phase && llvm::all_of(vertex.op->getUsers(),
-                                 [&](mlir::Operation *user) { return phaseOf(user) == phase; });
+  auto isWithin = [&](const Vertex &vertex, llvm::StringRef phase) {
+    return !phase.empty() && llvm::all_of(vertex.op->getUsers(), [&](mlir::Operation *user) {
+      return phaseOf(user) == phase;
+    });
   };
   std::map<std::string, std::map<int64_t, int64_t>> changes; // of bytes in use, by time
   for (auto [vertex, choice] : llvm::zip(allVertices, choices)) {
     if (vertex.kind == Vertex::Kind::Argument)
       continue;
-    mlir::StringAttr phase = phaseOf(vertex.op);
+    const llvm::StringRef phase = phaseOf(vertex);
     if (!isWithin(vertex, phase))
       continue;
     changes[phase.str()][vertex.live.begin] += vertex.usages[choice];

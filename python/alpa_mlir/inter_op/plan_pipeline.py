@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import gcd, prod
-from typing import Any
+from math import gcd
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.spec import Spec
@@ -16,7 +14,7 @@ from alpa_mlir.inter_op.planned_timeline import planned_timeline
 from alpa_mlir.inter_op.search import search_pipeline
 from alpa_mlir.inter_op.sharded_stage import StageModel
 from alpa_mlir.inter_op.stage_search import PipelineChoice
-from alpa_mlir.inter_op.transfers import planned_transfers
+from alpa_mlir.inter_op.transfers import planned_transfers, received_transfers
 from alpa_mlir.intra_op.describe import (
     argument_role,
     planned_collectives,
@@ -26,9 +24,9 @@ from alpa_mlir.intra_op.describe import (
 from alpa_mlir.intra_op.shard import NormalizedModule, named_choices, strategy_indices
 from alpa_mlir.lower.pipeline import StageToLower, lower_pipeline
 from alpa_mlir.options import SCHEDULES, PipelineMethod
-from alpa_mlir.plan import Plan, PlannedStage, PlannedTransfer, TensorPlan
+from alpa_mlir.plan import Plan, PlannedStage, TensorPlan
 from alpa_mlir.report.phases import Phases
-from alpa_mlir.runtime.program import ArgumentResult, PipelineProgram, num_bytes
+from alpa_mlir.runtime.program import ArgumentResult, PipelineProgram
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,42 +199,12 @@ def _make_plan(
         allow_local_statistics=method.allow_local_statistics,
         arguments=_arguments(program, lowered),
         results=_results(program, lowered),
-        transfers=_received(planned_transfers(split) + _state_copies(lowered), lowered),
+        transfers=received_transfers(lowered, planned_transfers(split)),
         step_seconds=0.0,
         remarks=step.remarks + choice.layered.remarks,
     )
     timeline = planned_timeline(plan, lowered.schedule)
     return replace(plan, step_seconds=timeline.makespan_seconds)
-
-
-def _received(
-    transfers: Sequence[PlannedTransfer], lowered: PipelineProgram
-) -> tuple[PlannedTransfer, ...]:
-    """Transfers with the bytes that the devices of the target get, as these read the value."""
-    received: list[PlannedTransfer] = []
-    for transfer in transfers:
-        _, spec = _reader(lowered, transfer.value, transfer.target)
-        mesh = lowered.stages[transfer.target].mesh
-        sizes = dict(zip(mesh.axis_names, mesh.axis_sizes, strict=True))
-        num_shards = prod(sizes[axis] for axes in spec or () for axis in axes)
-        num_bytes = transfer.bytes * mesh.num_devices // num_shards
-        received.append(replace(transfer, bytes=num_bytes))
-    return tuple(received)
-
-
-def _state_copies(lowered: PipelineProgram) -> tuple[PlannedTransfer, ...]:
-    """State that stages other than its owner read, sent to them in every step."""
-    return tuple(
-        PlannedTransfer(argument.value, argument.owner, stage, _whole_bytes(argument.aval), 1)
-        for argument in lowered.arguments
-        if argument.owner is not None
-        for stage in lowered.readers(argument.value)
-        if stage != argument.owner
-    )
-
-
-def _whole_bytes(aval: Any) -> int:
-    return num_bytes(aval.shape, aval.dtype)
 
 
 def _arguments(program: Program, lowered: PipelineProgram) -> tuple[TensorPlan, ...]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from alpa_mlir._native import FunctionSummary
 from alpa_mlir.cluster import Cluster
 from alpa_mlir.inter_op.layered_step import LayeredStep, SplitStep
 from alpa_mlir.plan import PlannedTransfer
+from alpa_mlir.runtime.layout import Placements
+from alpa_mlir.runtime.program import PipelineProgram, num_bytes
+from alpa_mlir.runtime.route import find_route
+from alpa_mlir.schedule.values import Buffer
 
 
 def planned_transfers(split: SplitStep) -> tuple[PlannedTransfer, ...]:
@@ -31,6 +35,35 @@ def planned_transfers(split: SplitStep) -> tuple[PlannedTransfer, ...]:
             count = 1 if is_once or is_sum else split.num_microbatches
             found[value, target] = PlannedTransfer(value, _stage(writer), target, num_bytes, count)
     return tuple(found.values())
+
+
+def received_transfers(
+    lowered: PipelineProgram, sent: Sequence[PlannedTransfer]
+) -> tuple[PlannedTransfer, ...]:
+    """Values and copies of state with the bytes that devices receive on the way.
+
+    Args:
+      sent: what `planned_transfers` says of the step.
+    """
+    placements, home = Placements(lowered), lowered.schedule.mesh_of_stage
+    received: list[PlannedTransfer] = []
+    for transfer in (*sent, *_state_copies(lowered)):
+        buffer = Buffer(transfer.value)
+        aval = placements.aval(buffer)
+        source = placements.of(home[transfer.source], buffer)
+        target = placements.of(home[transfer.target], buffer)
+        num_bytes = find_route(aval.shape, aval.dtype, source, target).bytes
+        received.append(replace(transfer, bytes=num_bytes))
+    return tuple(received)
+
+
+def _state_copies(lowered: PipelineProgram) -> Iterator[PlannedTransfer]:
+    """State that stages other than its owner read, sent to them in every step."""
+    for argument in lowered.arguments:
+        for stage in lowered.readers(argument.value):
+            if argument.owner not in (None, stage):
+                whole = num_bytes(argument.aval.shape, argument.aval.dtype)
+                yield PlannedTransfer(argument.value, argument.owner, stage, whole, 1)
 
 
 @dataclass(frozen=True)

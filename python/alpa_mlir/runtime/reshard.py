@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -21,8 +21,8 @@ from jax.lax import with_sharding_constraint
 from jax.sharding import NamedSharding
 
 from alpa_mlir._native import DeviceMesh, DeviceSpec, ReshardTable
-from alpa_mlir.cluster.spec import Spec, named_sharding
-from alpa_mlir.runtime.route import prime_axes, prime_mesh
+from alpa_mlir.cluster.spec import Spec
+from alpa_mlir.runtime.placement import Placement, devices_of
 
 Arrays = list[Any]
 
@@ -78,22 +78,21 @@ def _through(array: Any, steps: Sequence[NamedSharding]) -> Any:
 
 def _steps(aval: Any, source: NamedSharding, target: NamedSharding) -> list[NamedSharding]:
     """What the array lies like on the way."""
-    mesh = prime_mesh(source.mesh)
     is_plain = aval.size and aval.ndim and not jnp.issubdtype(aval.dtype, jax.dtypes.extended)
-    if not is_plain or mesh != prime_mesh(target.mesh):
+    begin, end = (Placement.of(sharding, aval.ndim).in_primes for sharding in (source, target))
+    names, sizes = list(begin.mesh.axis_names), list(begin.mesh.axis_sizes)
+    is_known = begin.mesh == end.mesh and begin.devices == end.devices
+    if not is_plain or not is_known or not 1 <= len(names) <= _MOST_AXES:
         return []
-    if not 1 <= len(mesh.axis_names) <= _MOST_AXES:
-        return []
-    sizes = list(mesh.shape.values())
-    native = DeviceMesh(list(mesh.axis_names), sizes, [0.0] * len(sizes), [1.0] * len(sizes))
+    native = DeviceMesh(names, sizes, [0.0] * len(sizes), [1.0] * len(sizes))
     table = ReshardTable(list(aval.shape), aval.dtype.itemsize, native, _ANY_DEVICE)
-    begin, end = (_text(prime_axes(sharding, aval.ndim)) for sharding in (source, target))
-    route = table.route(native, begin, end, aval.ndim)
-    return [named_sharding(mesh, _spec(reached)) for reached, _, _ in route[:-1]]
+    route = table.route(native, _text(begin.spec), _text(end.spec), aval.ndim)
+    devices = {device.id: device for device in devices_of(source)}
+    return [replace(begin, spec=_spec(reached)).sharding(devices) for reached, _, _ in route[:-1]]
 
 
-def _text(axes: list[list[str]]) -> str:
-    return ",".join("{" + ",".join(dim) + "}" for dim in axes)
+def _text(spec: Spec) -> str:
+    return ",".join("{" + ",".join(axes) + "}" for axes in spec)
 
 
 def _spec(text: str) -> Spec:

@@ -26,7 +26,7 @@ from jax.sharding import SingleDeviceSharding
 
 from alpa_mlir._native import StageDurations
 from alpa_mlir.runtime.layout import Layout
-from alpa_mlir.runtime.route import devices_of
+from alpa_mlir.runtime.placement import devices_of
 from alpa_mlir.schedule.instructions import Run, Transfer
 from alpa_mlir.schedule.schedule import Phase, Schedule, Task
 from alpa_mlir.schedule.simulate import TimedTask, Timeline, make_timeline, simulate

@@ -13,8 +13,9 @@ from typing import Any
 import jax
 from jax.sharding import NamedSharding, SingleDeviceSharding
 
+from alpa_mlir.runtime.placement import Placement, Tile, devices_of
 from alpa_mlir.runtime.reshard import Arrays, Reshard, compile_reshard
-from alpa_mlir.runtime.route import Piece, Tile, find_pieces, find_route, tiles
+from alpa_mlir.runtime.route import Piece, find_pieces, find_route
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,23 +50,33 @@ def compile_transfer(
     avals: Sequence[Any], sources: Sequence[NamedSharding], targets: Sequence[NamedSharding]
 ) -> Transfer:
     """Chooses a route for every array and compiles the reshards on it."""
+    arrays = list(zip(avals, sources, targets, strict=True))
     routes = [
-        find_route(aval.shape, aval.dtype, source, target)
-        for aval, source, target in zip(avals, sources, targets, strict=True)
+        find_route(a.shape, a.dtype, *(Placement.of(end, len(a.shape)) for end in ends))
+        for a, *ends in arrays
     ]
+    befores = [
+        _sharding(route.before, source) for route, source in zip(routes, sources, strict=True)
+    ]
+    afters = [_sharding(route.after, target) for route, target in zip(routes, targets, strict=True)]
     put_positions = tuple(i for i, route in enumerate(routes) if not route.is_in_pieces)
     return Transfer(
         sum(route.bytes for route in routes),
         put_positions,
-        _at_once([routes[i].after for i in put_positions]),
-        compile_reshard(avals, sources, [route.before for route in routes]),
-        compile_reshard(avals, [route.after for route in routes], targets),
+        _at_once([afters[i] for i in put_positions]),
+        compile_reshard(avals, sources, befores),
+        compile_reshard(avals, afters, targets),
         tuple(
-            (i, _compile_pieces(avals[i], sources[i], targets[i]))
-            for i, route in enumerate(routes)
-            if route.is_in_pieces
+            (i, _compile_pieces(*arrays[i])) for i, route in enumerate(routes) if route.is_in_pieces
         ),
     )
+
+
+def _sharding(placement: Placement, end: NamedSharding) -> NamedSharding:
+    """The placement on the devices of this end of the transfer."""
+    if placement == Placement.of(end, len(placement.spec)):
+        return end
+    return placement.sharding({device.id: device for device in devices_of(end)})
 
 
 def _at_once(shardings: list[NamedSharding]) -> list[NamedSharding] | NamedSharding:
@@ -101,28 +112,29 @@ class PieceMove:
 
 
 def _compile_pieces(aval: Any, source: NamedSharding, target: NamedSharding) -> PieceMove:
-    there, wanted = tiles(aval.shape, source), tiles(aval.shape, target)
-    positions = _shard_positions(aval.shape, source)
-    of_sender: dict[Any, list[Piece]] = {}
-    for piece in find_pieces(aval.shape, source, target):
+    ends = Placement.of(source, aval.ndim), Placement.of(target, aval.ndim)
+    there, wanted = (end.tiles(aval.shape) for end in ends)
+    devices = {device.id: device for end in (source, target) for device in devices_of(end)}
+    # A tile's position in `addressable_shards`, whose order is that of the mesh.
+    positions = {number: position for position, number in enumerate(there)}
+    of_sender: dict[int, list[Piece]] = {}
+    for piece in find_pieces(aval.shape, *ends):
         of_sender.setdefault(piece.source, []).append(piece)
     ordered = [piece for pieces in of_sender.values() for piece in pieces]
     cuts = tuple(
-        (positions[device], _compile_cut(device, there[device], pieces, aval.dtype))
-        for device, pieces in of_sender.items()
+        (positions[sender], _compile_cut(devices[sender], there[sender], pieces, aval.dtype))
+        for sender, pieces in of_sender.items()
     )
     joins: list[tuple[tuple[int, ...], Callable[..., Any] | None]] = []
-    for device, tile in wanted.items():
-        numbers = tuple(i for i, piece in enumerate(ordered) if piece.target == device)
+    for receiver, tile in wanted.items():
+        numbers = tuple(i for i, piece in enumerate(ordered) if piece.target == receiver)
         parts = [ordered[i].overlap for i in numbers]
-        join = None if parts == [tile] else _compile_join(device, tile, parts, aval.dtype)
+        join = None
+        if parts != [tile]:
+            join = _compile_join(devices[receiver], tile, parts, aval.dtype)
         joins.append((numbers, join))
-    return PieceMove(aval.shape, target, cuts, [piece.target for piece in ordered], tuple(joins))
-
-
-def _shard_positions(shape: tuple[int, ...], sharding: NamedSharding) -> dict[Any, int]:
-    """Where a device's tile is in `addressable_shards`, whose order is that of the mesh."""
-    return {device: position for position, device in enumerate(tiles(shape, sharding))}
+    receivers = [devices[piece.target] for piece in ordered]
+    return PieceMove(aval.shape, target, cuts, receivers, tuple(joins))
 
 
 def _compile_cut(device: Any, tile: Tile, pieces: Sequence[Piece], dtype: Any) -> Any:

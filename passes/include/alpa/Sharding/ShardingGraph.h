@@ -80,7 +80,7 @@ public:
   ShardingProblem problem() const;
 
   /// What `choices` (one strategy per vertex) is expected to communicate: partial sums, and the
-  /// reshards of each value, a step shared by several readers once.
+  /// reshards of each value, a step shared by several readers of one phase once.
   std::vector<PredictedCollective> collectives(llvm::ArrayRef<int> choices) const;
 
   /// Seconds of a step under `choices` by `alpa.phase`, "" for ops that have none. What a value
@@ -102,6 +102,12 @@ public:
 
 private:
   friend class GraphBuilder;
+
+  /// `alpa.phase` of the op of the function that `op` is in, "" where it has none.
+  llvm::StringRef phaseOf(mlir::Operation *op) const;
+  /// Arguments read what is returned in their place: in the update.
+  llvm::StringRef phaseOf(const Vertex &vertex) const;
+
   ShardingTarget shardingTarget;
   mlir::FunctionOpInterface func;
   std::vector<Vertex> allVertices;

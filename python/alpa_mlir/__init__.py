@@ -8,6 +8,7 @@ from alpa_mlir.errors import AlpaError as AlpaError
 from alpa_mlir.options import Auto as Auto
 from alpa_mlir.options import DataParallel as DataParallel
 from alpa_mlir.options import FixedPlan as FixedPlan
+from alpa_mlir.options import FollowPlacement as FollowPlacement
 from alpa_mlir.options import PipelineParallel as PipelineParallel
 from alpa_mlir.options import ShardParallel as ShardParallel
 from alpa_mlir.options import ThreeDParallel as ThreeDParallel

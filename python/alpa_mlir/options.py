@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
 from alpa_mlir.errors import ArgumentError
 from alpa_mlir.plan import Plan
+
+if TYPE_CHECKING:
+    from alpa_mlir.parallelize import ParallelFunction
 
 SCHEDULES = ("gpipe", "1f1b", "eager_1f1b", "inference")
 Schedule = Literal["auto", "gpipe", "1f1b", "eager_1f1b", "inference"]
@@ -164,6 +167,35 @@ class ThreeDParallel(PipelineMethod):
 
     def logical_meshes(self, cluster: Cluster) -> list[LogicalMesh]:
         return [LogicalMesh.of_shape((self.data, self.tensor))]
+
+
+@dataclass(frozen=True)
+class FollowPlacement(PipelineMethod):
+    """The stages of another parallelized function: for evaluation beside training, say.
+
+    Layers run where their parameters are, and these stay as they lie. Arguments are the other's if
+    they have the same path in the pytree and the same type.
+
+    Attributes:
+      like: the other function, compiled.
+    """
+
+    like: "ParallelFunction | None" = None
+
+    @property
+    def leader(self) -> Plan:
+        """The plan that is followed.
+
+        Raises:
+          ArgumentError: there is none yet.
+        """
+        executable = self.like.executable if self.like else None
+        if executable is None:
+            raise ArgumentError(
+                "expected FollowPlacement(like=step) with a compiled step, got one that was not "
+                "compiled yet; call its compile(state, batch) first"
+            )
+        return executable.plan
 
 
 def equal_submesh(cluster: Cluster, num_stages: int) -> tuple[int, int]:

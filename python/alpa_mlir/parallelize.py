@@ -24,7 +24,7 @@ from alpa_mlir.inter_op.plan_pipeline import plan_pipeline, replay_pipeline
 from alpa_mlir.intra_op.describe import make_plan
 from alpa_mlir.intra_op.shard import NormalizedModule, ShardedModule, normalize, replay, shard
 from alpa_mlir.lower.compile import AnnotatedProgram, logical_specs
-from alpa_mlir.options import Auto, FixedPlan, Method, PipelineMethod
+from alpa_mlir.options import Auto, FixedPlan, FollowPlacement, Method, PipelineMethod
 from alpa_mlir.plan import Plan
 from alpa_mlir.report.phases import Phases
 from alpa_mlir.stages import Executable, Lowered, LoweredPipeline, Pipeline, Traced
@@ -90,8 +90,7 @@ class ParallelFunction:
     @property
     def cluster(self) -> Cluster:
         if self._cluster is None:
-            fixed = self._method.plan if isinstance(self._method, FixedPlan) else None
-            self._cluster = fixed.cluster if fixed else Cluster.local()
+            self._cluster = _cluster_of(self._method) or Cluster.local()
         return self._cluster
 
     @property
@@ -156,7 +155,8 @@ class ParallelFunction:
         method = self._method
         if isinstance(method, FixedPlan):
             return self._replay(program, normal, method.plan)
-        if isinstance(method, PipelineMethod):
+        follows_whole = isinstance(method, FollowPlacement) and not method.leader.is_pipeline
+        if isinstance(method, PipelineMethod) and not follows_whole:
             return self._pipeline(program, normal, method)
         return self._sharded(program, normal, method)
 
@@ -268,6 +268,13 @@ class ParallelFunction:
         for mesh in meshes:
             mesh.check_fits(self.cluster)
         return meshes
+
+
+def _cluster_of(method: Method | FixedPlan) -> Cluster | None:
+    """The cluster of the plan that a method repeats or follows."""
+    if isinstance(method, FixedPlan):
+        return method.plan.cluster
+    return method.leader.cluster if isinstance(method, FollowPlacement) else None
 
 
 def _annotated_program(program: Program, sharded: ShardedModule) -> AnnotatedProgram:

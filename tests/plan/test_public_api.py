@@ -9,6 +9,7 @@ PUBLIC = [
     "DataParallel",
     "Device",
     "FixedPlan",
+    "FollowPlacement",
     "Link",
     "PipelineParallel",
     "Plan",

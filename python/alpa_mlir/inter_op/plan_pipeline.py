@@ -9,6 +9,7 @@ from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.errors import ArgumentError, PassError, PlanError
 from alpa_mlir.frontend.trace import Program
+from alpa_mlir.inter_op.follow import follow_pipeline
 from alpa_mlir.inter_op.layered_step import LayeredStep, SplitStep, unroll_layers
 from alpa_mlir.inter_op.planned_timeline import planned_timeline
 from alpa_mlir.inter_op.search import search_pipeline
@@ -23,7 +24,7 @@ from alpa_mlir.intra_op.describe import (
 )
 from alpa_mlir.intra_op.shard import NormalizedModule, named_choices, strategy_indices
 from alpa_mlir.lower.pipeline import StageToLower, lower_pipeline
-from alpa_mlir.options import SCHEDULES, PipelineMethod
+from alpa_mlir.options import SCHEDULES, FollowPlacement, PipelineMethod
 from alpa_mlir.plan import Plan, PlannedStage, TensorPlan
 from alpa_mlir.report.phases import Phases
 from alpa_mlir.runtime.program import ArgumentResult, PipelineProgram
@@ -51,7 +52,12 @@ def plan_pipeline(
     """
     with phases("unroll layers"):
         step = unroll_layers(normal)
-    choice = search_pipeline(step, method, cluster, batch_size(program), phases)
+    size = batch_size(program)
+    if isinstance(method, FollowPlacement):
+        with phases("follow"):
+            choice = follow_pipeline(step, program, method, method.leader, size)
+    else:
+        choice = search_pipeline(step, method, cluster, size, phases)
     with phases("lower stages"):
         split = choice.layered.split(
             [stage.first_layer for stage in choice.stages],

@@ -5,7 +5,7 @@ The heart of intra-operator parallelism (Alpa, section 4) from module text to mo
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alpa_mlir._native import Module, ShardingModel
 from alpa_mlir.cluster import Cluster, LogicalMesh
@@ -18,6 +18,9 @@ from alpa_mlir.intra_op.solve import solve
 from alpa_mlir.passes import messages, pass_errors, run_passes
 from alpa_mlir.plan import Choice
 from alpa_mlir.report.phases import Phases
+
+# Ends the names of strategies where a sharding is marked; passes/lib/Sharding/FixedShardings.cpp.
+_FIXED = " (fixed by the user)"
 
 ANNOTATE = ("alpa-annotate-shardings", "alpa-verify-shardings")
 
@@ -140,6 +143,17 @@ def named_choices(model: ShardingModel, choices: Sequence[int]) -> tuple[Choice,
         Choice(model.op_id(node), model.node_name(node), model.strategy_names(node)[index])
         for node, index in enumerate(choices)
     )
+
+
+def unmarked_choices(
+    marked: ShardingModel, choices: Sequence[int], unmarked: ShardingModel
+) -> tuple[int, ...]:
+    """The same strategies in the model of the module without fixed shardings."""
+    named = [
+        replace(choice, strategy=choice.strategy.removesuffix(_FIXED))
+        for choice in named_choices(marked, choices)
+    ]
+    return tuple(strategy_indices(unmarked, named))
 
 
 def _model(

@@ -1,0 +1,205 @@
+"""Stages for a function that reads state where another one keeps it: evaluation beside training.
+
+Nothing of the placement is searched. Layers go to the stages that have their parameters, and the
+parameters lie as they do for the leader, so that a call moves the batch and activations only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import gcd
+
+from alpa_mlir._native import FunctionSummary
+from alpa_mlir.cluster.spec import Spec
+from alpa_mlir.errors import ArgumentError, InfeasibleError
+from alpa_mlir.frontend import shardy
+from alpa_mlir.frontend.trace import Program
+from alpa_mlir.inter_op.layered_step import LayeredStep
+from alpa_mlir.inter_op.sharded_stage import StageModel
+from alpa_mlir.inter_op.stage_cost import StageQuestion, cost_stage
+from alpa_mlir.inter_op.stage_search import ChosenStage, PipelineChoice
+from alpa_mlir.intra_op.shard import NormalizedModule, unmarked_choices
+from alpa_mlir.options import PipelineMethod
+from alpa_mlir.plan import Plan
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the leader keeps an argument."""
+
+    stage: int
+    spec: Spec
+
+
+def follow_pipeline(
+    step: NormalizedModule,
+    program: Program,
+    method: PipelineMethod,
+    leader: Plan,
+    batch_size: int,
+) -> PipelineChoice:
+    """The pipeline of `step` on the stages of `leader`.
+
+    Raises:
+      ArgumentError: the step reads no state of the leader, or has fewer layers than it has stages.
+      InfeasibleError: a stage does not fit into memory.
+    """
+    places = _places(program, leader)
+    if not places:
+        raise ArgumentError(
+            f"expected {program.name} to read state of {leader.program_name}, got arguments of "
+            "other names, shapes or dtypes; plan it by itself, with alpa.Auto()"
+        )
+    asked = method.num_microbatches
+    m = gcd(leader.num_microbatches, batch_size) if asked == "auto" else asked
+    num_layers = 0 if method.num_layers == "auto" else method.num_layers
+    layered = LayeredStep.make(step, m, num_layers, method.allow_local_statistics)
+    num_stages = len(leader.stages)
+    if layered.num_layers < num_stages:
+        raise ArgumentError(
+            f"expected at least {num_stages} layers of {program.name}, one for every stage of "
+            f"{leader.program_name}, got {layered.num_layers}; plan it by itself"
+        )
+    first_layers = _first_layers(_votes(layered, places, num_stages))
+    split = layered.split(first_layers)
+    stages = tuple(
+        _stage(layered, number, (first, end), places, method, leader)
+        for number, (first, end) in enumerate(
+            zip(first_layers, [*first_layers[1:], layered.num_layers], strict=True)
+        )
+    )
+    has_backward = any(f.attributes["alpa.phase"] == "backward" for f in split.stage_functions())
+    schedule = leader.schedule if has_backward else "inference"
+    return PipelineChoice(layered, schedule, stages, step_seconds=0.0)
+
+
+def _places(program: Program, leader: Plan) -> dict[str, _Place]:
+    """Where the leader keeps what this function reads, by name of value."""
+    places: dict[str, _Place] = {}
+    for position, argument in enumerate(program.arguments):
+        if argument.is_batch:
+            continue
+        alike = [
+            tensor
+            for tensor in leader.arguments
+            if tensor.stage is not None
+            and (tensor.shape, tensor.dtype) == (argument.aval.shape, str(argument.aval.dtype))
+        ]
+        names = {tensor.name: tensor for tensor in alike}
+        if name := _same_path(argument.name, list(names)):
+            tensor = names[name]
+            assert tensor.stage is not None
+            places[f"a{position}"] = _Place(tensor.stage, tensor.spec)
+    return places
+
+
+def _same_path(name: str, candidates: Sequence[str]) -> str | None:
+    """The candidate that ends in the path of `name` within its argument, or None.
+
+    A leader has more around what is read here: `state.params['w']` is `params['w']`, and `p['w']`.
+    Moments of an optimizer end alike, so the longest end that is equal decides, then which is
+    nested least.
+    """
+    path = name[min((k for k in map(name.find, "[.") if k >= 0), default=0) :]
+    ends_alike = [candidate for candidate in candidates if candidate.endswith(path)]
+    return max(ends_alike, key=lambda each: (_common_end(each, name), -_depth(each)), default=None)
+
+
+def _depth(name: str) -> int:
+    return name.count(".") + name.count("[")
+
+
+def _common_end(a: str, b: str) -> int:
+    pairs = zip(reversed(a), reversed(b), strict=False)
+    return next((n for n, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
+
+
+def _votes(layered: LayeredStep, places: Mapping[str, _Place], num_stages: int) -> list[list[int]]:
+    """By layer and stage, the bytes of parameters that the layer reads and the stage has."""
+    votes = [[0] * num_stages for _ in range(layered.num_layers)]
+    for function in layered.split(range(layered.num_layers)).stage_functions():
+        layer = int(function.attributes["alpa.stage"])
+        for argument in function.arguments:
+            if place := places.get(argument.attributes["alpa.value"]):
+                votes[layer][place.stage] += argument.bytes
+    return votes
+
+
+def _first_layers(votes: Sequence[Sequence[int]]) -> list[int]:
+    """Consecutive layers for every stage, at least one each, with most votes in all."""
+    num_layers, num_stages = len(votes), len(votes[0])
+    # best[s][k]: of the first k layers on stages 0 to s, the votes and where stage s starts.
+    best: list[dict[int, tuple[int, int]]] = [{} for _ in range(num_stages)]
+    for stage in range(num_stages):
+        for end in range(stage + 1, num_layers - (num_stages - stage - 1) + 1):
+            candidates = range(1) if stage == 0 else range(stage, end)
+            best[stage][end] = max(
+                (
+                    (0 if stage == 0 else best[stage - 1][first][0])
+                    + sum(votes[layer][stage] for layer in range(first, end)),
+                    first,
+                )
+                for first in candidates
+            )
+    firsts: list[int] = []
+    end = num_layers
+    for stage in reversed(range(num_stages)):
+        end = best[stage][end][1]
+        firsts.append(end)
+    return firsts[::-1]
+
+
+def _stage(
+    layered: LayeredStep,
+    number: int,
+    layers: tuple[int, int],
+    places: Mapping[str, _Place],
+    method: PipelineMethod,
+    leader: Plan,
+) -> ChosenStage:
+    planned = leader.stages[number]
+    module = layered.range(*layers)
+    specs = {name: place.spec for name, place in places.items() if place.stage == number}
+    marks = _marks(module.function, specs)
+    text = shardy.mark_arguments(module.text, marks, planned.mesh.shardy_text)
+    question = StageQuestion(
+        text=text,
+        key=module.key,
+        mesh=planned.mesh,
+        cluster=leader.cluster,
+        num_microbatches=layered.num_microbatches,
+        memory_limit_bytes=method.memory_limit_bytes,
+        time_limit_seconds=method.time_limit_seconds,
+        target_gap=method.target_gap,
+    )
+    cost = cost_stage(question)
+    if cost is None:
+        raise InfeasibleError(
+            f"stage {number} does not fit into memory beside what {leader.program_name} keeps "
+            "there; use more microbatches"
+        )
+    fixed = StageModel.make(text, planned.mesh, leader.cluster)
+    free = StageModel.make(module.text, planned.mesh, leader.cluster)
+    choices = unmarked_choices(fixed.model, cost.choices, free.model)
+    return ChosenStage(
+        *layers,
+        submesh=planned.submesh,
+        first_device=planned.first_device,
+        mesh=planned.mesh,
+        cost=replace(cost, choices=choices),
+        is_rematerialized=False,
+        num_in_flight=1,
+    )
+
+
+def _marks(function: FunctionSummary, specs: Mapping[str, Spec]) -> list[dict[str, str]]:
+    marks: list[dict[str, str]] = []
+    for argument in function.arguments:
+        spec = specs.get(argument.attributes["alpa.value"])
+        if spec is None or len(spec) != len(argument.shape):  # a key shows no dim for its words
+            marks.append({})
+            continue
+        dims = ", ".join("{" + ", ".join(f'"{axis}"' for axis in axes) + "}" for axes in spec)
+        marks.append({"sdy.sharding": f"#sdy.sharding<@mesh, [{dims}]>"})
+    return marks

@@ -55,17 +55,17 @@ def compile_transfer(
         find_route(a.shape, a.dtype, *(Placement.of(end, len(a.shape)) for end in ends))
         for a, *ends in arrays
     ]
-    befores = [
+    starts = [
         _sharding(route.before, source) for route, source in zip(routes, sources, strict=True)
     ]
-    afters = [_sharding(route.after, target) for route, target in zip(routes, targets, strict=True)]
+    arrivals = [_sharding(route.after, target) for route, target in zip(routes, targets, strict=True)]
     put_positions = tuple(i for i, route in enumerate(routes) if not route.is_in_pieces)
     return Transfer(
         sum(route.bytes for route in routes),
         put_positions,
-        _at_once([afters[i] for i in put_positions]),
-        compile_reshard(avals, sources, befores),
-        compile_reshard(avals, afters, targets),
+        _at_once([arrivals[i] for i in put_positions]),
+        compile_reshard(avals, sources, starts),
+        compile_reshard(avals, arrivals, targets),
         tuple(
             (i, _compile_pieces(*arrays[i])) for i, route in enumerate(routes) if route.is_in_pieces
         ),

@@ -58,7 +58,9 @@ def compile_transfer(
     starts = [
         _sharding(route.before, source) for route, source in zip(routes, sources, strict=True)
     ]
-    arrivals = [_sharding(route.after, target) for route, target in zip(routes, targets, strict=True)]
+    arrivals = [
+        _sharding(route.after, target) for route, target in zip(routes, targets, strict=True)
+    ]
     put_positions = tuple(i for i, route in enumerate(routes) if not route.is_in_pieces)
     return Transfer(
         sum(route.bytes for route in routes),

@@ -112,6 +112,8 @@ void bindCoreProblem(nb::module_ &m) {
         nb::call_guard<nb::gil_scoped_release>());
   m.def("find_stand_in", &findStandIn, nb::arg("problem"),
         nb::call_guard<nb::gil_scoped_release>());
+  m.def("find_unsummable", &findUnsummable, nb::arg("problem"),
+        nb::call_guard<nb::gil_scoped_release>());
   m.def("reduction_names", &reductionNames);
   m.attr("BLOCKED_COST") = kBlocked;
   m.attr("FORBIDDEN_COST") = kForbiddenCost;

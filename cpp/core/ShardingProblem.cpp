@@ -8,8 +8,7 @@
 namespace alpa {
 namespace {
 
-/// No sum of allowed costs or of usages reaches this; solvers use it for what is forbidden
-/// (core/sharding/CoreProblem.h).
+/// No sum of usages reaches this.
 constexpr int64_t kMaxTotal = int64_t{1} << 61;
 
 [[noreturn]] void fail(const std::string &where, const std::string &what) {
@@ -19,21 +18,21 @@ constexpr int64_t kMaxTotal = int64_t{1} << 61;
 std::string nodeName(size_t node) { return "node " + std::to_string(node); }
 std::string edgeName(size_t edge) { return "edge " + std::to_string(edge); }
 
-/// Adds the largest value that is not forbidden to `total`.
-template <typename Where>
-void addLargest(const std::vector<int64_t> &values, int64_t &total, const char *what,
-                const Where &where) {
-  int64_t largest = 0;
-  for (int64_t value : values) {
-    if (value < 0)
-      fail(where(),
-           std::string("expected a ") + what + " of at least 0, got " + std::to_string(value));
-    if (value < kForbiddenCost)
-      largest = std::max(largest, value);
-  }
+void checkCosts(const std::vector<int64_t> &costs, const std::string &where) {
+  for (int64_t cost : costs)
+    if (cost < 0)
+      fail(where, "expected a cost of at least 0, got " + std::to_string(cost));
+}
+
+/// Adds the largest usage to `total`.
+void addUsages(const ShardingNode &node, size_t index, int64_t &total) {
+  const int64_t largest = *std::max_element(node.usages.begin(), node.usages.end());
+  const int64_t least = *std::min_element(node.usages.begin(), node.usages.end());
+  if (least < 0)
+    fail(nodeName(index), "expected a usage of at least 0, got " + std::to_string(least));
   if (largest >= kMaxTotal - total)
-    fail(where(), std::string("the largest ") + what + "s up to here reach " +
-                      std::to_string(kMaxTotal) + " in sum: use a coarser unit");
+    fail(nodeName(index), "the largest usages up to here reach " + std::to_string(kMaxTotal) +
+                              " in sum: use a coarser unit");
   total += largest;
 }
 
@@ -110,15 +109,15 @@ void ShardingProblem::check() const {
     fail("problem", "expected fewer than 2^31 nodes and edges");
   if (usageLimit && *usageLimit < 0)
     fail("usage limit", "expected at least 0, got " + std::to_string(*usageLimit));
-  int64_t totalCost = 0, totalUsage = 0;
+  int64_t totalUsage = 0;
   for (size_t i = 0; i < nodes.size(); ++i) {
     checkNode(nodes[i], i);
-    addLargest(nodes[i].costs, totalCost, "cost", [i] { return nodeName(i); });
-    addLargest(nodes[i].usages, totalUsage, "usage", [i] { return nodeName(i); });
+    checkCosts(nodes[i].costs, nodeName(i));
+    addUsages(nodes[i], i, totalUsage);
   }
   for (size_t i = 0; i < edges.size(); ++i) {
     checkEdge(edges[i], i, nodes);
-    addLargest(edges[i].costs, totalCost, "cost", [i] { return edgeName(i); });
+    checkCosts(edges[i].costs, edgeName(i));
   }
 }
 
@@ -130,8 +129,8 @@ Evaluation ShardingProblem::evaluate(const std::vector<int32_t> &choices) const 
   auto add = [&result](int64_t cost) {
     if (cost >= kForbiddenCost)
       ++result.numForbidden;
-    else
-      result.cost += cost;
+    else if (__builtin_add_overflow(result.cost, cost, &result.cost))
+      throw std::overflow_error("choices: their costs add up to 2^63 or more: use a coarser unit");
   };
   for (size_t i = 0; i < nodes.size(); ++i) {
     if (choices[i] < 0 || static_cast<size_t>(choices[i]) >= nodes[i].costs.size())

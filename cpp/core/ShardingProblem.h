@@ -56,11 +56,12 @@ struct ShardingProblem {
   int32_t addEdge(int32_t first, int32_t second, std::vector<int64_t> costs);
 
   /// Throws std::invalid_argument naming the first node or edge that breaks the form: sizes,
-  /// ranges, signs, or sums that could leave int64.
+  /// ranges, signs, or sums of usages that could leave int64. Sums of costs may: see
+  /// core/sharding/StandIn.h.
   void check() const;
 
-  /// Throws std::invalid_argument if `choices` does not name one strategy of every node. The
-  /// problem must be checked.
+  /// Throws std::invalid_argument if `choices` does not name one strategy of every node, and
+  /// std::overflow_error if their costs leave int64. The problem must be checked.
   Evaluation evaluate(const std::vector<int32_t> &choices) const;
 
   /// IOPDDL's JSON. Throws std::invalid_argument with the byte offset of what could not be read.

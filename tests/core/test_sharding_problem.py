@@ -83,12 +83,22 @@ def test_check_bad_edge_is_named(edge: tuple[int, int, list[int]], message: str)
         problem.check()
 
 
-def test_check_costs_that_overflow_in_sum_are_refused() -> None:
+def test_check_usages_that_overflow_in_sum_are_refused() -> None:
     problem = ShardingProblem()
     for _ in range(3):
-        problem.add_node((0, 1), [FORBIDDEN_COST - 1], [0])
+        problem.add_node((0, 1), [0], [FORBIDDEN_COST - 1])
     with pytest.raises(ValueError, match="coarser unit"):
         problem.check()
+
+
+def test_evaluate_costs_that_overflow_in_sum_are_refused() -> None:
+    problem = ShardingProblem()
+    for _ in range(10):
+        problem.add_node((0, 1), [FORBIDDEN_COST - 1, 0], [0, 0])
+    problem.check()
+    assert problem.evaluate([1] + [0] * 9).cost == 9 * (FORBIDDEN_COST - 1)
+    with pytest.raises(OverflowError, match="coarser unit"):
+        problem.evaluate([0] * 10)
 
 
 @given(small_problems())

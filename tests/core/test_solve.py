@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from typing import Any
@@ -12,6 +13,7 @@ from alpa_mlir._native import (
     ReducibleProblem,
     ShardingProblem,
     find_identical_nodes,
+    find_unsummable,
 )
 from alpa_mlir.errors import InfeasibleError, SolverError
 from alpa_mlir.intra_op.ilp import Ilp
@@ -64,6 +66,43 @@ def test_solve_finite_cost_for_forbidden_is_optimal(
     solution = solve(finite)
     check_statements(solution, optimum)
     assert solution.is_optimal
+
+
+@settings(max_examples=300, deadline=None)
+@given(small_problems())
+def test_solve_finite_cost_too_large_to_add_up(problem: ShardingProblem) -> None:
+    """Written where a choice is forbidden; three of these leave what the solvers can add."""
+    document = json.loads(problem.to_json())
+    nodes, edges = document["problem"]["nodes"], document["problem"]["edges"]
+    for costs in [*nodes["costs"], *edges["costs"]]:
+        costs[:] = [min(cost, FORBIDDEN_COST - 1) for cost in costs]
+    finite = ShardingProblem.from_json(json.dumps(document).encode())
+    optimum = brute_force(problem)
+    if optimum is not None:
+        solution = solve(finite)
+        solution.verify()
+        assert solution.cost == solution.lower_bound == optimum
+        return
+    with contextlib.suppress(InfeasibleError, SolverError):
+        assert solve(finite).cost >= FORBIDDEN_COST - 1
+
+
+def test_solve_nothing_but_costs_too_large_to_add_up() -> None:
+    problem = ShardingProblem()
+    for _ in range(3):
+        problem.add_node((0, 1), [FORBIDDEN_COST - 1], [0])
+    with pytest.raises(SolverError, match="use a coarser unit"):
+        solve(problem)
+
+
+def test_find_unsummable_is_the_least_cost_to_forbid() -> None:
+    problem = ShardingProblem()
+    for cost in (8 * 10**17, 9 * 10**17):
+        problem.add_node((0, 1), [cost, 1], [0, 0])
+    assert find_unsummable(problem) is None
+    problem.add_node((0, 1), [7 * 10**17, 1], [0, 0])
+    assert find_unsummable(problem) == 9 * 10**17
+    assert solve(problem).cost == 3
 
 
 @settings(max_examples=200, deadline=None)

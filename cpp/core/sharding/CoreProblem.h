@@ -9,8 +9,8 @@
 
 namespace alpa {
 
-/// Forbidden inside the solvers. Above any sum of allowed costs (ShardingProblem::check bounds
-/// them), and twice this still fits int64.
+/// Forbidden inside the solvers. Above any sum of allowed costs (what could add up to it is
+/// forbidden, see StandIn.h), and twice this still fits int64.
 inline constexpr int64_t kBlocked = int64_t{1} << 61;
 
 /// Sum of two costs, kBlocked if either is blocked.

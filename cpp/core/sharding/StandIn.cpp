@@ -1,5 +1,6 @@
 #include "core/sharding/StandIn.h"
 
+#include "core/sharding/CoreProblem.h"
 #include <algorithm>
 
 namespace alpa {
@@ -7,6 +8,28 @@ namespace {
 
 /// One entry in so many is no accident.
 constexpr int64_t kLeastShare = 100;
+
+template <typename Visit> void forEachTable(const ShardingProblem &problem, Visit visit) {
+  for (const ShardingNode &node : problem.nodes)
+    visit(node.costs);
+  for (const ShardingEdge &edge : problem.edges)
+    visit(edge.costs);
+}
+
+/// Whether costs below `ceiling`, one from each table, always add up to less than kBlocked.
+bool isSummable(const ShardingProblem &problem, int64_t ceiling) {
+  int64_t total = 0;
+  bool fits = true;
+  forEachTable(problem, [&](const std::vector<int64_t> &costs) {
+    int64_t largest = 0;
+    for (int64_t cost : costs)
+      if (cost < ceiling)
+        largest = std::max(largest, cost);
+    fits = fits && largest < kBlocked - total;
+    total += fits ? largest : 0;
+  });
+  return fits;
+}
 
 } // namespace
 
@@ -21,12 +44,20 @@ std::optional<int64_t> findStandIn(const ShardingProblem &problem) {
       largest = cost;
     }
   };
-  for (const ShardingNode &node : problem.nodes)
-    count(node.costs);
-  for (const ShardingEdge &edge : problem.edges)
-    count(edge.costs);
+  forEachTable(problem, count);
   bool isEverywhere = largest > 0 && numLargest * kLeastShare >= numEntries;
   return isEverywhere ? std::optional<int64_t>(largest) : std::nullopt;
+}
+
+std::optional<int64_t> findUnsummable(const ShardingProblem &problem) {
+  if (isSummable(problem, kForbiddenCost))
+    return std::nullopt;
+  int64_t summable = 0, ceiling = kForbiddenCost; // between them lies the answer
+  while (ceiling - summable > 1) {
+    const int64_t middle = summable + (ceiling - summable) / 2;
+    (isSummable(problem, middle) ? summable : ceiling) = middle;
+  }
+  return summable;
 }
 
 void forbidFrom(ReducibleProblem &problem, int64_t cost) {

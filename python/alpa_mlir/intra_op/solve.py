@@ -25,6 +25,7 @@ from alpa_mlir._native import (
     ReducibleProblem,
     ShardingProblem,
     find_stand_in,
+    find_unsummable,
     solve_core,
 )
 from alpa_mlir.errors import InfeasibleError, SolverError
@@ -64,12 +65,15 @@ def solve(
 
     Returns the best answer found within the limits, with a lower bound. Raises InfeasibleError
     when no choice is allowed, SolverError when none was found in time, ValueError when the problem
-    is malformed or a limit makes no sense.
+    is malformed or a limit makes no sense. Costs so large that their sum could leave 64 bits are
+    avoided; SolverError where that cannot be done.
     """
     problem.check()
     _check_limits(time_limit_seconds, num_threads, target_gap)
+    unsummable = find_unsummable(problem)
     run = _Run(
         problem,
+        ceiling=BLOCKED_COST if unsummable is None else unsummable,
         deadline=time.monotonic() + time_limit_seconds,
         num_threads=os.cpu_count() or 1 if num_threads is None else num_threads,
         seed=seed,
@@ -78,12 +82,13 @@ def solve(
         on_progress=on_progress,
     )
     if tie_classes is not None:
-        tied = ReducibleProblem(problem)
+        tied = run.reducible()
         tied.tie_nodes(tie_classes)
         tied.reduce()
         if not tied.is_infeasible:
             run.search(tied, "tied", share=_TIED_SHARE, bound_below=0)
-    if (stand_in := find_stand_in(problem)) is not None:
+    stand_in = find_stand_in(problem)
+    if stand_in is not None and stand_in < run.ceiling:
         restricted = ReducibleProblem(problem)
         restricted.forbid_from(stand_in)
         restricted.reduce()
@@ -91,14 +96,14 @@ def solve(
             run.search(restricted, "restricted", share=_RESTRICTED_SHARE, bound_below=stand_in)
         if run.is_done:
             return run.solution()
-    reduced = ReducibleProblem(problem)
+    reduced = run.reducible()
     _check_capacities(problem, reduced.core())
     reduced.reduce()
     if reduced.is_infeasible:
-        raise InfeasibleError(_no_memory_message(problem))
+        raise run.refusal()
     core = reduced.core()
     is_small = work_limit is None and len(core.edge_costs) <= _MAX_ILP_ENTRIES
-    run.search(reduced, "search", share=_SEARCH_SHARE if is_small else 1.0)
+    run.search(reduced, "search", share=_SEARCH_SHARE if is_small else 1.0, bound_below=run.ceiling)
     if is_small and not run.is_done:
         run.integer_program(reduced)
     return run.solution()
@@ -106,9 +111,13 @@ def solve(
 
 @dataclass
 class _Run:
-    """The best answer and bound so far, over all phases."""
+    """The best answer and bound so far, over all phases.
+
+    Costs of `ceiling` or more are not to be used.
+    """
 
     problem: ShardingProblem
+    ceiling: int
     deadline: float
     num_threads: int
     seed: int
@@ -131,18 +140,33 @@ class _Run:
     def remaining_seconds(self) -> float:
         return max(self.deadline - time.monotonic(), 0.0)
 
+    def reducible(self) -> ReducibleProblem:
+        """The problem without costs that are not to be used."""
+        reducible = ReducibleProblem(self.problem)
+        if self.ceiling < BLOCKED_COST:
+            reducible.forbid_from(self.ceiling)
+        return reducible
+
+    def refusal(self) -> Exception:
+        """What to raise if there is no answer."""
+        if self.ceiling < BLOCKED_COST:
+            return SolverError(
+                f"expected an answer whose costs are all below {self.ceiling}, there is none, and "
+                "sums of larger ones could leave 64 bits: use a coarser unit"
+            )
+        return InfeasibleError(_no_memory_message(self.problem))
+
     def search(
         self,
         reduced: ReducibleProblem,
         phase: str,
         share: float,
-        bound_below: int = BLOCKED_COST,
+        bound_below: int,
     ) -> None:
         """Runs the search in C++.
 
         Bounds of a restricted problem hold up to `bound_below`: what all other answers cost.
         """
-        is_whole = bound_below >= BLOCKED_COST
         result = solve_core(
             reduced.core(),
             time_limit_seconds=share * self.remaining_seconds,
@@ -161,8 +185,9 @@ class _Run:
             self.choices = np.array(reduced.expand(result.choices), np.int32)
             self.cost = result.cost
         self.lower_bound = max(self.lower_bound, min(result.lower_bound, bound_below))
-        if is_whole and self.lower_bound >= BLOCKED_COST:
-            raise InfeasibleError(_no_memory_message(self.problem))
+        is_whole = bound_below >= self.ceiling
+        if is_whole and result.lower_bound >= BLOCKED_COST and self.choices is None:
+            raise self.refusal()
 
     def integer_program(self, reduced: ReducibleProblem) -> None:
         """Runs the ILP for answers cheaper than the best so far."""
@@ -176,13 +201,14 @@ class _Run:
         if result is None:
             return
         if result.is_infeasible and self.choices is None:
-            raise InfeasibleError(_no_memory_message(self.problem))
+            raise self.refusal()
         if result.choices is not None:
             choices = np.array(reduced.expand(result.choices.tolist()), np.int32)
             judged = self.problem.evaluate(choices.tolist())
             if judged.is_feasible and judged.cost < self.cost:
                 self.choices, self.cost = choices, judged.cost
-        self.lower_bound = max(self.lower_bound, min(_integer(result.lower_bound), self.cost))
+        bound = min(_integer(result.lower_bound), self.cost, self.ceiling)
+        self.lower_bound = max(self.lower_bound, bound)
         self._note("ilp", self.cost, self.lower_bound)
 
     def _unless_stopped(self, work: Callable[[], IlpResult]) -> IlpResult | None:

@@ -32,5 +32,5 @@ def test_plan_too_little_memory_names_bytes_op_and_tensors() -> None:
     assert "mesh {x: 8}" in message
     assert "bytes)" in message
     assert "(op " in message
-    assert "weights 131.1 kB" in message  # the eighth that a device cannot do without
+    assert "weights 131 kB" in message  # the eighth that a device cannot do without
     assert "Use more devices" in message

@@ -104,8 +104,8 @@ def test_shortage_names_the_stage_and_the_bytes() -> None:
     with pytest.raises(InfeasibleError) as error:
         plan_with(memory_limit_bytes=600)
     found = re.search(
-        r"lacks (\d+) bytes per device: its stage (\d), layers \d to \d on 1 x 4 devices, "
-        r"needs (\d+) of 600",
+        r"lacks (\d+) B per device: its stage (\d), layers \d to \d on 1 x 4 devices, "
+        r"needs (\d+) B of 600 B",
         str(error.value),
     )
     assert found

@@ -38,6 +38,7 @@ from alpa_mlir.inter_op.transfers import Crossings, transfer_seconds
 from alpa_mlir.intra_op.shortage import describe_shortage
 from alpa_mlir.options import PipelineMethod
 from alpa_mlir.report.phases import Phases
+from alpa_mlir.report.units import format_bytes
 
 _NO_LIMIT = 1 << 49  # bytes
 
@@ -273,10 +274,10 @@ class _LayeredSearch:
         nodes, devices = stage.submesh
         limit = self.search.memory_limit_bytes
         lacking = (
-            f"Of the pipelines found, the one that needs least lacks {stage.memory_bytes - limit} "
-            f"bytes per device: its stage {number}, layers {stage.first_layer} to "
-            f"{stage.end_layer - 1} on {nodes} x {devices} devices, needs {stage.memory_bytes} of "
-            f"{limit}"
+            "Of the pipelines found, the one that needs least lacks "
+            f"{format_bytes(stage.memory_bytes - limit)} per device: its stage {number}, layers "
+            f"{stage.first_layer} to {stage.end_layer - 1} on {nodes} x {devices} devices, needs "
+            f"{format_bytes(stage.memory_bytes)} of {format_bytes(limit)}"
         )
         reason = self._why_nothing_fits(self._costed[stage.candidate].option)
         return f"{lacking}. There {reason}" if reason else lacking

@@ -3,6 +3,7 @@
 import numpy as np
 
 from alpa_mlir._native import ShardingModel
+from alpa_mlir.report.units import format_bytes
 
 _NUM_NAMED = 3
 
@@ -27,12 +28,14 @@ def describe_shortage(model: ShardingModel) -> str | None:
 
     alive = (spans[:, 0] <= time) & (time < spans[:, 1])
     order = np.argsort(-np.where(alive, smallest, 0), kind="stable")[:_NUM_NAMED]
-    largest = ", ".join(f"{model.node_name(int(n))} {_size(int(smallest[n]))}" for n in order)
+    largest = ", ".join(
+        f"{model.node_name(int(n))} {format_bytes(int(smallest[n]))}" for n in order
+    )
     return (
-        f"{_size(missing)} of memory per device are missing ({missing} bytes): the values alive at "
-        f"{_op_at(model, spans, time)} need {_size(int(needed[time]))} of "
-        f"{_size(problem.usage_limit)} even where every tensor is sharded as far as it goes; the "
-        f"largest are {largest}. Use more devices, a smaller batch, or jax.checkpoint"
+        f"{format_bytes(missing)} of memory per device are missing ({missing} bytes): the values "
+        f"alive at {_op_at(model, spans, time)} need {format_bytes(int(needed[time]))} of "
+        f"{format_bytes(problem.usage_limit)} even where every tensor is sharded as far as it "
+        f"goes; the largest are {largest}. Use more devices, a smaller batch, or jax.checkpoint"
     )
 
 
@@ -43,7 +46,3 @@ def _op_at(model: ShardingModel, spans: np.ndarray, time: int) -> str:
         return "the start"
     node = max(started, key=lambda n: int(spans[n, 0]))
     return f"{model.node_name(node)} (op {model.op_id(node)})"
-
-
-def _size(num_bytes: int) -> str:
-    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e7 else f"{num_bytes / 1e3:.1f} kB"

@@ -13,6 +13,7 @@ from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.inter_op.planned_timeline import planned_timeline
 from alpa_mlir.plan import Plan, PlannedCollective, PlannedTransfer, TensorPlan
 from alpa_mlir.report.timeline import to_text
+from alpa_mlir.report.units import format_bytes, format_seconds
 
 _WIDTH = 130
 _NUMBERS = ("per device", "runs", "bytes", "time", "forward", "update", "in flight", "gap")
@@ -153,20 +154,3 @@ def format_spec(spec: Spec) -> str:
     if not any(spec):
         return "replicated"
     return "[" + ", ".join("".join(axes) or "-" for axes in spec) + "]"
-
-
-def format_seconds(seconds: float) -> str:
-    """Three digits and a unit."""
-    for unit, factor in (("s", 1.0), ("ms", 1e3)):
-        if seconds * factor >= 1:
-            return f"{seconds * factor:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} us"
-
-
-def format_bytes(count: float) -> str:
-    """Three digits and a decimal unit."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"

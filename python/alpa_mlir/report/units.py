@@ -1,0 +1,18 @@
+"""Quantities as people read them."""
+
+
+def format_seconds(seconds: float) -> str:
+    """Three digits and a unit."""
+    for unit, factor in (("s", 1.0), ("ms", 1e3)):
+        if seconds * factor >= 0.9995:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} us"
+
+
+def format_bytes(count: float) -> str:
+    """Three digits and a decimal unit."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 999.5:  # what would be rounded to four digits has the next unit
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

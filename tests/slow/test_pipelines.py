@@ -105,6 +105,20 @@ def test_training_on_unequal_submeshes_equals_one_device(name, schedule):
     assert_pipeline_trains(name, UNEVEN, 4, schedule)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_training_as_planned_equals_one_device(name):
+    method = alpa.PipelineParallel(
+        num_stages=4,
+        num_microbatches=4,
+        allow_local_statistics=name in WITH_BATCH_NORM,
+        num_processes=0,
+        cache_dir=None,
+    )
+    step = alpa.parallelize(case(name).train_step, method)
+    assert len(step.compile(*case(name).abstract_arguments()).plan.stages) == 4
+    assert_trains(name, step, 4)
+
+
 @pytest.mark.parametrize(
     "method",
     [

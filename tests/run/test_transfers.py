@@ -103,6 +103,24 @@ def test_keys_scalars_and_empty_arrays() -> None:
         np.testing.assert_array_equal(np.asarray(before), np.asarray(after))
 
 
+@pytest.mark.parametrize("mesh", [(0, 4), (4, 2, 2), (1, 3), (2, 1, 4)], ids=str)
+def test_tiles_are_those_of_jax(mesh: tuple[int, ...]) -> None:
+    for sharding in shardings(mesh_of(*mesh)):
+        indices = sharding.devices_indices_map(SHAPE)
+        expected = {
+            device.id: tuple(
+                (part.start or 0, size if part.stop is None else part.stop)
+                for part, size in zip(index, SHAPE, strict=True)
+            )
+            for device, index in indices.items()
+        }
+        placement = placed(sharding)
+        assert placement.tiles(SHAPE) == expected
+        assert placement.in_primes.tiles(SHAPE) == expected
+        devices = {device.id: device for device in jax.devices()}
+        assert placement.sharding(devices).is_equivalent_to(sharding, len(SHAPE))
+
+
 FULL = 24 * 12 * 4
 
 

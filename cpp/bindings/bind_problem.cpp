@@ -98,12 +98,11 @@ void bindCoreProblem(nb::module_ &m) {
   nb::class_<ReducibleProblem>(
       m, "ReducibleProblem",
       "A sharding problem that reductions rewrite, and the trail that maps answers back.")
-      .def(nb::init<const ShardingProblem &>(), nb::arg("problem"),
-           nb::call_guard<nb::gil_scoped_release>())
+      .def(nb::init<const ShardingProblem &, int64_t>(), nb::arg("problem"),
+           nb::arg("ceiling") = kForbiddenCost, nb::call_guard<nb::gil_scoped_release>())
       .def("reduce", &reduce, nb::arg("names") = std::vector<std::string>(),
            nb::call_guard<nb::gil_scoped_release>())
       .def("tie_nodes", &tieNodes, nb::arg("classes"), nb::call_guard<nb::gil_scoped_release>())
-      .def("forbid_from", &forbidFrom, nb::arg("cost"), nb::call_guard<nb::gil_scoped_release>())
       .def_prop_ro("is_infeasible", &ReducibleProblem::isInfeasible)
       .def("core", &ReducibleProblem::core, nb::call_guard<nb::gil_scoped_release>())
       .def("core_nodes", &ReducibleProblem::coreNodes)

@@ -3,6 +3,7 @@
 
 #include "core/ShardingProblem.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -188,23 +189,35 @@ template <typename T> T &itemAt(std::vector<T> &items, size_t index) {
   return items[index];
 }
 
-/// Each of the arrays of a group describes the same items. A shorter one would go unnoticed
-/// otherwise.
+/// Each of the arrays of a group describes the same items. A shorter, missing or repeated one would
+/// go unnoticed otherwise.
 class ItemCount {
 public:
+  explicit ItemCount(std::vector<std::string> keys) : missing(std::move(keys)) {}
+
   void check(Reader &reader, const std::string &key, size_t count) {
+    auto found = std::find(missing.begin(), missing.end(), key);
+    if (found == missing.end())
+      reader.fail("\"" + key + "\" once");
+    missing.erase(found);
     if (expected && count != *expected)
       reader.fail(std::to_string(*expected) + " items in \"" + key + "\" but read " +
                   std::to_string(count));
     expected = count;
   }
 
+  void finish(Reader &reader) const {
+    if (!missing.empty())
+      reader.fail("\"" + missing.front() + "\" before the end of its object");
+  }
+
 private:
+  std::vector<std::string> missing;
   std::optional<size_t> expected;
 };
 
 void readNodes(Reader &reader, std::vector<ShardingNode> &nodes) {
-  ItemCount count;
+  ItemCount count({"intervals", "costs", "usages"});
   reader.object([&](const std::string &key) {
     size_t i = 0;
     if (key == "intervals")
@@ -220,10 +233,11 @@ void readNodes(Reader &reader, std::vector<ShardingNode> &nodes) {
       return reader.skipValue();
     count.check(reader, key, i);
   });
+  count.finish(reader);
 }
 
 void readEdges(Reader &reader, std::vector<ShardingEdge> &edges) {
-  ItemCount count;
+  ItemCount count({"nodes", "costs"});
   reader.object([&](const std::string &key) {
     size_t i = 0;
     if (key == "nodes")
@@ -239,10 +253,14 @@ void readEdges(Reader &reader, std::vector<ShardingEdge> &edges) {
       return reader.skipValue();
     count.check(reader, key, i);
   });
+  count.finish(reader);
 }
 
 void readProblem(Reader &reader, ShardingProblem &problem) {
+  ItemCount count({"nodes", "edges"});
   reader.object([&](const std::string &key) {
+    if (key == "nodes" || key == "edges")
+      count.check(reader, key, 0);
     if (key == "name")
       problem.name = reader.string();
     else if (key == "nodes")
@@ -254,6 +272,7 @@ void readProblem(Reader &reader, ShardingProblem &problem) {
     else if (key != "usage_limit")
       reader.skipValue();
   });
+  count.finish(reader);
 }
 
 class Writer {

@@ -14,6 +14,7 @@ import jax
 
 from alpa_mlir.errors import ArgumentError
 from alpa_mlir.parallelize import ParallelFunction
+from alpa_mlir.runtime.initialize import create
 from alpa_mlir.stages import Pipeline
 
 
@@ -27,10 +28,11 @@ def create_state(
     Args:
       init_fn: a JAX function that returns argument `argnum` of the step.
       like: the parallelized step. It must have been compiled, by `like.compile` or a call.
+      argnum: the position of the state among the step's arguments.
 
     Raises:
-      ArgumentError: the step has not been compiled, or the function returns another structure, or
-        other shapes or dtypes.
+      ArgumentError: the step has not been compiled, has no such argument, or the function returns
+        another structure, or other shapes or dtypes.
     """
     executable = like.executable
     if executable is None:
@@ -39,12 +41,8 @@ def create_state(
             "compiled yet; call its compile(state, batch) first: jax.ShapeDtypeStructs suffice"
         )
     init = partial(init_fn, *args)
+    position = like.dynamic_position(argnum)
     if isinstance(executable, Pipeline):
-        return executable.runtime.create_state(init, argnum)
-    shardings = executable.input_shardings[argnum]
-    expected, got = jax.tree.structure(shardings), jax.tree.structure(jax.eval_shape(init))
-    if expected != got:
-        raise ArgumentError(
-            f"expected a function that returns the state {expected}, got one that returns {got}"
-        )
-    return jax.jit(init, out_shardings=shardings)()
+        return executable.runtime.create_state(init, position)
+    shardings, tree = jax.tree.flatten(executable.input_shardings[position])
+    return create(init, tree, executable.input_avals(position), shardings)

@@ -17,14 +17,22 @@ from jax.core import Tracer
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
-from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError, PassError
-from alpa_mlir.frontend.signature import Call, Signature
+from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError, PassError, SolverError
+from alpa_mlir.frontend.signature import Call, Signature, is_weak
 from alpa_mlir.frontend.trace import Program, trace
 from alpa_mlir.inter_op.plan_pipeline import plan_pipeline, replay_pipeline
 from alpa_mlir.intra_op.describe import make_plan
 from alpa_mlir.intra_op.shard import NormalizedModule, ShardedModule, normalize, replay, shard
 from alpa_mlir.lower.compile import AnnotatedProgram, logical_specs
-from alpa_mlir.options import Auto, FixedPlan, FollowPlacement, Method, PipelineMethod
+from alpa_mlir.options import (
+    Auto,
+    FixedPlan,
+    FollowPlacement,
+    Method,
+    PipelineMethod,
+    PipelineParallel,
+    ThreeDParallel,
+)
 from alpa_mlir.plan import Plan
 from alpa_mlir.report.phases import Phases
 from alpa_mlir.stages import Executable, Lowered, LoweredPipeline, Pipeline, Traced
@@ -36,9 +44,9 @@ def parallelize(
     fn: Callable[..., Any],
     method: Method | FixedPlan | None = None,
     cluster: Cluster | None = None,
-    batch_argnums: Sequence[int] = (1,),
-    donate_argnums: Sequence[int] | Literal["auto"] = "auto",
-    static_argnums: Sequence[int] = (),
+    batch_argnums: int | Sequence[int] = (1,),
+    donate_argnums: int | Sequence[int] | Literal["auto"] = "auto",
+    static_argnums: int | Sequence[int] = (),
 ) -> "ParallelFunction":
     """Makes `fn`, written for one device, run on all devices of a cluster.
 
@@ -56,12 +64,16 @@ def parallelize(
       compiles; arrays are moved to where the plan wants them.
     """
     return ParallelFunction(
-        Signature(fn, static_argnums),
+        Signature(fn, _argnums(static_argnums)),
         Auto() if method is None else method,
         cluster,
-        tuple(batch_argnums),
-        "auto" if donate_argnums == "auto" else tuple(int(i) for i in donate_argnums),
+        _argnums(batch_argnums),
+        "auto" if isinstance(donate_argnums, str) else _argnums(donate_argnums),
     )
+
+
+def _argnums(argnums: int | Sequence[int]) -> tuple[int, ...]:
+    return (argnums,) if isinstance(argnums, int) else tuple(int(i) for i in argnums)
 
 
 class ParallelFunction:
@@ -98,9 +110,25 @@ class ParallelFunction:
         """What was compiled last; None before the first time."""
         return next(reversed(self._executables.values()), None)
 
+    def dynamic_position(self, argnum: int) -> int:
+        """The position of an argument among those that are not static.
+
+        Raises:
+          ArgumentError: the compiled function has no such argument, or it is static.
+        """
+        static = self._signature.static_argnums
+        position = argnum - sum(i < argnum for i in static)
+        count = len(self.executable.input_shardings) if self.executable else 0
+        if argnum in static or not 0 <= position < count:
+            raise ArgumentError(
+                f"expected argnum to name an argument of {self.__name__} that is not static, of "
+                f"which it was compiled for {count}, got {argnum}"
+            )
+        return position
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # The hot path leaves every check to the executable, which makes them in C++.
-        if self._latest is not None and not kwargs:
+        if self._latest is not None and not kwargs and not any(map(is_weak, args)):
             try:
                 if not self._signature.static_argnums:
                     return self._latest(*args)
@@ -135,10 +163,12 @@ class ParallelFunction:
         executable = self._executables.get(self._signature.key(call)) or self._compile(call)
         dynamic = self._signature.dynamic(call.arguments)
         result = executable(*executable.place(*dynamic))
-        self._latest, self._latest_static = executable, self._signature.static(call.arguments)
+        if not call.has_keywords and not any(map(is_weak, jax.tree.leaves(dynamic))):
+            self._latest, self._latest_static = executable, self._signature.static(call.arguments)
         return result
 
     def _trace(self, call: Call) -> Program:
+        method = self._method
         with self.phases("trace"):
             return trace(
                 self._signature,
@@ -146,7 +176,8 @@ class ParallelFunction:
                 self._batch_argnums,
                 self._donate_argnums,
                 self.cluster.device.platform,
-                may_span_meshes=isinstance(self._method, PipelineMethod | FixedPlan),
+                may_span_meshes=isinstance(method, PipelineMethod | FixedPlan),
+                are_shardings_kept=_keeps_shardings(method),
             )
 
     def _lower(self, program: Program) -> Lowered | LoweredPipeline:
@@ -175,7 +206,7 @@ class ParallelFunction:
         refusal: AlpaError | None = None
         try:
             found = plan_pipeline(program, normal, method, self.cluster, self.phases)
-        except (PassError, InfeasibleError, ArgumentError) as error:
+        except (PassError, InfeasibleError, SolverError, ArgumentError) as error:
             if not isinstance(method, Auto) or method.asks_for_pipeline:
                 raise
             found, refusal = None, error
@@ -268,6 +299,16 @@ class ParallelFunction:
         for mesh in meshes:
             mesh.check_fits(self.cluster)
         return meshes
+
+
+def _keeps_shardings(method: Method | FixedPlan) -> bool:
+    """Whether arguments that are sharded on one mesh are to stay so.
+
+    No stage has a mesh over all devices, and a plan says where everything lies.
+    """
+    if isinstance(method, FixedPlan):
+        return method.plan.has_user_shardings
+    return not isinstance(method, PipelineParallel | ThreeDParallel)
 
 
 def _cluster_of(method: Method | FixedPlan) -> Cluster | None:

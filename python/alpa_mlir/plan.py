@@ -6,6 +6,7 @@ A plan is deterministic: the same program, cluster and method give the same plan
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from itertools import chain
 from math import prod
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,11 @@ from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.errors import ClusterError, PlanError
 
 VERSION = 2
+
+# Of strategies, as in passes/lib/Sharding/TargetOptions.cpp.
+STRATEGY_SPACES = ("auto", "data", "zero2", "zero3")
+# Ends the names of strategies where a sharding is marked; passes/lib/Sharding/FixedShardings.cpp.
+FIXED_BY_USER = " (fixed by the user)"
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,11 @@ class Plan:
         return tuple(collective for stage in self.stages for collective in stage.collectives)
 
     @property
+    def has_user_shardings(self) -> bool:
+        """Whether it was made for arguments or values whose shardings the user had fixed."""
+        return any(choice.strategy.endswith(FIXED_BY_USER) for choice in self.choices)
+
+    @property
     def memory_bytes(self) -> int:
         """Predicted peak of the device that needs most."""
         return max(stage.memory_bytes for stage in self.stages)
@@ -215,15 +226,17 @@ class Plan:
         """
         try:
             return Plan.from_json(json.loads(Path(path).read_text()))
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise PlanError(f"cannot read the plan {path}: {error}") from None
 
     def to_json(self) -> dict[str, Any]:
         return {"version": VERSION, **asdict(self), "cluster": self.cluster.to_json()}
 
     @staticmethod
-    def from_json(data: Mapping[str, Any]) -> "Plan":
+    def from_json(data: Any) -> "Plan":
         """Raises PlanError where `data` is of another version or lacks something."""
+        if not isinstance(data, Mapping):  # a file may hold anything
+            raise PlanError(f"expected the fields of alpa_mlir.Plan, got {type(data).__name__}")
         if data.get("version") != VERSION:
             raise PlanError(
                 f"expected a plan of version {VERSION}, got {data.get('version')}; plan again"
@@ -240,7 +253,7 @@ class Plan:
             values["stages"] = tuple(_stage(entry) for entry in data["stages"])
             values["remarks"] = tuple(data["remarks"])
             return Plan(**values)
-        except (KeyError, TypeError, ClusterError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, ClusterError) as error:
             raise PlanError(f"expected the fields of alpa_mlir.Plan: {error}") from None
 
     def check(self) -> None:
@@ -249,8 +262,28 @@ class Plan:
         Raises:
           PlanError: naming the rule that is broken; such a plan was edited.
         """
-        for stage, relation in self._broken_rules():
+        for stage, relation in chain(self._broken_types(), self._broken_rules()):
             raise PlanError(f"stage {stage}: expected {relation}; correct the plan or plan again")
+
+    def _broken_types(self) -> Iterator[tuple[int, str]]:
+        """What makes no sense of itself; the rules count on this."""
+        if self.strategy_space not in STRATEGY_SPACES:
+            known = ", ".join(STRATEGY_SPACES)
+            yield 0, f"a strategy_space of {known}, got {self.strategy_space!r}"
+        for name in ("num_microbatches", "num_layers"):
+            if not _is_whole(getattr(self, name)):
+                yield 0, f"a whole number as {name}, got {getattr(self, name)!r}"
+        for number, stage in enumerate(self.stages):
+            for name in ("first_layer", "end_layer", "first_device"):
+                if not _is_whole(getattr(stage, name)):
+                    yield number, f"a whole number as {name}, got {getattr(stage, name)!r}"
+            if len(stage.submesh) != 2 or not all(map(_is_whole, stage.submesh)):
+                yield number, f"a submesh of nodes and devices of each, got {stage.submesh}"
+            names, sizes = stage.mesh.axis_names, stage.mesh.axis_sizes
+            if len(set(names)) != len(sizes) or len(names) != len(sizes):
+                yield number, f"as many different axis names as axis sizes, got {names}, {sizes}"
+            if not sizes or not all(_is_whole(size) and size > 0 for size in sizes):
+                yield number, f"axis sizes of at least 1, got {sizes}"
 
     def _broken_rules(self) -> Iterator[tuple[int, str]]:
         if not self.stages:
@@ -303,6 +336,10 @@ class Plan:
                 f"got one with hash {program_hash[:12]}: the function, its options or the shapes "
                 "of its arguments have changed; plan again"
             )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def bytes_per_device(shape: tuple[int, ...], itemsize: int, spec: Spec, mesh: LogicalMesh) -> int:

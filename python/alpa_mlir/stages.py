@@ -26,6 +26,7 @@ from alpa_mlir.runtime.compile import compile_pipeline
 from alpa_mlir.runtime.compiled_programs import CompiledPrograms
 from alpa_mlir.runtime.executable import PipelineExecutable
 from alpa_mlir.runtime.program import PipelineProgram
+from alpa_mlir.runtime.shared_buffers import DonationGuard
 from alpa_mlir.schedule.instructions import make_instructions
 from alpa_mlir.schedule.simulate import Timeline
 
@@ -63,7 +64,7 @@ class Lowered:
             lambda: compile_program(self.program, mesh, compiler_options)
         )
         shardings = self.program.in_shardings(mesh)
-        return Executable(self.plan, compiled, shardings, rematerializations(log))
+        return Executable(self.plan, self.program, compiled, shardings, rematerializations(log))
 
 
 class Executable:
@@ -78,6 +79,7 @@ class Executable:
     def __init__(
         self,
         plan: Plan,
+        program: AnnotatedProgram,
         compiled: jax.stages.Compiled,
         input_shardings: tuple[Any, ...],
         rematerializations: list[str],
@@ -85,15 +87,23 @@ class Executable:
         self.plan = plan
         self.input_shardings = input_shardings
         self.rematerializations = rematerializations
+        self._program = program
         self._compiled = compiled
+        self._guard = DonationGuard(program.donate_argnums)
 
     def __call__(self, *args: Any) -> Any:
         """Runs one step; arguments must lie as `input_shardings` says, or on the host."""
-        return self._compiled(*args)
+        result = self._compiled(*self._guard.arguments(args))
+        self._guard.remember(result)
+        return result
 
     def place(self, *args: Any) -> tuple[Any, ...]:
         """Moves arguments to where the step wants them; what is there already is not copied."""
         return jax.device_put(args, self.input_shardings)
+
+    def input_avals(self, position: int) -> list[Any]:
+        """Shapes and dtypes of the leaves of an argument."""
+        return [self._program.in_avals[leaf] for leaf in self._program.leaves_of(position)]
 
     @property
     def stage_executables(self) -> tuple[jax.stages.Compiled, ...]:

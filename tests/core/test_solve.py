@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import threading
 from typing import Any
 
 import pytest
 from alpa_mlir._native import (
+    BLOCKED_COST,
     FORBIDDEN_COST,
     ReducibleProblem,
     ShardingProblem,
@@ -97,12 +99,68 @@ def test_solve_nothing_but_costs_too_large_to_add_up() -> None:
 
 def test_find_unsummable_is_the_least_cost_to_forbid() -> None:
     problem = ShardingProblem()
-    for cost in (8 * 10**17, 9 * 10**17):
+    for cost in (8 * 10**16, 6 * 10**16):
         problem.add_node((0, 1), [cost, 1], [0, 0])
     assert find_unsummable(problem) is None
-    problem.add_node((0, 1), [7 * 10**17, 1], [0, 0])
-    assert find_unsummable(problem) == 9 * 10**17
+    problem.add_node((0, 1), [7 * 10**16, 1], [0, 0])
+    assert find_unsummable(problem) == 8 * 10**16
     assert solve(problem).cost == 3
+    # The sum of parallel edges may be more than what is forbidden of each.
+    problem.add_edge(0, 1, [0, 0, 0, 5 * 10**16])
+    problem.add_edge(0, 1, [0, 0, 0, 5 * 10**16])
+    ceiling = find_unsummable(problem)
+    assert ceiling is not None
+    core = ReducibleProblem(problem, ceiling).core()
+    assert core.edge_costs.max() == (10**17 if ceiling > 5 * 10**16 else BLOCKED_COST)
+
+
+def test_solve_optimum_beyond_what_can_be_told() -> None:
+    """Bounds hold up to the costs that are not used, and no program is made of nothing."""
+    problem = ShardingProblem()
+    for _ in range(3):
+        problem.add_node((0, 1), [4 * 10**16], [0])
+    problem.add_node((0, 1), [9 * 10**16, 0], [0, 0])
+    solution = solve(problem)
+    assert (solution.cost, solution.lower_bound) == (12 * 10**16, 9 * 10**16)
+
+
+def test_solve_without_time_takes_what_the_reductions_found() -> None:
+    problem = ShardingProblem()
+    problem.add_node((0, 1), [7, 5], [0, 0])
+    assert solve(problem, time_limit_seconds=0).cost == 5
+
+
+def test_solve_any_gap_is_not_no_answer() -> None:
+    """Four nodes in three colours: two are equal, which costs so much that it looks forbidden."""
+    problem = ShardingProblem()
+    for _ in range(4):
+        problem.add_node((0, 1), [0, 0, 0], [0, 0, 0])
+    for first, second in itertools.combinations(range(4), 2):
+        problem.add_edge(first, second, [10**6, 0, 0, 0, 10**6, 0, 0, 0, 10**6])
+    assert solve(problem, target_gap=1.0).cost == 10**6
+
+
+@pytest.mark.parametrize("large", [10**12, 5 * 10**16, 5 * 10**17])
+def test_solve_large_costs_are_no_dead_ends(large: int) -> None:
+    """The only answers cost so much that a search could take that for forbidden."""
+    problem = ShardingProblem()
+    problem.usage_limit = 11
+    x = problem.add_node((0, 1), [0, large], [0, 0])
+    leaf = problem.add_node((0, 1), [0, large], [0, 0])
+    problem.add_edge(x, leaf, [0, FORBIDDEN_COST, FORBIDDEN_COST, 0])
+    others = [problem.add_node((0, 1), [0, 0, 0, 0], [3, 3, 3, 2]) for _ in range(4)]
+    for node in others:
+        problem.add_edge(x, node, [0, 0, 0, FORBIDDEN_COST, 0, 0, 0, 0])
+    for first, second in itertools.combinations(others, 2):
+        same = [FORBIDDEN_COST if a == b < 3 else 0 for a in range(4) for b in range(4)]
+        problem.add_edge(first, second, same)
+    optimum = brute_force(problem)
+    assert optimum == 2 * large
+    if large < 10**17:
+        assert solve(problem).cost == optimum
+        return
+    with pytest.raises(SolverError, match="use a coarser unit"):
+        solve(problem)
 
 
 @settings(max_examples=200, deadline=None)

@@ -97,6 +97,8 @@ def one_node_problem(costs: str, usages: str = "[[1], [1], [1]]") -> bytes:
         (b"\xff\xfe\x00", "byte 0: expected '{', got byte 0xff"),
         (b"\x1f\x8bgarbage", "expected a gzip file"),
         (gzip.compress(b"{" * 1000)[:20], "truncated"),
+        (b'{"problem": {"nodes": {"costs": [[1]]}, "edges": {}}}', 'expected "intervals" before'),
+        (b'{"problem": {"nodes": {"costs": [], "costs": []}}}', 'expected "costs" once'),
         (one_node_problem("[[1], [1]]"), 'expected 3 items in "costs"'),
         (one_node_problem("[[1], [], [1]]"), "node 1: expected at least one strategy"),
         (one_node_problem("[[1], [-1], [1]]"), "node 1: expected a cost of at least 0"),
@@ -111,6 +113,43 @@ def test_solve_command_malformed_is_an_error(data: bytes, message: str, tmp_path
     assert (code, out) == (1, "")
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("options", [["--seed", "-1"], ["--work-limit", str(10**20)]])
+def test_solve_command_number_out_of_range_is_an_error(
+    problem: ShardingProblem, tmp_path: Path, options: list[str]
+) -> None:
+    file = tmp_path / "problem.json"
+    file.write_text(problem.to_json())
+    code, out, err = run(file, *options)
+    assert (code, out) == (2, "")
+    assert "is not in the range" in err
+
+
+def test_solve_command_gzip_in_members_is_read_whole(
+    problem: ShardingProblem, tmp_path: Path
+) -> None:
+    text = problem.to_json().encode()
+    file = tmp_path / "problem.json.gz"
+    file.write_bytes(gzip.compress(text[:20]) + gzip.compress(text[20:]))
+    code, out, _ = run(file)
+    assert code == 0
+    assert json.loads(out)
+    file.write_bytes(gzip.compress(text) + b"more")
+    code, out, err = run(file)
+    assert (code, out) == (1, "")
+    assert "expected a gzip file" in err
+
+
+def test_solve_command_answer_that_cannot_be_written_is_printed(
+    problem: ShardingProblem, tmp_path: Path
+) -> None:
+    file, output = tmp_path / "problem.json", tmp_path / ("x" * 300)
+    file.write_text(problem.to_json())
+    code, out, err = run(file, "--output", str(output))
+    assert code == 1
+    assert json.loads(out)
+    assert "cannot write the answer" in err
 
 
 def test_solve_command_too_large_is_an_error(

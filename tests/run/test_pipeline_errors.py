@@ -166,6 +166,14 @@ EDITS = {
         lambda plan: dataclasses.replace(edited(1, end_layer=9)(plan), num_layers=9),
         r"cannot be cut as the plan says.* expected 1 to 4 layers",
     ),
+    "count_as_text": (with_fields(num_microbatches="4"), "a whole number as num_microbatches"),
+    "count_with_a_point": (with_fields(num_microbatches=2.0), "a whole number as num_microbatches"),
+    "strategy_space": (with_fields(strategy_space="zero9"), "a strategy_space of auto, data"),
+    "submesh_of_three": (edited(0, submesh=(1, 4, 1)), "stage 0: expected a submesh of nodes and"),
+    "axis_named_twice": (
+        edited(0, mesh=LogicalMesh(("x", "x"), (2, 2))),
+        "stage 0: expected as many different axis names",
+    ),
     "no_stages": (with_fields(stages=()), "expected at least one stage, got none"),
     "stages_out_of_order": (
         lambda plan: dataclasses.replace(plan, stages=plan.stages[::-1]),

@@ -105,7 +105,7 @@ bool AnytimeSolver::isDone() {
   report();
   if (proof.work() + improvement.work() >= options.workLimit)
     isStopped = true;
-  double gap = static_cast<double>(result.cost) - static_cast<double>(result.lowerBound);
+  double gap = static_cast<double>(result.cost - result.lowerBound); // exact where doubles are not
   bool isGood = result.cost < kBlocked && gap <= options.stopGap * static_cast<double>(result.cost);
   return isGood || result.lowerBound >= result.cost || shouldStop();
 }

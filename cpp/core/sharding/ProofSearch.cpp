@@ -29,7 +29,7 @@ ProofSearch::ProofSearch(const CoreGraph &graph, int64_t cutoff, double stopGap,
       bound(core.constantCost), shrunk(core) {}
 
 bool ProofSearch::isDone() const {
-  double gap = static_cast<double>(cutoff) - static_cast<double>(bound);
+  double gap = static_cast<double>(cutoff - bound); // exact where doubles are not
   bool isGood = cutoff < kBlocked && gap <= stopGap * static_cast<double>(cutoff);
   return isGood || bound >= cutoff || shouldStop();
 }

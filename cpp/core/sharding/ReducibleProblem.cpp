@@ -6,10 +6,10 @@
 namespace alpa {
 namespace {
 
-std::vector<int64_t> blockedCosts(const std::vector<int64_t> &costs) {
+std::vector<int64_t> blockedCosts(const std::vector<int64_t> &costs, int64_t ceiling) {
   std::vector<int64_t> result = costs;
   for (int64_t &cost : result)
-    if (cost >= kForbiddenCost)
+    if (cost >= ceiling)
       cost = kBlocked;
   return result;
 }
@@ -33,13 +33,14 @@ std::vector<T> select(const std::vector<T> &values, const std::vector<int32_t> &
 
 } // namespace
 
-ReducibleProblem::ReducibleProblem(const ShardingProblem &problem) {
+ReducibleProblem::ReducibleProblem(const ShardingProblem &problem, int64_t ceiling) {
+  ceiling = std::min(ceiling, kForbiddenCost);
   nodes.resize(problem.nodes.size());
   for (size_t i = 0; i < nodes.size(); ++i)
-    nodes[i].costs = blockedCosts(problem.nodes[i].costs);
+    nodes[i].costs = blockedCosts(problem.nodes[i].costs, ceiling);
   edges.reserve(problem.edges.size());
   for (const ShardingEdge &edge : problem.edges)
-    addToEdge(edge.first, edge.second, blockedCosts(edge.costs));
+    addToEdge(edge.first, edge.second, blockedCosts(edge.costs, ceiling));
   if (problem.usageLimit)
     addMemory(problem);
 }

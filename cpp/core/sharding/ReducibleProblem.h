@@ -51,8 +51,8 @@ public:
     }
   };
 
-  /// The problem must be checked.
-  explicit ReducibleProblem(const ShardingProblem &problem);
+  /// The problem must be checked. Costs of `ceiling` or more are forbidden.
+  explicit ReducibleProblem(const ShardingProblem &problem, int64_t ceiling = kForbiddenCost);
 
   /// A core to reduce further; answers expand to answers of the core.
   explicit ReducibleProblem(const CoreProblem &core);

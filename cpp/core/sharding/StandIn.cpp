@@ -9,6 +9,9 @@ namespace {
 /// One entry in so many is no accident.
 constexpr int64_t kLeastShare = 100;
 
+/// Solvers move costs between tables and halve kBlocked to tell dead entries: room for both.
+constexpr int64_t kMaxSum = kBlocked >> 4;
+
 template <typename Visit> void forEachTable(const ShardingProblem &problem, Visit visit) {
   for (const ShardingNode &node : problem.nodes)
     visit(node.costs);
@@ -16,7 +19,7 @@ template <typename Visit> void forEachTable(const ShardingProblem &problem, Visi
     visit(edge.costs);
 }
 
-/// Whether costs below `ceiling`, one from each table, always add up to less than kBlocked.
+/// Whether costs below `ceiling`, one from each table, always add up to less than kMaxSum.
 bool isSummable(const ShardingProblem &problem, int64_t ceiling) {
   int64_t total = 0;
   bool fits = true;
@@ -25,7 +28,7 @@ bool isSummable(const ShardingProblem &problem, int64_t ceiling) {
     for (int64_t cost : costs)
       if (cost < ceiling)
         largest = std::max(largest, cost);
-    fits = fits && largest < kBlocked - total;
+    fits = fits && largest < kMaxSum - total;
     total += fits ? largest : 0;
   });
   return fits;
@@ -58,12 +61,6 @@ std::optional<int64_t> findUnsummable(const ShardingProblem &problem) {
     (isSummable(problem, middle) ? summable : ceiling) = middle;
   }
   return summable;
-}
-
-void forbidFrom(ReducibleProblem &problem, int64_t cost) {
-  CoreProblem core = problem.core();
-  problem.blockStrategies([&](int64_t position) { return core.nodeCosts[position] >= cost; });
-  problem.blockPairs([&](int64_t position) { return core.edgeCosts[position] >= cost; });
 }
 
 } // namespace alpa

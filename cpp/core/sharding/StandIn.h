@@ -3,7 +3,7 @@
 // has it costs at least as much, a bound up to there holds for all answers.
 #pragma once
 
-#include "core/sharding/ReducibleProblem.h"
+#include "core/ShardingProblem.h"
 
 #include <optional>
 
@@ -12,11 +12,9 @@ namespace alpa {
 /// The largest cost below what is forbidden, if it is in so many places that it stands for that.
 std::optional<int64_t> findStandIn(const ShardingProblem &problem);
 
-/// The least cost that must be forbidden for no sum of costs to reach kBlocked, or nothing where
-/// sums stay below that as it is. Solvers need this; answers with such a cost are out of reach.
+/// The least cost that must be forbidden for no sum of costs to come near kBlocked, or nothing
+/// where sums stay away from that as it is. Solvers need this; answers with such a cost are out of
+/// reach.
 std::optional<int64_t> findUnsummable(const ShardingProblem &problem);
-
-/// Forbids whatever costs at least `cost`. To be called before any reduction.
-void forbidFrom(ReducibleProblem &problem, int64_t cost);
 
 } // namespace alpa

@@ -21,11 +21,19 @@ _GZIP_FORMAT = 31  # of zlib's wbits
 
 @click.command(name="alpa-solve")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--time-limit", default=60.0, show_default=True, help="Seconds.")
+@click.option(
+    "--time-limit",
+    type=float,
+    help="Seconds. Default: 60, or none with --work-limit.",
+)
 @click.option("--num-threads", type=int, help="Default: one per core.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
 @click.option("--target-gap", default=0.0, show_default=True, help="Stop at this gap.")
-@click.option("--work-limit", type=int, help="Stop after so much work, for equal answers anywhere.")
+@click.option(
+    "--work-limit",
+    type=click.IntRange(0, 2**62),
+    help="Stop after so much work, for equal answers anywhere.",
+)
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -34,7 +42,7 @@ _GZIP_FORMAT = 31  # of zlib's wbits
 @click.option("--quiet", is_flag=True, help="No progress.")
 def main(
     file: Path,
-    time_limit: float,
+    time_limit: float | None,
     num_threads: int | None,
     seed: int,
     target_gap: float,
@@ -70,7 +78,7 @@ def main(
                 work_limit=work_limit,
                 on_progress=on_progress,
             )
-    except (AlpaError, ValueError) as error:
+    except (AlpaError, ValueError, OverflowError) as error:
         _fail(file, str(error))
     except MemoryError:
         _fail(file, "the problem does not fit into this machine's memory")
@@ -86,7 +94,11 @@ def main(
         "lower_bound": solution.lower_bound,
         "peak_usage": solution.peak_usage,
     }
-    output.write_text(json.dumps(answer) + "\n")
+    try:
+        output.write_text(json.dumps(answer) + "\n")
+    except OSError as error:  # the answer must not be lost
+        click.echo(json.dumps(choices))
+        _fail(output, f"cannot write the answer, which is on standard output: {error}")
 
 
 def _fail(file: Path, message: str) -> NoReturn:
@@ -135,14 +147,20 @@ def _too_large_message() -> str:
 
 
 def _decompress(data: bytes) -> bytes:
-    try:
-        decompressor = zlib.decompressobj(wbits=_GZIP_FORMAT)
-        text = decompressor.decompress(data, _MAX_BYTES + 1)
-    except zlib.error as error:
-        raise ValueError(f"expected a gzip file: {error}") from None
-    if not decompressor.eof and len(text) <= _MAX_BYTES:
-        raise ValueError("expected a whole gzip file, got a truncated one")
-    return text
+    """All members of a gzip file, one after another."""
+    members: list[bytes] = []
+    num_bytes = 0
+    while data and num_bytes <= _MAX_BYTES:
+        try:
+            decompressor = zlib.decompressobj(wbits=_GZIP_FORMAT)
+            members.append(decompressor.decompress(data, _MAX_BYTES + 1 - num_bytes))
+        except zlib.error as error:
+            raise ValueError(f"expected a gzip file: {error}") from None
+        num_bytes += len(members[-1])
+        if not decompressor.eof and num_bytes <= _MAX_BYTES:
+            raise ValueError("expected a whole gzip file, got a truncated one")
+        data = decompressor.unused_data
+    return b"".join(members)
 
 
 class _Printer:

@@ -47,9 +47,21 @@ class Signature:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:
             raise ArgumentError(f"{self.name}(): {error}") from None
+        self._fill_defaults(bound)
         if bound.kwargs:
             return Call((*bound.args, bound.kwargs), has_keywords=True)
         return Call(bound.args)
+
+    def _fill_defaults(self, bound: inspect.BoundArguments) -> None:
+        """Those of positional parameters up to the last static one, whose places are theirs."""
+        num_places = max(self.static_argnums, default=-1) + 1
+        for parameter in list(bound.signature.parameters.values())[:num_places]:
+            is_positional = parameter.kind in (
+                inspect.Parameter.POSITIONAL_ONLY,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            )
+            if is_positional and parameter.default is not inspect.Parameter.empty:
+                bound.arguments.setdefault(parameter.name, parameter.default)
 
     def call(self, call: Call) -> Callable[..., Any]:
         """The function as one of positional arguments only, for calls such as `call`."""
@@ -70,13 +82,36 @@ class Signature:
         return tuple(a for i, a in enumerate(arguments) if i not in self.static_argnums)
 
     def static(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(arguments[i] for i in self.static_argnums if i < len(arguments))
+        """The others, with their types: 1, 1.0 and True are equal and make other programs.
+
+        Raises:
+          ArgumentError: one is not hashable.
+        """
+        values = [(i, arguments[i]) for i in self.static_argnums if i < len(arguments)]
+        for i, value in values:
+            try:
+                hash(value)
+            except TypeError:
+                raise ArgumentError(
+                    f"expected a hashable static argument {self.argument_names(i + 1)[i]} of "
+                    f"{self.name}, got {type(value).__name__}; pass a tuple, or another type that "
+                    "does not change"
+                ) from None
+        return tuple((type(value), value) for _, value in values)
 
     def key(self, call: Call) -> Any:
-        """What decides whether two calls can run the same executable: structure, types, statics."""
+        """What decides whether two calls can run the same executable: structure, types, statics.
+
+        Raises:
+          ArgumentError: a static argument is not hashable.
+        """
         leaves, tree = jax.tree.flatten(self.dynamic(call.arguments))  # pyright: ignore
-        types = tuple((np.shape(leaf), _dtype(leaf)) for leaf in leaves)
-        return tree, types, self.static(call.arguments)
+        try:
+            types = tuple((np.shape(leaf), _dtype(leaf), is_weak(leaf)) for leaf in leaves)
+        except (TypeError, ValueError):
+            # Tracing names the leaf.
+            types = tuple((type(leaf).__name__,) for leaf in leaves)
+        return tree, types, self.static(call.arguments), call.has_keywords
 
     def argument_names(self, num_arguments: int) -> list[str]:
         """A name for each positional argument, as the function's author wrote it."""
@@ -95,6 +130,13 @@ def _signature(fn: Callable[..., Any]) -> inspect.Signature | None:
         return inspect.signature(fn)
     except (TypeError, ValueError):  # builtins and some callables have none
         return None
+
+
+def is_weak(leaf: Any) -> bool:
+    """Whether JAX lets the other operand decide on the dtype, as for a Python number."""
+    if isinstance(leaf, bool):
+        return False
+    return isinstance(leaf, int | float | complex) or bool(getattr(leaf, "weak_type", False))
 
 
 def _dtype(leaf: Any) -> Any:

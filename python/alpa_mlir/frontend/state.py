@@ -33,6 +33,28 @@ _MIXING = frozenset(
     }
 )
 
+# Part of itself that remains of a value which decays in a step; weight decay adds far less.
+_LEAST_KEPT = 0.5
+
+# Ops that keep an operand as it is, or with something added to it: positions of such operands, None
+# for all.
+_KEEPING: Mapping[str, tuple[int, ...] | None] = {
+    "add": None,
+    "add_any": None,
+    "sub": (0,),
+    "max": None,
+    "min": None,
+    "clamp": (1,),
+    "convert_element_type": None,
+    "copy": None,
+    "copy_p": None,
+    "optimization_barrier": None,
+    "reduce_precision": None,
+    "reshape": None,
+    "select_n": None,
+    "sharding_constraint": None,
+}
+
 
 def find_state(jaxpr: ClosedJaxpr, arguments: Mapping[int, Any], out_tree: Any) -> dict[int, int]:
     """Pairs flat arguments with flat results.
@@ -58,6 +80,16 @@ def find_state(jaxpr: ClosedJaxpr, arguments: Mapping[int, Any], out_tree: Any) 
                 taken.update(outputs)
                 break
     return pairs
+
+
+def is_step(jaxpr: ClosedJaxpr, pairs: Mapping[int, int]) -> bool:
+    """Whether some argument comes back with something added to it, as a step's parameters do.
+
+    Gradients of a loss with weight decay are elementwise functions of the parameters too, but have
+    a small part of them at most: who asks for those keeps the parameters.
+    """
+    flow = _Flow(jaxpr.jaxpr, _KEEPING)
+    return any(i in flow.origins(j) for i, j in pairs.items())
 
 
 def pair_donated(jaxpr: ClosedJaxpr, donated: Iterable[int], pairs: dict[int, int]) -> None:
@@ -93,10 +125,13 @@ def _kind(var: Any) -> tuple[Any, Any]:
 
 
 class _Flow:
-    """Which values of a jaxpr are elementwise functions of which."""
+    """Which values of a jaxpr are elementwise functions of which; `ops`: by such ops alone."""
 
-    def __init__(self, jaxpr: Jaxpr) -> None:
+    def __init__(
+        self, jaxpr: Jaxpr, ops: Mapping[str, tuple[int, ...] | None] | None = None
+    ) -> None:
         self._jaxpr = jaxpr
+        self._ops = ops
         self._producers = {var: eqn for eqn in jaxpr.eqns for var in eqn.outvars}
 
     def same_types(self, inputs: Iterable[int], outputs: Iterable[int]) -> bool:
@@ -120,21 +155,33 @@ class _Flow:
                 continue
             reached.add(var)
             if eqn := self._producers.get(var):
-                waiting += _operands_behind(eqn, var)
+                waiting += self._operands_behind(eqn, var)
         return {i for i, var in enumerate(self._jaxpr.invars) if var in reached}
 
+    def _operands_behind(self, eqn: Any, var: Any) -> list[Any]:
+        """The operands of `eqn` that its result `var` may be an elementwise function of."""
+        name = eqn.primitive.name
+        if name in _MIXING:
+            return []
+        if (inner := _inner_jaxpr(eqn.params)) is None:
+            if self._ops is None:
+                return list(eqn.invars)
+            if name == "mul":
+                return _mostly_kept(*eqn.invars)
+            positions = self._ops.get(name, ())
+            return list(eqn.invars) if positions is None else [eqn.invars[k] for k in positions]
+        index = eqn.outvars.index(var)
+        if inner.outvars[index].aval.shape != var.aval.shape:  # stacked by a scan
+            return []
+        # A while loop's condition has operands of its own.
+        first = len(eqn.invars) - len(inner.invars)
+        return [eqn.invars[first + i] for i in _Flow(inner, self._ops).origins(index)]
 
-def _operands_behind(eqn: Any, var: Any) -> list[Any]:
-    """The operands of `eqn` that its result `var` may be an elementwise function of."""
-    if eqn.primitive.name in _MIXING:
-        return []
-    if (inner := _inner_jaxpr(eqn.params)) is None:
-        return list(eqn.invars)
-    index = eqn.outvars.index(var)
-    if inner.outvars[index].aval.shape != var.aval.shape:  # stacked by a scan
-        return []
-    first = len(eqn.invars) - len(inner.invars)  # a while loop's condition has operands of its own
-    return [eqn.invars[first + i] for i in _Flow(inner).origins(index)]
+
+def _mostly_kept(left: Any, right: Any) -> list[Any]:
+    """Factors beside a number of at least a half: what decays, not what is a small part."""
+    pairs = ((left, right), (right, left))
+    return [a for a, b in pairs if isinstance(b, Literal) and abs(b.val) >= _LEAST_KEPT]
 
 
 def _inner_jaxpr(params: Mapping[str, Any]) -> Any | None:

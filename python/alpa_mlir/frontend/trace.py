@@ -22,7 +22,7 @@ from alpa_mlir.compat import host_callbacks
 from alpa_mlir.errors import ArgumentError
 from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.signature import Call, Signature
-from alpa_mlir.frontend.state import find_state, pair_donated
+from alpa_mlir.frontend.state import find_state, is_step, pair_donated
 from alpa_mlir.frontend.user_sharding import are_on_several_meshes, user_mesh, user_sharding
 
 
@@ -76,6 +76,7 @@ def trace(
     donate_argnums: Sequence[int] | Literal["auto"] = "auto",
     platform: str | None = None,
     may_span_meshes: bool = False,
+    are_shardings_kept: bool = True,
 ) -> Program:
     """Traces and lowers the function for the types of the arguments of `call`.
 
@@ -83,6 +84,7 @@ def trace(
       platform: "cpu", "cuda", ...: what the module is lowered for; None is JAX's default backend.
       may_span_meshes: arguments on several meshes, as a pipeline leaves them, say nothing of how
         they are to lie; otherwise they are an error.
+      are_shardings_kept: arguments are to lie as they do; otherwise that says nothing either.
 
     Raises:
       ArgumentError: an argument is not an array, or an argnum is out of range.
@@ -100,13 +102,15 @@ def trace(
     candidates = {f.start: f.tree for f in flat if f.argnum not in batch_argnums}
     pairs = find_state(traced.jaxpr, candidates, traced.out_tree)
     if donate_argnums == "auto":
-        donated = [f.argnum for f in flat if f.leaves and f.start in pairs]
+        may_donate = is_step(traced.jaxpr, pairs)
+        donated = [f.argnum for f in flat if may_donate and f.leaves and f.start in pairs]
     else:
         donated = list(donate_argnums)
         pair_donated(traced.jaxpr, [i for f in flat if f.argnum in donated for i in f.range], pairs)
 
     leaves = [leaf for f in flat for leaf in f.leaves]
-    mesh = None if may_span_meshes and are_on_several_meshes(leaves) else user_mesh(leaves)
+    is_open = not are_shardings_kept or (may_span_meshes and are_on_several_meshes(leaves))
+    mesh = None if is_open else user_mesh(leaves)
     in_avals = traced.jaxpr.in_avals
     marked = tuple(
         Argument(

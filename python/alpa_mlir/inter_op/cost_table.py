@@ -22,7 +22,7 @@ from queue import SimpleQueue
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from alpa_mlir.errors import AlpaError, PlanError, SolverError
+from alpa_mlir.errors import AlpaError, ClusterError, PassError, PlanError, SolverError
 from alpa_mlir.inter_op.stage_cost import StageCost, StageQuestion, cost_stage
 
 # Starting a process costs as much as some small questions.
@@ -34,6 +34,10 @@ def default_cache_dir() -> Path:
     if chosen := os.environ.get("ALPA_MLIR_CACHE_DIR"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alpa_mlir" / "stages"
+
+
+# A SolverError says that no answer was found in time.
+Answer = StageCost | SolverError | None
 
 
 @dataclass
@@ -51,24 +55,27 @@ class CostTable:
     _answers: dict[str, StageCost | None] = field(default_factory=dict[str, StageCost | None])
 
     def costs(self, questions: Sequence[StageQuestion], title: str) -> list[StageCost | None]:
-        """The answers, in order; None where a stage fits in no way."""
+        """The answers, in order; None where a stage fits in no way, or none was found in time."""
         digests = [question.digest for question in questions]
         missing = dict(zip(digests, questions, strict=True))
         for digest in list(missing):
             if digest in self._answers or self._read(digest):
                 del missing[digest]
         for digest, cost in self._answer(missing, title):
+            if isinstance(cost, SolverError):  # more time may find one: not for the disk
+                self._answers[digest] = None
+                continue
             self._answers[digest] = cost
             self._write(digest, cost)
         return [self._answers[digest] for digest in digests]
 
     def _answer(
         self, missing: dict[str, StageQuestion], title: str
-    ) -> Iterator[tuple[str, StageCost | None]]:
+    ) -> Iterator[tuple[str, Answer]]:
         with self._progress(title, len(missing)) as advance:
             if len(missing) < _MIN_QUESTIONS_FOR_PROCESSES or self.num_processes < 2:
                 for digest, question in missing.items():
-                    yield digest, cost_stage(question)
+                    yield digest, _or_timeout(lambda q=question: cost_stage(q))
                     advance()
                 return
             with _Workers(min(self.num_processes, len(missing))) as workers:
@@ -111,8 +118,24 @@ class CostTable:
         with suppress(OSError):  # a full or read-only disk must not end the planning
             self.cache_dir.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile("w", dir=self.cache_dir, delete=False) as file:
-                json.dump(None if cost is None else cost.to_json(), file)
-            os.replace(file.name, self.cache_dir / f"{digest}.json")
+                path = Path(file.name)
+                try:
+                    json.dump(None if cost is None else cost.to_json(), file)
+                    file.flush()
+                except OSError:
+                    path.unlink()
+                    raise
+            path.replace(self.cache_dir / f"{digest}.json")
+
+
+def _or_timeout(answer: Callable[[], StageCost | None]) -> Answer:
+    try:
+        return answer()
+    except SolverError as error:
+        return error
+
+
+_ERRORS = {kind.__name__: kind for kind in (PassError, PlanError, SolverError, ClusterError)}
 
 
 class _Workers:
@@ -146,12 +169,12 @@ class _Workers:
             process.kill()
             process.communicate()
 
-    def ask(self, questions: dict[str, StageQuestion]) -> Iterator[tuple[str, StageCost | None]]:
+    def ask(self, questions: dict[str, StageQuestion]) -> Iterator[tuple[str, Answer]]:
         with ThreadPoolExecutor(len(self._all)) as threads:
             answers = {d: threads.submit(self._ask_one, q) for d, q in questions.items()}
             try:
                 for digest, answer in answers.items():
-                    yield digest, answer.result()
+                    yield digest, _or_timeout(answer.result)
             finally:
                 threads.shutdown(wait=False, cancel_futures=True)
                 for process in self._all:  # whoever waits for one wakes up
@@ -170,11 +193,11 @@ class _Workers:
         finally:
             self._idle.put(process)
         if not line:
-            raise SolverError(
+            raise AlpaError(
                 f"a planning process ended with code {process.poll()} on a stage for the mesh "
                 f"{question.mesh}; set num_processes=0 to see why"
             )
         answer = json.loads(line)
         if "error" in answer:
-            raise AlpaError(answer["error"])
+            raise _ERRORS.get(answer["kind"], AlpaError)(answer["error"])
         return None if answer["cost"] is None else StageCost.from_json(answer["cost"])

@@ -17,7 +17,7 @@ def main() -> None:
             cost = cost_stage(StageQuestion.from_json(json.loads(line)), num_threads=1)
             answer = {"cost": None if cost is None else cost.to_json()}
         except (AlpaError, ValueError) as error:
-            answer = {"error": str(error)}
+            answer = {"error": str(error), "kind": type(error).__name__}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 

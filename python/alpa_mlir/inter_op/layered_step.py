@@ -20,8 +20,8 @@ from alpa_mlir.passes import messages, run_passes
 
 # Names tell stages apart that do the same.
 _NAMES = re.compile(
-    r"(, )?\balpa\.(value|name|argument|result|accumulator|prologue|batch_dim) = "
-    r'("(?:[^"\\]|\\.)*"|array<[^>]*>|\d+ : i64)'
+    r"(\balpa\.(?:value|name|argument|result|accumulator|prologue|batch_dim) = )"
+    r'(?:"(?:[^"\\]|\\.)*"|array<[^>]*>|\d+ : i64)'
 )
 
 
@@ -61,7 +61,7 @@ class StageModule:
     @cached_property
     def key(self) -> str:
         """Equal for stages that do the same on values of the same types, whatever their names."""
-        return hashlib.sha256(_NAMES.sub("", self.module.text()).encode()).hexdigest()
+        return hashlib.sha256(_NAMES.sub(r"\1_", self.module.text()).encode()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,18 +9,29 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import jax
 
+from alpa_mlir import _native
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.errors import InfeasibleError, PlanError
 from alpa_mlir.inter_op.sharded_stage import StageModel
 from alpa_mlir.inter_op.stage_memory import stage_memory
 from alpa_mlir.intra_op.solve import solve
 
-_VERSION = 2  # of the answers: a new one where costs or the order of strategies change
+_VERSION = 3  # of the answers: a new one where this package's Python changes them
 _MAX_ATTEMPTS = 3  # to find what fits into memory
+
+
+@cache
+def _maker() -> list[Any]:
+    """What decides on strategies, their order and their costs."""
+    native = hashlib.sha256(Path(_native.__file__).read_bytes()).hexdigest()
+    return [_VERSION, native, jax.__version__, version("jaxlib")]
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,7 @@ class StageQuestion:
     @property
     def digest(self) -> str:
         """Names the answer: the same for the same question, and for stages that do the same."""
-        content = {**self.to_json(), "text": "", "answers": _VERSION, "jax": jax.__version__}
+        content = {**self.to_json(), "text": "", "made by": _maker()}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
@@ -105,7 +116,11 @@ class StageCost:
 
 
 def cost_stage(question: StageQuestion, num_threads: int | None = None) -> StageCost | None:
-    """Solves the stage's sharding problem; None where nothing fits into memory."""
+    """Solves the stage's sharding problem; None where nothing fits into memory.
+
+    Raises:
+      SolverError: nothing was found in time. PassError: the stage's module is refused.
+    """
     limit = question.memory_limit_bytes or question.cluster.device.memory_bytes
     usage_limit, best = limit, None
     for _ in range(_MAX_ATTEMPTS):

@@ -109,7 +109,10 @@ class Ilp:
                 return IlpResult(None, lower_bound, False, len(self._rows))
             if not len(violated):
                 return IlpResult(choices, lower_bound, False, len(self._rows))
-            self._rows.extend(violated)
+            added = [row for row in violated if row not in self._rows]
+            if not added:  # kept within HiGHS' tolerance, which is not enough
+                return IlpResult(None, lower_bound, False, len(self._rows))
+            self._rows.extend(added)
 
     def _solve_once(
         self, time_limit_seconds: float, seed: int

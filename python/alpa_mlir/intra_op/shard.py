@@ -16,11 +16,8 @@ from alpa_mlir.intra_op.shortage import describe_shortage
 from alpa_mlir.intra_op.solution import Solution
 from alpa_mlir.intra_op.solve import solve
 from alpa_mlir.passes import messages, pass_errors, run_passes
-from alpa_mlir.plan import Choice
+from alpa_mlir.plan import FIXED_BY_USER, Choice
 from alpa_mlir.report.phases import Phases
-
-# Ends the names of strategies where a sharding is marked; passes/lib/Sharding/FixedShardings.cpp.
-_FIXED = " (fixed by the user)"
 
 ANNOTATE = ("alpa-annotate-shardings", "alpa-verify-shardings")
 
@@ -150,7 +147,7 @@ def unmarked_choices(
 ) -> tuple[int, ...]:
     """The same strategies in the model of the module without fixed shardings."""
     named = [
-        replace(choice, strategy=choice.strategy.removesuffix(_FIXED))
+        replace(choice, strategy=choice.strategy.removesuffix(FIXED_BY_USER))
         for choice in named_choices(marked, choices)
     ]
     return tuple(strategy_indices(unmarked, named))

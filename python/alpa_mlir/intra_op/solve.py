@@ -42,12 +42,13 @@ _SEARCH_SHARE = 0.5
 # And for the problem in which what looks like a stand-in for "forbidden" is forbidden.
 _RESTRICTED_SHARE = 0.3
 _POLL_SECONDS = 0.1
+_NO_LIMIT_SECONDS = 1e8
 
 
 def solve(
     problem: ShardingProblem,
     *,
-    time_limit_seconds: float = 60.0,
+    time_limit_seconds: float | None = None,
     num_threads: int | None = None,
     seed: int = 0,
     target_gap: float = 0.0,
@@ -60,7 +61,8 @@ def solve(
     `tie_classes` gives each node a class whose nodes make one choice
     (`alpa_mlir._native.find_identical_nodes`). That finds good answers of repetitive problems
     fast; the lower bound holds for all answers all the same. The search ends at `target_gap`.
-    With `work_limit` (about a billion per second) instead of time the answer is reproducible.
+    The time limit is a minute unless there is a `work_limit` (about a billion per second): with
+    that alone the answer is reproducible.
     `on_progress` is called several times a second; when it returns False the search ends.
 
     Returns the best answer found within the limits, with a lower bound. Raises InfeasibleError
@@ -69,6 +71,8 @@ def solve(
     avoided; SolverError where that cannot be done.
     """
     problem.check()
+    if time_limit_seconds is None:
+        time_limit_seconds = 60.0 if work_limit is None else _NO_LIMIT_SECONDS
     _check_limits(time_limit_seconds, num_threads, target_gap)
     unsummable = find_unsummable(problem)
     run = _Run(
@@ -87,10 +91,11 @@ def solve(
         tied.reduce()
         if not tied.is_infeasible:
             run.search(tied, "tied", share=_TIED_SHARE, bound_below=0)
+        if run.is_stopped:
+            return run.solution()
     stand_in = find_stand_in(problem)
     if stand_in is not None and stand_in < run.ceiling:
-        restricted = ReducibleProblem(problem)
-        restricted.forbid_from(stand_in)
+        restricted = ReducibleProblem(problem, stand_in)
         restricted.reduce()
         if not restricted.is_infeasible:
             run.search(restricted, "restricted", share=_RESTRICTED_SHARE, bound_below=stand_in)
@@ -103,8 +108,9 @@ def solve(
         raise run.refusal()
     core = reduced.core()
     is_small = work_limit is None and len(core.edge_costs) <= _MAX_ILP_ENTRIES
-    run.search(reduced, "search", share=_SEARCH_SHARE if is_small else 1.0, bound_below=run.ceiling)
-    if is_small and not run.is_done:
+    share = _SEARCH_SHARE if is_small else 1.0
+    is_settled = run.search(reduced, "search", share=share, bound_below=run.ceiling)
+    if is_small and not is_settled and not run.is_done:
         run.integer_program(reduced)
     return run.solution()
 
@@ -134,7 +140,7 @@ class _Run:
     @property
     def is_done(self) -> bool:
         is_good = self.cost - self.lower_bound <= self.target_gap * self.cost
-        return is_good or self.is_stopped
+        return (is_good and self.choices is not None) or self.is_stopped
 
     @property
     def remaining_seconds(self) -> float:
@@ -142,10 +148,7 @@ class _Run:
 
     def reducible(self) -> ReducibleProblem:
         """The problem without costs that are not to be used."""
-        reducible = ReducibleProblem(self.problem)
-        if self.ceiling < BLOCKED_COST:
-            reducible.forbid_from(self.ceiling)
-        return reducible
+        return ReducibleProblem(self.problem, self.ceiling)
 
     def refusal(self) -> Exception:
         """What to raise if there is no answer."""
@@ -162,13 +165,22 @@ class _Run:
         phase: str,
         share: float,
         bound_below: int,
-    ) -> None:
-        """Runs the search in C++.
+    ) -> bool:
+        """Runs the search in C++. Returns whether it found out all there is to know.
 
         Bounds of a restricted problem hold up to `bound_below`: what all other answers cost.
         """
+        core = reduced.core()
+        if len(core.node_offsets) == 1:  # the reductions have left nothing to choose
+            if core.constant_cost < self.cost:
+                self.choices = np.array(reduced.expand([]), np.int32)
+                self.cost = core.constant_cost
+            bound = min(core.constant_cost, bound_below)
+            self.lower_bound = max(self.lower_bound, bound)
+            self._note(f"{phase} reductions", self.cost, self.lower_bound)
+            return True
         result = solve_core(
-            reduced.core(),
+            core,
             time_limit_seconds=share * self.remaining_seconds,
             work_limit=self.work_limit,
             num_threads=self.num_threads,
@@ -188,6 +200,7 @@ class _Run:
         is_whole = bound_below >= self.ceiling
         if is_whole and result.lower_bound >= BLOCKED_COST and self.choices is None:
             raise self.refusal()
+        return result.lower_bound >= self.cost
 
     def integer_program(self, reduced: ReducibleProblem) -> None:
         """Runs the ILP for answers cheaper than the best so far."""

@@ -49,6 +49,12 @@ class AnnotatedProgram:
     donate_argnums: tuple[int, ...]
     host_callbacks: tuple[Any, ...] = ()
 
+    def leaves_of(self, argument: int) -> range:
+        """Where the leaves of a positional argument are among all."""
+        counts = [tree.num_leaves for tree in self.in_tree.children()]
+        first = sum(counts[:argument])
+        return range(first, first + counts[argument])
+
     def in_shardings(self, mesh: Mesh) -> tuple[Any, ...]:
         """The arguments' pytree with a `NamedSharding` at every leaf."""
         return self.in_tree.unflatten([named_sharding(mesh, s) for s in self.in_specs])

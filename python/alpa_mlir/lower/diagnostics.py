@@ -4,11 +4,15 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 _Result = TypeVar("_Result")
 _REMATERIALIZATION = re.compile(r"Involuntary full rematerialization\.(?P<detail>.*)")
+
+# Two captures at once would each take the other's file for the real standard error.
+_CAPTURE = threading.RLock()
 
 
 def with_captured_log(action: Callable[[], _Result]) -> tuple[_Result, str]:
@@ -17,21 +21,37 @@ def with_captured_log(action: Callable[[], _Result]) -> tuple[_Result, str]:
     The text is passed on to the real standard error afterwards, so nothing is lost to the user.
     File descriptors belong to the process: text of other threads is captured as well.
     """
-    sys.stderr.flush()
-    saved = os.dup(2)
+    with _CAPTURE:
+        try:
+            saved = os.dup(2)
+        except OSError:  # a daemon may have closed it
+            return action(), ""
+        try:
+            return _captured(action, saved)
+        finally:
+            os.close(saved)
+
+
+def _captured(action: Callable[[], _Result], saved: int) -> tuple[_Result, str]:
+    _flush()
     with tempfile.TemporaryFile() as log:
         os.dup2(log.fileno(), 2)
         try:
             result = action()
         finally:
-            sys.stderr.flush()
+            _flush()
             os.dup2(saved, 2)
             log.seek(0)
             text = log.read()
             if text:
                 os.write(saved, text)
-            os.close(saved)
     return result, text.decode(errors="replace")
+
+
+def _flush() -> None:
+    stderr: TextIO | None = sys.stderr  # None where there is no console
+    if stderr is not None:
+        stderr.flush()
 
 
 def rematerializations(log: str) -> list[str]:

@@ -17,6 +17,7 @@ from jax.sharding import NamedSharding
 from alpa_mlir.errors import ArgumentError
 from alpa_mlir.runtime.placement import devices_of
 from alpa_mlir.runtime.program import PipelineArgument
+from alpa_mlir.runtime.shared_buffers import without_shared_buffers
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,22 @@ class ArgumentPlacer:
         self._destinations = destinations
         self._num_microbatches = num_microbatches
         self._slicers: dict[tuple[int, Any], Callable[[Any], list[Any]]] = {}
+        self._of_state = [
+            destination.slot
+            for argument, targets in zip(arguments, destinations, strict=True)
+            for destination in targets
+            if argument.owner is not None
+        ]
+        self._is_donating = any(argument.is_donated for argument in arguments)
 
     def __call__(self, leaves: Sequence[Any], store: list[Any]) -> None:
+        self._place(leaves, store)
+        if self._is_donating:
+            state = without_shared_buffers([store[slot] for slot in self._of_state])
+            for slot, array in zip(self._of_state, state, strict=True):
+                store[slot] = array
+
+    def _place(self, leaves: Sequence[Any], store: list[Any]) -> None:
         puts = _Puts()
         for position, leaf in enumerate(leaves):
             array = self._checked(position, leaf)

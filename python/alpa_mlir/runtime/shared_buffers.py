@@ -1,0 +1,80 @@
+"""Arrays that share memory, one of them donated: XLA must not get a buffer to take and to read.
+
+It happens in good faith: averaged weights start as the weights, a target network is the network.
+XLA refuses some such calls, and crashes on others.
+"""
+
+# JAX declares only part of its types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+class DonationGuard:
+    """Gives a step arguments of which each has its own memory, and takes a training loop little.
+
+    Objects that come twice are found in every call. Others that share memory come from
+    `jax.device_put`, not from the step: arguments that it has just returned are not looked through.
+
+    Args:
+      donate_argnums: positions of the arguments that are donated.
+    """
+
+    def __init__(self, donate_argnums: Sequence[int]) -> None:
+        self._donate_argnums = donate_argnums
+        self._returned: set[int] = set()
+
+    def arguments(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The same arrays, but copies where one comes again or has the memory of an earlier one."""
+        if not self._donate_argnums:
+            return args
+        leaves = jax.tree.leaves(args)
+        has_repeats = len(set(map(id, leaves))) < len(leaves)
+        if not has_repeats and self._are_returned(args):
+            return args
+        leaves, tree = jax.tree.flatten(args)
+        return tree.unflatten(without_shared_buffers(leaves))
+
+    def _are_returned(self, args: tuple[Any, ...]) -> bool:
+        returned = self._returned
+        for position in self._donate_argnums:
+            if position < len(args) and id(args[position]) not in returned:
+                return False
+        return True
+
+    def remember(self, result: Any) -> None:
+        """Notes what the step has returned: one argument of the next, or several."""
+        parts = result if isinstance(result, tuple | list) else ()
+        self._returned = {id(result), *map(id, parts)}
+
+
+def without_shared_buffers(leaves: Sequence[Any]) -> list[Any]:
+    """The same arrays, but copies where one has the memory of an earlier one.
+
+    `jax.device_put` makes such: the part that is on the right device already is not copied. Looking
+    takes about 2 us per array.
+    """
+    seen: set[Any] = set()
+    result: list[Any] = []
+    for leaf in leaves:
+        buffer = _buffer(leaf)
+        is_shared = buffer in seen and isinstance(leaf, jax.Array)
+        result.append(jax.device_put(jnp.copy(leaf), leaf.sharding) if is_shared else leaf)
+        seen.add(buffer)
+    return result
+
+
+def _buffer(leaf: Any) -> Any:
+    """What tells buffers apart; keys and empty arrays count as sharing none."""
+    if not isinstance(leaf, jax.Array) or leaf.size == 0:
+        return id(leaf)
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+        return id(leaf)
+    return ("buffer", leaf.addressable_data(0).unsafe_buffer_pointer())

@@ -1,0 +1,35 @@
+"""What XLA writes to standard error is captured and passed on, whoever else captures."""
+
+import os
+import threading
+
+from alpa_mlir.lower.diagnostics import rematerializations, with_captured_log
+
+
+def write(text: str) -> str:
+    os.write(2, text.encode())
+    return text
+
+
+def test_captured_text_and_result() -> None:
+    result, log = with_captured_log(
+        lambda: write("W Involuntary full rematerialization. The compiler ...\n")
+    )
+    assert (result, rematerializations(log)) == (log, ["The compiler ..."])
+
+
+def test_captures_of_threads_leave_standard_error_as_it_was() -> None:
+    before = os.fstat(2)
+    inside = threading.Event()
+
+    def slow() -> None:
+        inside.set()
+        threading.Event().wait(0.1)
+
+    first = threading.Thread(target=with_captured_log, args=(slow,))
+    first.start()
+    inside.wait()
+    _, log = with_captured_log(lambda: write("second\n"))
+    first.join()
+    assert log == "second\n"
+    assert os.path.samestat(before, os.fstat(2))

@@ -12,5 +12,6 @@ NB_MODULE(_native, m) {
   bindProblem(m);
   bindLayer(m);
   bindStage(m);
+  bindArguments(m);
   bindOpt(m);
 }

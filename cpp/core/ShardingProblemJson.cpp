@@ -189,21 +189,16 @@ template <typename T> T &itemAt(std::vector<T> &items, size_t index) {
   return items[index];
 }
 
-/// Each of the arrays of a group describes the same items. A shorter, missing or repeated one would
-/// go unnoticed otherwise.
-class ItemCount {
+/// Keys that an object must have, each once: what is missing or repeated would go unnoticed.
+class RequiredKeys {
 public:
-  explicit ItemCount(std::vector<std::string> keys) : missing(std::move(keys)) {}
+  explicit RequiredKeys(std::vector<std::string> keys) : missing(std::move(keys)) {}
 
-  void check(Reader &reader, const std::string &key, size_t count) {
+  void take(Reader &reader, const std::string &key) {
     auto found = std::find(missing.begin(), missing.end(), key);
     if (found == missing.end())
       reader.fail("\"" + key + "\" once");
     missing.erase(found);
-    if (expected && count != *expected)
-      reader.fail(std::to_string(*expected) + " items in \"" + key + "\" but read " +
-                  std::to_string(count));
-    expected = count;
   }
 
   void finish(Reader &reader) const {
@@ -213,11 +208,31 @@ public:
 
 private:
   std::vector<std::string> missing;
+};
+
+/// Each of the arrays of a group describes the same items. A shorter one would go unnoticed
+/// otherwise.
+class ArrayGroup {
+public:
+  explicit ArrayGroup(std::vector<std::string> keys) : keys(std::move(keys)) {}
+
+  void take(Reader &reader, const std::string &key, size_t count) {
+    keys.take(reader, key);
+    if (expected && count != *expected)
+      reader.fail(std::to_string(*expected) + " items in \"" + key + "\" but read " +
+                  std::to_string(count));
+    expected = count;
+  }
+
+  void finish(Reader &reader) const { keys.finish(reader); }
+
+private:
+  RequiredKeys keys;
   std::optional<size_t> expected;
 };
 
 void readNodes(Reader &reader, std::vector<ShardingNode> &nodes) {
-  ItemCount count({"intervals", "costs", "usages"});
+  ArrayGroup arrays({"intervals", "costs", "usages"});
   reader.object([&](const std::string &key) {
     size_t i = 0;
     if (key == "intervals")
@@ -231,13 +246,13 @@ void readNodes(Reader &reader, std::vector<ShardingNode> &nodes) {
       reader.array([&] { itemAt(nodes, i++).usages = reader.integers(); });
     else
       return reader.skipValue();
-    count.check(reader, key, i);
+    arrays.take(reader, key, i);
   });
-  count.finish(reader);
+  arrays.finish(reader);
 }
 
 void readEdges(Reader &reader, std::vector<ShardingEdge> &edges) {
-  ItemCount count({"nodes", "costs"});
+  ArrayGroup arrays({"nodes", "costs"});
   reader.object([&](const std::string &key) {
     size_t i = 0;
     if (key == "nodes")
@@ -251,16 +266,16 @@ void readEdges(Reader &reader, std::vector<ShardingEdge> &edges) {
       reader.array([&] { itemAt(edges, i++).costs = reader.integers(); });
     else
       return reader.skipValue();
-    count.check(reader, key, i);
+    arrays.take(reader, key, i);
   });
-  count.finish(reader);
+  arrays.finish(reader);
 }
 
 void readProblem(Reader &reader, ShardingProblem &problem) {
-  ItemCount count({"nodes", "edges"});
+  RequiredKeys keys({"nodes", "edges"});
   reader.object([&](const std::string &key) {
     if (key == "nodes" || key == "edges")
-      count.check(reader, key, 0);
+      keys.take(reader, key);
     if (key == "name")
       problem.name = reader.string();
     else if (key == "nodes")
@@ -272,7 +287,7 @@ void readProblem(Reader &reader, ShardingProblem &problem) {
     else if (key != "usage_limit")
       reader.skipValue();
   });
-  count.finish(reader);
+  keys.finish(reader);
 }
 
 class Writer {

@@ -1,5 +1,6 @@
 """What the user may ask of the planner: one frozen dataclass per method."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -78,10 +79,29 @@ class PipelineMethod(Method):
     Attributes:
       time_limit_seconds: for the solver, per stage in question.
       num_microbatches: in how many parts the batch goes through the pipeline; "auto" tries some.
-      schedule: "gpipe", "1f1b", "eager_1f1b" or "inference"; "auto" takes the fastest that fits.
       num_layers: in how many pieces the program is cut before stages are made of them.
       allow_local_statistics: let each microbatch use its own statistics where sums over examples
         flow back into the step (batch norm). The result is then another than without microbatches.
+    """
+
+    time_limit_seconds: float = 10.0
+    num_microbatches: int | Literal["auto"] = "auto"
+    num_layers: int | Literal["auto"] = "auto"
+    allow_local_statistics: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("num_microbatches", "num_layers"):
+            value = getattr(self, name)
+            if value != "auto" and (not isinstance(value, int) or value < 1):
+                raise ArgumentError(f'expected {name} of at least 1, or "auto", got {value!r}')
+
+
+@dataclass(frozen=True)
+class SearchedPipeline(PipelineMethod, ABC):
+    """Base of the methods that search for stages.
+
+    Attributes:
+      schedule: "gpipe", "1f1b", "eager_1f1b" or "inference"; "auto" takes the fastest that fits.
       rematerialize: whether the backward of a stage computes the forward of its layers again, so
         that less is kept for it; "auto" does so where memory is short.
       num_processes: that plan beside each other; 0 is this process alone, None one per core.
@@ -89,28 +109,21 @@ class PipelineMethod(Method):
         $ALPA_MLIR_CACHE_DIR or a folder in the user's cache.
     """
 
-    time_limit_seconds: float = 10.0
-    num_microbatches: int | Literal["auto"] = "auto"
     schedule: Schedule = "auto"
-    num_layers: int | Literal["auto"] = "auto"
-    allow_local_statistics: bool = False
     rematerialize: bool | Literal["auto"] = "auto"
     num_processes: int | None = None
     cache_dir: str | Path | None = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("num_microbatches", "num_layers"):
-            value = getattr(self, name)
-            if value != "auto" and (not isinstance(value, int) or value < 1):
-                raise ArgumentError(f'expected {name} of at least 1, or "auto", got {value!r}')
+        super().__post_init__()
         if self.schedule not in ("auto", *SCHEDULES):
             raise ArgumentError(
                 f"expected a schedule auto, {', '.join(SCHEDULES)}, got {self.schedule!r}"
             )
 
+    @abstractmethod
     def submeshes(self, cluster: Cluster) -> list[tuple[int, int]]:
         """Nodes and devices in each of the submeshes that stages may have."""
-        raise NotImplementedError
 
     def logical_meshes(self, cluster: Cluster) -> list[LogicalMesh]:
         """Those to try on a submesh, given as a cluster of its own."""
@@ -118,7 +131,7 @@ class PipelineMethod(Method):
 
 
 @dataclass(frozen=True)
-class Auto(PipelineMethod):
+class Auto(SearchedPipeline):
     """Everything searched: stages, submeshes, microbatches, schedule, and the sharding of every op
     (Alpa's both passes). One stage over all devices is among the plans."""
 
@@ -132,7 +145,7 @@ class Auto(PipelineMethod):
 
 
 @dataclass(frozen=True)
-class PipelineParallel(PipelineMethod):
+class PipelineParallel(SearchedPipeline):
     """Pipeline stages on equal submeshes; with as many stages as devices, nothing is sharded
     (Alpa's inter-op pass alone).
 
@@ -148,7 +161,7 @@ class PipelineParallel(PipelineMethod):
 
 
 @dataclass(frozen=True)
-class ThreeDParallel(PipelineMethod):
+class ThreeDParallel(SearchedPipeline):
     """A grid chosen by hand, as for Megatron-LM: `pipeline` stages, each on a logical mesh of
     `data` x `tensor` devices. What is split along which axis, and where stages end, is searched."""
 
@@ -169,7 +182,7 @@ class ThreeDParallel(PipelineMethod):
         return [LogicalMesh.of_shape((self.data, self.tensor))]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FollowPlacement(PipelineMethod):
     """The stages of another parallelized function: for evaluation beside training, say.
 
@@ -180,7 +193,7 @@ class FollowPlacement(PipelineMethod):
       like: the other function, compiled.
     """
 
-    like: "ParallelFunction | None" = None
+    like: "ParallelFunction"
 
     @property
     def leader(self) -> Plan:
@@ -189,7 +202,7 @@ class FollowPlacement(PipelineMethod):
         Raises:
           ArgumentError: there is none yet.
         """
-        executable = self.like.executable if self.like else None
+        executable = self.like.executable
         if executable is None:
             raise ArgumentError(
                 "expected FollowPlacement(like=step) with a compiled step, got one that was not "

@@ -31,6 +31,7 @@ from alpa_mlir.options import (
     Method,
     PipelineMethod,
     PipelineParallel,
+    SearchedPipeline,
     ThreeDParallel,
 )
 from alpa_mlir.plan import Plan
@@ -186,8 +187,9 @@ class ParallelFunction:
         method = self._method
         if isinstance(method, FixedPlan):
             return self._replay(program, normal, method.plan)
-        follows_whole = isinstance(method, FollowPlacement) and not method.leader.is_pipeline
-        if isinstance(method, PipelineMethod) and not follows_whole:
+        if isinstance(method, FollowPlacement) and not method.leader.is_pipeline:
+            return self._sharded(program, normal, method)
+        if isinstance(method, SearchedPipeline | FollowPlacement):
             return self._pipeline(program, normal, method)
         return self._sharded(program, normal, method)
 
@@ -199,7 +201,10 @@ class ParallelFunction:
         return executable
 
     def _pipeline(
-        self, program: Program, normal: NormalizedModule, method: PipelineMethod
+        self,
+        program: Program,
+        normal: NormalizedModule,
+        method: SearchedPipeline | FollowPlacement,
     ) -> Lowered | LoweredPipeline:
         """The pipeline found, or one program over all devices where `Auto` finds that faster."""
         whole: Lowered | None = None

@@ -130,10 +130,7 @@ def test_json_any_key_order_and_unknown_keys() -> None:
         (b'{"problem": {"nodes": {"costs": [[99999999999999999999]]}}}', "below 2\\^63"),
         (b'{"problem": {"nodes": {"costs": [[0.5]]}}}', "an integer"),
         (b'{"problem": {"nodes": {"costs": [[1]], "usages": [[1], [1]]}}}', "1 items"),
-        (
-            b"{} trailing",
-            "expected the end",
-        ),
+        (b"{} trailing", "expected the end"),
         (b'{"a": ' + b"[" * 100, "nested"),
     ],
 )

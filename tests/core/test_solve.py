@@ -105,13 +105,18 @@ def test_find_unsummable_is_the_least_cost_to_forbid() -> None:
     problem.add_node((0, 1), [7 * 10**16, 1], [0, 0])
     assert find_unsummable(problem) == 8 * 10**16
     assert solve(problem).cost == 3
-    # The sum of parallel edges may be more than what is forbidden of each.
-    problem.add_edge(0, 1, [0, 0, 0, 5 * 10**16])
-    problem.add_edge(0, 1, [0, 0, 0, 5 * 10**16])
-    ceiling = find_unsummable(problem)
-    assert ceiling is not None
-    core = ReducibleProblem(problem, ceiling).core()
-    assert core.edge_costs.max() == (10**17 if ceiling > 5 * 10**16 else BLOCKED_COST)
+
+
+def test_ceiling_is_of_a_single_cost() -> None:
+    """Parallel edges may add up to more."""
+    problem = ShardingProblem()
+    for _ in range(2):
+        problem.add_node((0, 1), [0, 9], [0, 0])
+    for _ in range(2):
+        problem.add_edge(0, 1, [0, 5, 6, 7])
+    core = ReducibleProblem(problem, 7).core()
+    assert core.edge_costs.tolist() == [0, 10, 12, BLOCKED_COST]
+    assert core.node_costs.tolist() == [0, BLOCKED_COST, 0, BLOCKED_COST]
 
 
 def test_solve_optimum_beyond_what_can_be_told() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 from alpa_mlir.lower.diagnostics import rematerializations, with_captured_log
 
@@ -22,14 +23,18 @@ def test_captures_of_threads_leave_standard_error_as_it_was() -> None:
     before = os.fstat(2)
     inside = threading.Event()
 
-    def slow() -> None:
+    def begin() -> None:
         inside.set()
-        threading.Event().wait(0.1)
+        time.sleep(0.1)
 
-    first = threading.Thread(target=with_captured_log, args=(slow,))
+    first = threading.Thread(target=with_captured_log, args=(begin,))
     first.start()
     inside.wait()
-    _, log = with_captured_log(lambda: write("second\n"))
-    first.join()
+
+    def end_last() -> None:
+        first.join()
+        write("second\n")
+
+    _, log = with_captured_log(end_last)
     assert log == "second\n"
     assert os.path.samestat(before, os.fstat(2))

@@ -47,6 +47,19 @@ def test_evaluation_reads_parameters_where_training_keeps_them(trained: Any) -> 
     assert moved(evaluate.executable, state.params, batch) == []
 
 
+def test_step_that_follows_a_step_holds_as_many_microbatches(trained: Any) -> None:
+    step, state, batch = trained
+    model = workload("gpt", "debug", 8, optax.adam(1e-3), num_layers=2)
+    again = alpa.parallelize(model.train_step, alpa.FollowPlacement(like=step), donate_argnums=())
+    _, loss = again(state, batch)
+
+    _, expected = jax.jit(model.train_step)(jax.device_get(state), jax.device_get(batch))
+    assert_close(loss, expected)
+    leader, plan = step.executable.plan, again.executable.plan
+    assert [s.num_in_flight for s in plan.stages] == [s.num_in_flight for s in leader.stages]
+    assert moved(again.executable, state) == []
+
+
 def test_follower_of_one_program_over_all_devices() -> None:
     model = workload("gpt", "debug", 8, optax.adam(1e-3), num_layers=2)
     step = alpa.parallelize(model.train_step, alpa.ShardParallel())

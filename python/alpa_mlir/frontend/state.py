@@ -5,7 +5,7 @@ and most of its leaves come back as elementwise functions of themselves, as `w -
 second condition tells updated parameters from gradients, which look the same from outside.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
@@ -67,7 +67,7 @@ def find_state(jaxpr: ClosedJaxpr, arguments: Mapping[int, Any], out_tree: Any) 
     Returns:
       flat argument index → flat result index, for every leaf of every state argument.
     """
-    flow = _Flow(jaxpr.jaxpr)
+    flow = _Flow(jaxpr.jaxpr, _elementwise)
     pairs: dict[int, int] = {}
     taken: set[int] = set()
     for start, tree in arguments.items():
@@ -88,7 +88,7 @@ def is_step(jaxpr: ClosedJaxpr, pairs: Mapping[int, int]) -> bool:
     Gradients of a loss with weight decay are elementwise functions of the parameters too, but have
     a small part of them at most: who asks for those keeps the parameters.
     """
-    flow = _Flow(jaxpr.jaxpr, _KEEPING)
+    flow = _Flow(jaxpr.jaxpr, _kept)
     return any(i in flow.origins(j) for i, j in pairs.items())
 
 
@@ -125,13 +125,15 @@ def _kind(var: Any) -> tuple[Any, Any]:
 
 
 class _Flow:
-    """Which values of a jaxpr are elementwise functions of which; `ops`: by such ops alone."""
+    """Which values of a jaxpr are functions of which, place by place.
 
-    def __init__(
-        self, jaxpr: Jaxpr, ops: Mapping[str, tuple[int, ...] | None] | None = None
-    ) -> None:
+    Args:
+      behind: the operands of an op that its result may be such a function of.
+    """
+
+    def __init__(self, jaxpr: Jaxpr, behind: Callable[[Any], list[Any]]) -> None:
         self._jaxpr = jaxpr
-        self._ops = ops
+        self._behind = behind
         self._producers = {var: eqn for eqn in jaxpr.eqns for var in eqn.outvars}
 
     def same_types(self, inputs: Iterable[int], outputs: Iterable[int]) -> bool:
@@ -144,7 +146,7 @@ class _Flow:
         return 2 * sum(i in self.origins(j) for i, j in pairs) >= len(inputs)
 
     def origins(self, output: int) -> set[int]:
-        """Inputs that `output` is an elementwise function of."""
+        """Inputs that `output` is a function of."""
         target: Any = self._jaxpr.outvars[output]
         shape = target.aval.shape
         reached: set[Any] = set()
@@ -159,29 +161,29 @@ class _Flow:
         return {i for i, var in enumerate(self._jaxpr.invars) if var in reached}
 
     def _operands_behind(self, eqn: Any, var: Any) -> list[Any]:
-        """The operands of `eqn` that its result `var` may be an elementwise function of."""
-        name = eqn.primitive.name
-        if name in _MIXING:
-            return []
-        if (inner := _inner_jaxpr(eqn.params)) is None:
-            if self._ops is None:
-                return list(eqn.invars)
-            if name == "mul":
-                return _mostly_kept(*eqn.invars)
-            positions = self._ops.get(name, ())
-            return list(eqn.invars) if positions is None else [eqn.invars[k] for k in positions]
+        inner = _inner_jaxpr(eqn.params)
+        if inner is None or eqn.primitive.name in _MIXING:
+            return self._behind(eqn)
         index = eqn.outvars.index(var)
         if inner.outvars[index].aval.shape != var.aval.shape:  # stacked by a scan
             return []
         # A while loop's condition has operands of its own.
         first = len(eqn.invars) - len(inner.invars)
-        return [eqn.invars[first + i] for i in _Flow(inner, self._ops).origins(index)]
+        return [eqn.invars[first + i] for i in _Flow(inner, self._behind).origins(index)]
 
 
-def _mostly_kept(left: Any, right: Any) -> list[Any]:
-    """Factors beside a number of at least a half: what decays, not what is a small part."""
-    pairs = ((left, right), (right, left))
-    return [a for a, b in pairs if isinstance(b, Literal) and abs(b.val) >= _LEAST_KEPT]
+def _elementwise(eqn: Any) -> list[Any]:
+    return [] if eqn.primitive.name in _MIXING else list(eqn.invars)
+
+
+def _kept(eqn: Any) -> list[Any]:
+    """Operands that remain in the result for the most part, with something added or not."""
+    if eqn.primitive.name == "mul":
+        left, right = eqn.invars
+        pairs = ((left, right), (right, left))
+        return [a for a, b in pairs if isinstance(b, Literal) and abs(b.val) >= _LEAST_KEPT]
+    positions = _KEEPING.get(eqn.primitive.name, ())
+    return list(eqn.invars) if positions is None else [eqn.invars[k] for k in positions]
 
 
 def _inner_jaxpr(params: Mapping[str, Any]) -> Any | None:

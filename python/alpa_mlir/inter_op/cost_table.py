@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -38,6 +39,9 @@ def default_cache_dir() -> Path:
 
 # A SolverError says that no answer was found in time.
 Answer = StageCost | SolverError | None
+
+# What a process may answer with instead, by name.
+_ERRORS = {kind.__name__: kind for kind in (PassError, PlanError, SolverError, ClusterError)}
 
 
 @dataclass
@@ -75,7 +79,7 @@ class CostTable:
         with self._progress(title, len(missing)) as advance:
             if len(missing) < _MIN_QUESTIONS_FOR_PROCESSES or self.num_processes < 2:
                 for digest, question in missing.items():
-                    yield digest, _or_timeout(lambda q=question: cost_stage(q))
+                    yield digest, _or_timeout(partial(cost_stage, question))
                     advance()
                 return
             with _Workers(min(self.num_processes, len(missing))) as workers:
@@ -133,9 +137,6 @@ def _or_timeout(answer: Callable[[], StageCost | None]) -> Answer:
         return answer()
     except SolverError as error:
         return error
-
-
-_ERRORS = {kind.__name__: kind for kind in (PassError, PlanError, SolverError, ClusterError)}
 
 
 class _Workers:

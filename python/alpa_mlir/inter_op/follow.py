@@ -10,17 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import gcd
 
-from alpa_mlir._native import FunctionSummary
+from alpa_mlir._native import FunctionSummary, max_in_flight
 from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.errors import ArgumentError, InfeasibleError
 from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.trace import Program
 from alpa_mlir.inter_op.layered_step import LayeredStep
+from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
 from alpa_mlir.inter_op.sharded_stage import StageModel
 from alpa_mlir.inter_op.stage_cost import StageQuestion, cost_stage
 from alpa_mlir.inter_op.stage_search import ChosenStage, PipelineChoice
 from alpa_mlir.intra_op.shard import NormalizedModule, unmarked_choices
-from alpa_mlir.options import PipelineMethod
+from alpa_mlir.options import FollowPlacement
 from alpa_mlir.plan import Plan
 
 
@@ -35,16 +36,16 @@ class _Place:
 def follow_pipeline(
     step: NormalizedModule,
     program: Program,
-    method: PipelineMethod,
-    leader: Plan,
+    method: FollowPlacement,
     batch_size: int,
 ) -> PipelineChoice:
-    """The pipeline of `step` on the stages of `leader`.
+    """The pipeline of `step` on the stages of the leader.
 
     Raises:
       ArgumentError: the step reads no state of the leader, or has fewer layers than it has stages.
       InfeasibleError: a stage does not fit into memory.
     """
+    leader = method.leader
     places = _places(program, leader)
     if not places:
         raise ArgumentError(
@@ -62,15 +63,14 @@ def follow_pipeline(
             f"{leader.program_name}, got {layered.num_layers}; plan it by itself"
         )
     first_layers = _first_layers(_votes(layered, places, num_stages))
-    split = layered.split(first_layers)
-    stages = tuple(
-        _stage(layered, number, (first, end), places, method, leader)
-        for number, (first, end) in enumerate(
-            zip(first_layers, [*first_layers[1:], layered.num_layers], strict=True)
-        )
-    )
-    has_backward = any(f.attributes["alpa.phase"] == "backward" for f in split.stage_functions())
+    functions = layered.split(first_layers).stage_functions()
+    has_backward = any(f.attributes["alpa.phase"] == "backward" for f in functions)
     schedule = leader.schedule if has_backward else "inference"
+    ranges = zip(first_layers, [*first_layers[1:], layered.num_layers], strict=True)
+    stages = tuple(
+        _stage(layered, number, layers, schedule, places, method)
+        for number, layers in enumerate(ranges)
+    )
     return PipelineChoice(layered, schedule, stages, step_seconds=0.0)
 
 
@@ -154,21 +154,26 @@ def _stage(
     layered: LayeredStep,
     number: int,
     layers: tuple[int, int],
+    schedule: str,
     places: Mapping[str, _Place],
-    method: PipelineMethod,
-    leader: Plan,
+    method: FollowPlacement,
 ) -> ChosenStage:
+    leader = method.leader
     planned = leader.stages[number]
-    module = layered.range(*layers)
+    num_microbatches = layered.num_microbatches
+    stages_to_end = len(leader.stages) - number
+    num_in_flight = max_in_flight(SCHEDULE_KINDS[schedule], stages_to_end, num_microbatches)
+    module = layered.range(*layers, num_in_flight=num_in_flight)
     specs = {name: place.spec for name, place in places.items() if place.stage == number}
     marks = _marks(module.function, specs)
     text = shardy.mark_arguments(module.text, marks, planned.mesh.shardy_text)
     question = StageQuestion(
         text=text,
-        key=module.key,
+        key=f"{module.key} {marks}",
         mesh=planned.mesh,
         cluster=leader.cluster,
-        num_microbatches=layered.num_microbatches,
+        num_microbatches=num_microbatches,
+        num_in_flight=num_in_flight,
         memory_limit_bytes=method.memory_limit_bytes,
         time_limit_seconds=method.time_limit_seconds,
         target_gap=method.target_gap,
@@ -189,7 +194,7 @@ def _stage(
         mesh=planned.mesh,
         cost=replace(cost, choices=choices),
         is_rematerialized=False,
-        num_in_flight=1,
+        num_in_flight=num_in_flight,
     )
 
 

@@ -24,7 +24,7 @@ from alpa_mlir.intra_op.describe import (
 )
 from alpa_mlir.intra_op.shard import NormalizedModule, named_choices, strategy_indices
 from alpa_mlir.lower.pipeline import StageToLower, lower_pipeline
-from alpa_mlir.options import SCHEDULES, FollowPlacement, PipelineMethod
+from alpa_mlir.options import SCHEDULES, FollowPlacement, PipelineMethod, SearchedPipeline
 from alpa_mlir.plan import Plan, PlannedStage, TensorPlan
 from alpa_mlir.report.phases import Phases
 from alpa_mlir.runtime.program import ArgumentResult, PipelineProgram
@@ -41,11 +41,11 @@ class PlannedPipeline:
 def plan_pipeline(
     program: Program,
     normal: NormalizedModule,
-    method: PipelineMethod,
+    method: SearchedPipeline | FollowPlacement,
     cluster: Cluster,
     phases: Phases,
 ) -> PlannedPipeline:
-    """Searches for the fastest pipeline.
+    """Searches for the fastest pipeline, or follows one that is there.
 
     Raises:
       PassError: the step cannot be split. InfeasibleError: nothing fits into memory.
@@ -55,7 +55,7 @@ def plan_pipeline(
     size = batch_size(program)
     if isinstance(method, FollowPlacement):
         with phases("follow"):
-            choice = follow_pipeline(step, program, method, method.leader, size)
+            choice = follow_pipeline(step, program, method, size)
     else:
         choice = search_pipeline(step, method, cluster, size, phases)
     with phases("lower stages"):

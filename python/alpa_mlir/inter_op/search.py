@@ -11,7 +11,7 @@ from alpa_mlir.errors import ArgumentError, InfeasibleError, PassError
 from alpa_mlir.inter_op.layered_step import LayeredStep
 from alpa_mlir.inter_op.stage_search import PipelineChoice, StageSearch
 from alpa_mlir.intra_op.shard import NormalizedModule
-from alpa_mlir.options import PipelineMethod
+from alpa_mlir.options import SearchedPipeline
 from alpa_mlir.report.phases import Phases
 
 # More microbatches than these cost planning time and win little: the bubble is small by then.
@@ -24,7 +24,7 @@ _MIN_MAX_LAYERS = 8
 
 def search_pipeline(
     step: NormalizedModule,
-    method: PipelineMethod,
+    method: SearchedPipeline,
     cluster: Cluster,
     batch_size: int,
     phases: Phases,
@@ -55,7 +55,7 @@ def search_pipeline(
     return best
 
 
-def microbatch_choices(method: PipelineMethod, batch_size: int) -> list[int]:
+def microbatch_choices(method: SearchedPipeline, batch_size: int) -> list[int]:
     """The one asked for, or the largest few of the usual that divide the batch."""
     if method.num_microbatches != "auto":
         return [method.num_microbatches]
@@ -64,7 +64,7 @@ def microbatch_choices(method: PipelineMethod, batch_size: int) -> list[int]:
 
 
 def _in_layers(
-    step: NormalizedModule, method: PipelineMethod, cluster: Cluster, num_microbatches: int
+    step: NormalizedModule, method: SearchedPipeline, cluster: Cluster, num_microbatches: int
 ) -> LayeredStep:
     """In as many layers as seem useful: one at least for every stage that the method asks for, and
     no more than the devices can make use of."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
-from alpa_mlir.options import PipelineMethod
+from alpa_mlir.options import SearchedPipeline
 
 # A range of layers is a candidate for submeshes whose part of the devices is its part of the
 # layers, which are alike in FLOPs, to this factor.
@@ -39,7 +39,7 @@ class StageOption:
 def stage_options(
     num_layers: int,
     submeshes: Sequence[tuple[int, int]],
-    method: PipelineMethod,
+    method: SearchedPipeline,
     cluster: Cluster,
 ) -> Iterator[StageOption]:
     """Every range of layers on every submesh that is neither far too large nor too small for it."""

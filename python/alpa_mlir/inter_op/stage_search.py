@@ -36,7 +36,7 @@ from alpa_mlir.inter_op.stage_options import StageOption, stage_options
 from alpa_mlir.inter_op.stages import StageAssignment, StagePlan, solve_stages
 from alpa_mlir.inter_op.transfers import Crossings, transfer_seconds
 from alpa_mlir.intra_op.shortage import describe_shortage
-from alpa_mlir.options import PipelineMethod
+from alpa_mlir.options import SearchedPipeline
 from alpa_mlir.report.phases import Phases
 from alpa_mlir.report.units import format_bytes
 
@@ -93,7 +93,7 @@ class _Candidate:
 class StageSearch:
     """Searches steps of one program; what was costed for one is known for the next."""
 
-    def __init__(self, method: PipelineMethod, cluster: Cluster, phases: Phases) -> None:
+    def __init__(self, method: SearchedPipeline, cluster: Cluster, phases: Phases) -> None:
         self.method = method
         self.cluster = cluster
         self.phases = phases
@@ -337,7 +337,7 @@ class _LayeredSearch:
         )
 
 
-def _cache_dir(method: PipelineMethod) -> Path | None:
+def _cache_dir(method: SearchedPipeline) -> Path | None:
     if method.cache_dir == "auto":
         return default_cache_dir()
     return None if method.cache_dir is None else Path(method.cache_dir)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from alpa_mlir._native import FunctionSummary
 from alpa_mlir.cluster import Cluster
 from alpa_mlir.inter_op.layered_step import LayeredStep, SplitStep
 from alpa_mlir.plan import PlannedTransfer
 from alpa_mlir.runtime.layout import Placements
-from alpa_mlir.runtime.program import PipelineProgram, num_bytes
+from alpa_mlir.runtime.program import PipelineProgram
 from alpa_mlir.runtime.route import find_route
 from alpa_mlir.schedule.values import Buffer
 
@@ -46,24 +46,25 @@ def received_transfers(
       sent: what `planned_transfers` says of the step.
     """
     placements, home = Placements(lowered), lowered.schedule.mesh_of_stage
-    received: list[PlannedTransfer] = []
-    for transfer in (*sent, *_state_copies(lowered)):
-        buffer = Buffer(transfer.value)
+
+    def received(value: str, source: int, target: int, count: int) -> PlannedTransfer:
+        buffer = Buffer(value)
         aval = placements.aval(buffer)
-        source = placements.of(home[transfer.source], buffer)
-        target = placements.of(home[transfer.target], buffer)
-        num_bytes = find_route(aval.shape, aval.dtype, source, target).bytes
-        received.append(replace(transfer, bytes=num_bytes))
-    return tuple(received)
+        ends = (placements.of(home[stage], buffer) for stage in (source, target))
+        route = find_route(aval.shape, aval.dtype, *ends)
+        return PlannedTransfer(value, source, target, route.bytes, count)
+
+    values = (received(each.value, each.source, each.target, each.count) for each in sent)
+    copies = (received(*copy, count=1) for copy in _state_copies(lowered))
+    return (*values, *copies)
 
 
-def _state_copies(lowered: PipelineProgram) -> Iterator[PlannedTransfer]:
-    """State that stages other than its owner read, sent to them in every step."""
+def _state_copies(lowered: PipelineProgram) -> Iterator[tuple[str, int, int]]:
+    """State that is sent to stages other than its owner in every step: value, owner, stage."""
     for argument in lowered.arguments:
         for stage in lowered.readers(argument.value):
             if argument.owner not in (None, stage):
-                whole = num_bytes(argument.aval.shape, argument.aval.dtype)
-                yield PlannedTransfer(argument.value, argument.owner, stage, whole, 1)
+                yield argument.value, argument.owner, stage
 
 
 @dataclass(frozen=True)

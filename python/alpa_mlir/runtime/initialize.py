@@ -28,13 +28,15 @@ def create(
     shapes, got = jax.tree.flatten(jax.eval_shape(init))
     if got != tree:
         raise ArgumentError(
-            f"expected a function that returns the state {tree}, got one that returns {got}"
+            f"expected a function that returns the state {tree}, got one that returns {got}; "
+            "return what the step was compiled for, or compile it for this state"
         )
     for aval, shape in zip(avals, shapes, strict=True):
         if (aval.shape, aval.dtype) != (shape.shape, shape.dtype):
             raise ArgumentError(
                 f"expected a leaf {aval.dtype}{list(aval.shape)} of the state, got "
-                f"{shape.dtype}{list(shape.shape)}"
+                f"{shape.dtype}{list(shape.shape)}; return what the step was compiled for, or "
+                "compile it for this state"
             )
     of_mesh: dict[Any, list[int]] = {}
     for position, sharding in enumerate(shardings):

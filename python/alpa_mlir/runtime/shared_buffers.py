@@ -16,6 +16,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from alpa_mlir._native import has_repeats
+
 
 class DonationGuard:
     """Gives a step arguments of which each has its own memory, and takes a training loop little.
@@ -30,16 +32,18 @@ class DonationGuard:
     def __init__(self, donate_argnums: Sequence[int]) -> None:
         self._donate_argnums = donate_argnums
         self._returned: set[int] = set()
+        self._array_type: type | None = None
 
     def arguments(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The same arrays, but copies where one comes again or has the memory of an earlier one."""
         if not self._donate_argnums:
             return args
-        leaves = jax.tree.leaves(args)
-        has_repeats = len(set(map(id, leaves))) < len(leaves)
-        if not has_repeats and self._are_returned(args):
+        if self._are_returned(args) and not has_repeats(args, self._array_type, jax.tree.leaves):
             return args
         leaves, tree = jax.tree.flatten(args)
+        self._array_type = next(
+            (type(leaf) for leaf in leaves if isinstance(leaf, jax.Array)), None
+        )
         return tree.unflatten(without_shared_buffers(leaves))
 
     def _are_returned(self, args: tuple[Any, ...]) -> bool:
@@ -51,6 +55,8 @@ class DonationGuard:
 
     def remember(self, result: Any) -> None:
         """Notes what the step has returned: one argument of the next, or several."""
+        if not self._donate_argnums:
+            return
         parts = result if isinstance(result, tuple | list) else ()
         self._returned = {id(result), *map(id, parts)}
 

@@ -1,8 +1,8 @@
 // Binds the layer problem, its solver, and the minimum cuts that place backward ops.
 
-#include "core/LayerDp.h"
-#include "core/LayerProblem.h"
-#include "core/MinCut.h"
+#include "core/layers/LayerDp.h"
+#include "core/layers/LayerProblem.h"
+#include "core/layers/MinCut.h"
 #include "native.h"
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>

@@ -1,6 +1,6 @@
 // Binds alpa::Module: parse, run passes, print.
 
-#include "alpa/Module.h"
+#include "bridge/Module.h"
 #include "native.h"
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/string.h>

@@ -1,7 +1,7 @@
 // Binds alpa::runOpt. jaxlib's part is a Python object with the methods read, write and transform;
 // each returns text, or a list of (severity, location, message).
 
-#include "alpa/Opt.h"
+#include "opt/Opt.h"
 #include "native.h"
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>

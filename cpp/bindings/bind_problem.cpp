@@ -1,11 +1,11 @@
 // Binds the sharding problem and what its solvers work on. Arrays are numpy views of the C++
 // object's own memory.
 
-#include "core/ShardingProblem.h"
-#include "core/sharding/AnytimeSolver.h"
-#include "core/sharding/Reduction.h"
+#include "core/sharding/ShardingProblem.h"
+#include "core/sharding/search/AnytimeSolver.h"
+#include "core/sharding/reductions/Reduction.h"
 #include "core/sharding/StandIn.h"
-#include "core/sharding/TieNodes.h"
+#include "core/sharding/reductions/TieNodes.h"
 #include "native.h"
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/function.h>

@@ -1,7 +1,7 @@
 // Binds meshes, devices and alpha::ShardingModel.
 
-#include "alpa/ShardingModel.h"
-#include "core/Reshard.h"
+#include "bridge/ShardingModel.h"
+#include "core/mesh/Reshard.h"
 #include "native.h"
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/string.h>

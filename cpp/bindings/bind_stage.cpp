@@ -1,8 +1,8 @@
 // Binds the stage problem, its solver, and the simulator of pipeline schedules.
 
-#include "core/PipelineSimulator.h"
-#include "core/StageDp.h"
-#include "core/StageProblem.h"
+#include "core/simulate/PipelineSimulator.h"
+#include "core/stages/StageDp.h"
+#include "core/stages/StageProblem.h"
 #include "native.h"
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>

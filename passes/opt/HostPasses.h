@@ -1,7 +1,7 @@
 // Passes that alpa-opt borrows from jaxlib, and the exchange of modules with it.
 #pragma once
 
-#include "alpa/Opt.h"
+#include "opt/Opt.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 

@@ -2,7 +2,7 @@
 // generic text that the passes see carries locations into it: so diagnostics show the user's lines,
 // and -verify-diagnostics finds the user's comments.
 
-#include "alpa/Opt.h"
+#include "opt/Opt.h"
 #include "HostPasses.h"
 #include "alpa/Passes.h"
 #include "mlir/Debug/CLOptionsSetup.h"

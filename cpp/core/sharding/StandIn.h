@@ -3,7 +3,7 @@
 // has it costs at least as much, a bound up to there holds for all answers.
 #pragma once
 
-#include "core/ShardingProblem.h"
+#include "core/sharding/ShardingProblem.h"
 
 #include <optional>
 

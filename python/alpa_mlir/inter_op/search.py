@@ -1,94 +1,343 @@
-"""Finds stages, submeshes, shardings, microbatches and schedule together (Alpa, section 5).
+"""The best stages of one step in layers: costs of options, and the stage DP over them.
 
-Each number of microbatches makes a step of its own, since it changes the size of every op: cut
-into layers, then into the best stages (`stage_search`).
+Every option is sharded once as if memory had no limit, which is quick. Where that takes more memory
+than there is, sharding it to fit takes long; it is done only for options that the DP wants:
+
+1. An option that does not fit stands in with the time it has without a limit, and no memory: no
+   sharding of it that fits is faster.
+2. The DP finds the best stages. If no stand-in is among them, they are the answer.
+3. Stand-ins among them are sharded to fit, with and without rematerialization, for as many
+   microbatches as they are to hold there, and replaced by what comes of it. Back to 2.
 """
 
 from __future__ import annotations
 
-from alpa_mlir.cluster import Cluster
-from alpa_mlir.errors import ArgumentError, InfeasibleError, PassError
-from alpa_mlir.inter_op.layered_step import LayeredStep
-from alpa_mlir.inter_op.stage_search import PipelineChoice, StageSearch
-from alpa_mlir.intra_op.shard import NormalizedModule
+import os
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from alpa_mlir._native import (
+    ScheduleKind,
+    StageCandidate,
+    StageProblem,
+    Submesh,
+    max_in_flight,
+)
+from alpa_mlir.cluster import Cluster, LogicalMesh
+from alpa_mlir.errors import ArgumentError, InfeasibleError
+from alpa_mlir.inter_op.cost_table import CostTable, default_cache_dir
+from alpa_mlir.inter_op.layered_step import LayeredStep, StageModule
+from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
+from alpa_mlir.inter_op.sharded_stage import StageModel
+from alpa_mlir.inter_op.stage_cost import StageCost, StageQuestion
+from alpa_mlir.inter_op.stage_options import StageOption, stage_options
+from alpa_mlir.inter_op.stages import StageAssignment, StagePlan, solve_stages
+from alpa_mlir.inter_op.transfers import Crossings, transfer_seconds
+from alpa_mlir.intra_op.shortage import describe_shortage
 from alpa_mlir.options import SearchedPipeline
 from alpa_mlir.report.phases import Phases
+from alpa_mlir.report.units import format_bytes
 
-# More microbatches than these cost planning time and win little: the bubble is small by then.
-_MICROBATCHES_TO_TRY = (2, 4, 8, 16, 32)
-_MAX_MICROBATCH_CHOICES = 2
-# Ranges of layers to cost grow with the square of the layers.
-_MAX_LAYERS = 16
-_MIN_MAX_LAYERS = 8
+_NO_LIMIT = 1 << 49  # bytes
 
 
-def search_pipeline(
-    step: NormalizedModule,
-    method: SearchedPipeline,
-    cluster: Cluster,
-    batch_size: int,
-    phases: Phases,
-) -> PipelineChoice:
-    """The fastest pipeline of `step`.
+@dataclass(frozen=True, eq=False)
+class ChosenStage:
+    """A stage of the answer; `num_in_flight` as the schedule will have it."""
 
-    Raises:
-      PassError: the step cannot be split into microbatches, or layers.
-      InfeasibleError: no pipeline fits into memory.
-    """
-    search = StageSearch(method, cluster, phases)
-    best: PipelineChoice | None = None
-    infeasible: InfeasibleError | None = None
-    for num_microbatches in microbatch_choices(method, batch_size):
-        with phases(f"layers of {num_microbatches} microbatches"):
-            layered = _in_layers(step, method, cluster, num_microbatches)
-        try:
-            choice = search.run(layered)
-        except InfeasibleError as error:
-            infeasible = error
-            continue
-        if best is None or choice.step_seconds < best.step_seconds:
-            best = choice
-    if best is None:
-        raise infeasible or InfeasibleError(
-            f"expected a number of microbatches that divides the batch of {batch_size}, got none"
+    first_layer: int
+    end_layer: int
+    submesh: tuple[int, int]
+    first_device: int
+    mesh: LogicalMesh
+    cost: StageCost
+    is_rematerialized: bool
+    num_in_flight: int
+
+
+@dataclass(frozen=True, eq=False)
+class PipelineChoice:
+    """The answer: the step in layers, and what becomes of them."""
+
+    layered: LayeredStep
+    schedule: str
+    stages: tuple[ChosenStage, ...]
+    step_seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """An option as the DP knows it; a stand-in has not been sharded to fit into memory yet."""
+
+    option: StageOption
+    cost: StageCost
+    is_stand_in: bool = False
+
+    def for_dp(self) -> StageCandidate:
+        # At least one microbatch is in flight; with more this may count too much.
+        activation_bytes = self.cost.activation_bytes
+        resident_bytes = self.cost.memory_bytes(1) - activation_bytes
+        return StageCandidate(
+            first_layer=self.option.first_layer,
+            end_layer=self.option.end_layer,
+            submesh=self.option.submesh,
+            compute_seconds=self.cost.seconds,
+            update_seconds=self.cost.update_seconds,
+            resident_bytes=0 if self.is_stand_in else resident_bytes,
+            activation_bytes=0 if self.is_stand_in else activation_bytes,
         )
-    return best
 
 
-def microbatch_choices(method: SearchedPipeline, batch_size: int) -> list[int]:
-    """The one asked for, or the largest few of the usual that divide the batch."""
-    if method.num_microbatches != "auto":
-        return [method.num_microbatches]
-    fitting = [m for m in _MICROBATCHES_TO_TRY if batch_size % m == 0]
-    return fitting[-_MAX_MICROBATCH_CHOICES:] or [1]
+class StageSearch:
+    """Searches steps of one program; what was costed for one is known for the next."""
+
+    def __init__(self, method: SearchedPipeline, cluster: Cluster, phases: Phases) -> None:
+        self.method = method
+        self.cluster = cluster
+        self.phases = phases
+        self.submeshes = method.submeshes(cluster)
+        self.memory_limit_bytes = method.memory_limit_bytes or cluster.device.memory_bytes
+        processes = method.num_processes
+        self.table = CostTable(
+            _cache_dir(method), (os.cpu_count() or 1) if processes is None else processes
+        )
+
+    def run(self, layered: LayeredStep) -> PipelineChoice:
+        """The fastest pipeline of the step.
+
+        Raises:
+          InfeasibleError: none fits into memory.
+        """
+        return _LayeredSearch(self, layered).run()
 
 
-def _in_layers(
-    step: NormalizedModule, method: SearchedPipeline, cluster: Cluster, num_microbatches: int
-) -> LayeredStep:
-    """In as many layers as seem useful: one at least for every stage that the method asks for, and
-    no more than the devices can make use of."""
+class _LayeredSearch:
+    def __init__(self, search: StageSearch, layered: LayeredStep) -> None:
+        self.search = search
+        self.layered = layered
+        self.phases = search.phases
+        self._modules: dict[tuple[int, int, bool, int], StageModule] = {}
+        self._costed: list[_Candidate] = []
+        with self.phases("cut layers"):
+            crossings = Crossings.of(layered)
+        self.kinds = self._schedules(crossings.has_backward)
+        self.transfers = transfer_seconds(crossings, search.submeshes, search.cluster)
 
-    def layered(num_layers: int) -> LayeredStep:
-        return LayeredStep.make(step, num_microbatches, num_layers, method.allow_local_statistics)
+    def run(self) -> PipelineChoice:
+        candidates = list(self._first_candidates())
+        while True:
+            with self.phases("choose stages"):
+                try:
+                    solution = self._solve(candidates, self.search.memory_limit_bytes)
+                except InfeasibleError as error:
+                    raise InfeasibleError(f"{error}. {self._shortage()}") from None
+            wanted = self._wanted(candidates, solution)
+            if not wanted:
+                solution.verify()
+                return self._choice(candidates, solution)
+            candidates = [c for c in candidates if not self._is_settled(c, wanted)]
+            candidates += self._fitting(wanted)
 
-    least = cluster.num_devices // max(n * d for n, d in method.submeshes(cluster))
-    if method.num_layers != "auto":
-        if method.num_layers < least:
+    def _schedules(self, has_backward: bool) -> dict[str, ScheduleKind]:
+        if not has_backward:
+            return {"inference": SCHEDULE_KINDS["inference"]}
+        asked = self.search.method.schedule
+        if asked == "inference":
             raise ArgumentError(
-                f"expected num_layers of at least {least}, one for every stage that the method "
-                f"asks for, got {method.num_layers}; ask for more layers or fewer stages"
+                "expected a schedule of a step with a backward pass, got 'inference'; name gpipe, "
+                '1f1b or eager_1f1b, or leave it to "auto"'
             )
-        return layered(method.num_layers)
-    most = max(least, _MIN_MAX_LAYERS, min(_MAX_LAYERS, cluster.num_devices))
-    possible = layered(0)
-    wanted = min(max(possible.num_layers, least), most)
-    if wanted == possible.num_layers:
-        return possible
-    try:
-        return layered(wanted)
-    except PassError as error:
-        raise ArgumentError(
-            f"expected a step with a layer for each of the {least} stages that the method asks "
-            f"for; ask for fewer stages: {error}"
-        ) from None
+        names = ("1f1b", "eager_1f1b", "gpipe") if asked == "auto" else (asked,)
+        return {name: SCHEDULE_KINDS[name] for name in names}
+
+    # --- Candidates ---
+
+    def _first_candidates(self) -> Iterator[_Candidate]:
+        search = self.search
+        options = list(
+            stage_options(self.layered.num_layers, search.submeshes, search.method, search.cluster)
+        )
+        for option, cost in zip(options, self._costs(options, _NO_LIMIT), strict=True):
+            if cost is None:
+                continue
+            self._costed.append(_Candidate(option, cost))
+            if cost.memory_bytes(1) <= search.memory_limit_bytes:
+                yield _Candidate(option, cost)
+            if cost.memory_bytes(self._most_in_flight) > search.memory_limit_bytes:
+                yield _Candidate(option, cost, is_stand_in=True)
+
+    @property
+    def _most_in_flight(self) -> int:
+        smallest = min(nodes * devices for nodes, devices in self.search.submeshes)
+        most_stages = self.search.cluster.num_devices // smallest
+        m = self.layered.num_microbatches
+        return max(max_in_flight(kind, most_stages, m) for kind in self.kinds.values())
+
+    def _wanted(
+        self, candidates: Sequence[_Candidate], solution: StagePlan
+    ) -> list[tuple[_Candidate, int]]:
+        """The stand-ins among the stages, each with the microbatches it is to hold."""
+        return [
+            (candidates[stage.candidate], self._in_flight(solution, number))
+            for number, stage in enumerate(solution.stages)
+            if candidates[stage.candidate].is_stand_in
+        ]
+
+    def _in_flight(self, solution: StagePlan, stage: int) -> int:
+        stages_to_end = len(solution.stages) - stage
+        return max_in_flight(solution.schedule, stages_to_end, self.layered.num_microbatches)
+
+    def _is_settled(self, candidate: _Candidate, wanted: Sequence[tuple[_Candidate, int]]) -> bool:
+        """Whether it stands for what is sharded to fit now, if only for other layers alike."""
+        return candidate.is_stand_in and any(
+            self._module(candidate.option).key == self._module(other.option).key
+            and (candidate.option.submesh, candidate.option.mesh)
+            == (other.option.submesh, other.option.mesh)
+            for other, _ in wanted
+        )
+
+    def _fitting(self, wanted: Sequence[tuple[_Candidate, int]]) -> Iterator[_Candidate]:
+        """All options like those wanted, sharded to fit."""
+        ways = {self.search.method.rematerialize is True}
+        if self.search.method.rematerialize == "auto" and "inference" not in self.kinds:
+            ways = {False, True}
+        alike = [
+            replace(option, is_rematerialized=way, num_in_flight=num_in_flight)
+            for candidate, num_in_flight in wanted
+            for option in self._alike(candidate.option)
+            for way in sorted(ways)
+        ]
+        options = list(dict.fromkeys(alike))
+        costs = self._costs(options, self.search.memory_limit_bytes)
+        for option, cost in zip(options, costs, strict=True):
+            if cost is not None:
+                self._costed.append(_Candidate(option, cost))
+                yield self._costed[-1]
+
+    def _alike(self, option: StageOption) -> Iterator[StageOption]:
+        """The option on all ranges of layers that do the same."""
+        length, key = option.end_layer - option.first_layer, self._module(option).key
+        for first in range(self.layered.num_layers - length + 1):
+            other = replace(option, first_layer=first, end_layer=first + length)
+            if self._module(other).key == key:
+                yield other
+
+    # --- Costs ---
+
+    def _module(self, option: StageOption) -> StageModule:
+        if option.range not in self._modules:
+            with self.phases("extract stages"):
+                self._modules[option.range] = self.layered.range(*option.range)
+        return self._modules[option.range]
+
+    def _costs(self, options: Sequence[StageOption], limit: int) -> list[StageCost | None]:
+        method = self.search.method
+        questions = [
+            StageQuestion(
+                text=self._module(option).text,
+                key=self._module(option).key,
+                mesh=option.mesh,
+                cluster=self.search.cluster,
+                num_microbatches=self.layered.num_microbatches,
+                num_in_flight=option.num_in_flight,
+                strategy_space=method.strategy_space,
+                memory_limit_bytes=limit,
+                time_limit_seconds=method.time_limit_seconds,
+                target_gap=method.target_gap,
+            )
+            for option in options
+        ]
+        title = f"{self.layered.num_microbatches} microbatches, stages"
+        if limit != _NO_LIMIT:
+            title += " that fit"
+        with self.phases("shard stages"):
+            return self.search.table.costs(questions, title)
+
+    # --- The stage DP ---
+
+    def _solve(self, candidates: Sequence[_Candidate], memory_limit_bytes: int) -> StagePlan:
+        return solve_stages(
+            self._problem(candidates, kind, memory_limit_bytes) for kind in self.kinds.values()
+        )
+
+    def _shortage(self) -> str:
+        """What the pipeline that needs least memory of those costed lacks, and which stage."""
+        in_flight = range(1, self._most_in_flight + 1)
+        limits = sorted({c.cost.memory_bytes(k) for c in self._costed for k in in_flight})
+        least = bisect_left(limits, True, key=self._has_answer)
+        if least == len(limits):
+            return "Whatever the memory, the layers make up no stages that use all devices"
+        stages = self._solve(self._costed, limits[least]).stages
+        number, stage = max(enumerate(stages), key=lambda entry: entry[1].memory_bytes)
+        nodes, devices = stage.submesh
+        limit = self.search.memory_limit_bytes
+        lacking = (
+            "Of the pipelines found, the one that needs least lacks "
+            f"{format_bytes(stage.memory_bytes - limit)} per device: its stage {number}, layers "
+            f"{stage.first_layer} to {stage.end_layer - 1} on {nodes} x {devices} devices, needs "
+            f"{format_bytes(stage.memory_bytes)} of {format_bytes(limit)}"
+        )
+        reason = self._why_nothing_fits(self._costed[stage.candidate].option)
+        return f"{lacking}. There {reason}" if reason else lacking
+
+    def _why_nothing_fits(self, option: StageOption) -> str | None:
+        """The op at which even the smallest shardings of a stage need too much, if there is one."""
+        model = StageModel.make(
+            self._module(option).text,
+            option.mesh,
+            self.search.cluster,
+            self.search.method.strategy_space,
+            self.search.memory_limit_bytes,
+        )
+        return describe_shortage(model.model)
+
+    def _has_answer(self, memory_limit_bytes: int) -> bool:
+        try:
+            self._solve(self._costed, memory_limit_bytes)
+        except InfeasibleError:
+            return False
+        return True
+
+    def _problem(
+        self, candidates: Sequence[_Candidate], kind: ScheduleKind, memory_limit_bytes: int
+    ) -> StageProblem:
+        cluster = self.search.cluster
+        return StageProblem(
+            num_layers=self.layered.num_layers,
+            cluster=Submesh(cluster.num_nodes, cluster.devices_per_node),
+            submeshes=[Submesh(*submesh) for submesh in self.search.submeshes],
+            candidates=[candidate.for_dp() for candidate in candidates],
+            transfer_seconds=self.transfers,
+            memory_limit_bytes=memory_limit_bytes,
+            num_microbatches=self.layered.num_microbatches,
+            schedule=kind,
+        )
+
+    def _choice(self, candidates: Sequence[_Candidate], solution: StagePlan) -> PipelineChoice:
+        stages = tuple(
+            self._chosen(stage, candidates[stage.candidate], self._in_flight(solution, number))
+            for number, stage in enumerate(solution.stages)
+        )
+        schedule = next(name for name, kind in self.kinds.items() if kind == solution.schedule)
+        return PipelineChoice(self.layered, schedule, stages, solution.step_seconds)
+
+    @staticmethod
+    def _chosen(stage: StageAssignment, candidate: _Candidate, num_in_flight: int) -> ChosenStage:
+        return ChosenStage(
+            first_layer=stage.first_layer,
+            end_layer=stage.end_layer,
+            submesh=stage.submesh,
+            first_device=stage.first_device,
+            mesh=candidate.option.mesh,
+            cost=candidate.cost,
+            is_rematerialized=candidate.option.is_rematerialized,
+            num_in_flight=num_in_flight,
+        )
+
+
+def _cache_dir(method: SearchedPipeline) -> Path | None:
+    if method.cache_dir == "auto":
+        return default_cache_dir()
+    return None if method.cache_dir is None else Path(method.cache_dir)

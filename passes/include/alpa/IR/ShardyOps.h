@@ -2,7 +2,7 @@
 #pragma once
 
 #include "alpa/IR/ShardyText.h"
-#include "core/Sharding.h"
+#include "core/mesh/Sharding.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
 

@@ -10,7 +10,7 @@
 //   or barrier
 #pragma once
 
-#include "core/Sharding.h"
+#include "core/mesh/Sharding.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
 #include <optional>

@@ -8,7 +8,7 @@ namespace alpa {
 
 /// Whether XLA runs `op` in pieces, without gathering an operand first, when `factor` is split.
 /// Every refusal here is a strategy for which XLA was seen to do something else than the rule says
-/// (tests/op_cases.py has the programs, JAX 0.10.2 on CPU).
+/// (tests/programs/op_cases.py has the programs, JAX 0.10.2 on CPU).
 bool canSplit(mlir::Operation *op, const ShardingRule &rule, int factor);
 /// Whether XLA adds partial results of `op` up over all devices, even those of axes that split
 /// nothing, which counts them several times: kernel gradients of depthwise convolutions.

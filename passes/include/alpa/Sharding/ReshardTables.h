@@ -2,7 +2,7 @@
 #pragma once
 
 #include "alpa/Sharding/ChosenShardings.h"
-#include "core/Reshard.h"
+#include "core/mesh/Reshard.h"
 #include <map>
 #include <memory>
 

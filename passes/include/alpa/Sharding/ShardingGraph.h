@@ -4,7 +4,7 @@
 
 #include "alpa/Sharding/ReshardTables.h"
 #include "alpa/Sharding/Strategy.h"
-#include "core/ShardingProblem.h"
+#include "core/sharding/ShardingProblem.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
 #include "llvm/ADT/DenseMap.h"

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "alpa/IR/ShardyText.h"
-#include "core/Collective.h"
-#include "core/Sharding.h"
+#include "core/mesh/Collective.h"
+#include "core/mesh/Sharding.h"
 #include "mlir/IR/Operation.h"
 #include <string>
 #include <vector>

@@ -1,0 +1,143 @@
+// ReshardTable: steps of one sharding, and Dijkstra's algorithm over them.
+
+#include "core/mesh/Reshard.h"
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <queue>
+#include <stdexcept>
+
+namespace alpa {
+
+ReshardTable::ReshardTable(std::vector<int64_t> tensorShape, int64_t elementBytes,
+                           const DeviceMesh &deviceMesh, const DeviceSpec &device)
+    : shape(std::move(tensorShape)), tensorBytes(elementBytes), mesh(deviceMesh),
+      memoryBytesPerSecond(device.memoryBytesPerSecond) {
+  for (int64_t size : shape)
+    tensorBytes *= size;
+  shardings = allShardings(shape, mesh, /*allOrders=*/true);
+  for (size_t i = 0; i < shardings.size(); ++i)
+    indices[shardings[i]] = static_cast<int>(i);
+  for (const Sharding &sharding : shardings) {
+    steps.push_back(stepsFrom(sharding));
+    stepTargets.emplace_back();
+    for (const ReshardStep &step : steps.back())
+      stepTargets.back().push_back(indexOf(step.target));
+  }
+  reached.resize(shardings.size());
+}
+
+int ReshardTable::indexOf(const Sharding &sharding) const {
+  auto found = indices.find(sharding);
+  if (found == indices.end())
+    throw std::invalid_argument("expected a sharding that divides the tensor, got " +
+                                sharding.str(static_cast<int>(shape.size()), mesh));
+  return found->second;
+}
+
+std::vector<ReshardStep> ReshardTable::stepsFrom(const Sharding &from) const {
+  std::vector<ReshardStep> steps;
+  const int rank = static_cast<int>(shape.size());
+  const int64_t localBytes = tensorBytes / from.numShards(mesh);
+
+  auto add = [&](const Sharding &target, CollectiveKind kind, AxisSet axes, int64_t bytes) {
+    if (!divides(target, shape, mesh))
+      return;
+    ReshardStep step{target, {kind, axes, bytes}, 0};
+    // Every step reads and writes its piece; a local slice does nothing else.
+    const double written = static_cast<double>(tensorBytes / target.numShards(mesh));
+    step.seconds = alpa::seconds(step.collective, mesh) + 2 * written / memoryBytesPerSecond;
+    steps.push_back(step);
+  };
+
+  // Slices: free axes become minor axes of a dim.
+  for (int axis = 0; axis < mesh.numAxes(); ++axis)
+    if (from.dimOf(axis) < 0 && mesh.axes[axis].size > 1)
+      for (int dim = 0; dim < rank; ++dim) {
+        Sharding target = from;
+        target.append(dim, axis);
+        add(target, CollectiveKind::AllGather, 0, 0);
+      }
+
+  // Gathers and all-to-alls: the minor axes of a dim leave it, and arrive nowhere or at another dim
+  // in the same order.
+  for (int dim = 0; dim < rank; ++dim) {
+    Sharding gathered = from;
+    std::vector<int> moved; // minor first
+    for (int axis; (axis = gathered.removeMinor(dim)) >= 0;) {
+      moved.push_back(axis);
+      AxisSet axes = 0;
+      for (int one : moved)
+        axes |= AxisSet(1) << one;
+      add(gathered, CollectiveKind::AllGather, axes, tensorBytes / gathered.numShards(mesh));
+      for (int other = 0; other < rank; ++other) {
+        if (other == dim)
+          continue;
+        Sharding target = gathered;
+        for (auto it = moved.rbegin(); it != moved.rend(); ++it)
+          target.append(other, *it);
+        add(target, CollectiveKind::AllToAll, axes, localBytes);
+      }
+    }
+  }
+
+  // Permutes: the same pieces on other devices.
+  for (const Sharding &target : shardings) {
+    if (target == from)
+      continue;
+    AxisSet axes = 0;
+    bool samePieces = true;
+    for (int dim = 0; dim < rank && samePieces; ++dim)
+      samePieces = from.shardsOf(dim, mesh) == target.shardsOf(dim, mesh);
+    for (int axis = 0; axis < mesh.numAxes(); ++axis)
+      if (from.dimOf(axis) >= 0 || target.dimOf(axis) >= 0)
+        axes |= AxisSet(1) << axis;
+    if (samePieces)
+      add(target, CollectiveKind::CollectivePermute, axes, localBytes);
+  }
+  return steps;
+}
+
+const std::vector<ReshardTable::Reached> &ReshardTable::routesFrom(int source) const {
+  std::vector<Reached> &all = reached[source];
+  if (!all.empty())
+    return all;
+
+  all.resize(shardings.size(), {std::numeric_limits<double>::infinity(), -1, nullptr});
+  all[source].seconds = 0;
+  using Entry = std::pair<double, int>;
+  std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue;
+  queue.push({0, source});
+  while (!queue.empty()) {
+    const auto [distance, at] = queue.top();
+    queue.pop();
+    if (distance > all[at].seconds)
+      continue;
+    for (size_t i = 0; i < steps[at].size(); ++i) {
+      const int next = stepTargets[at][i];
+      const double total = distance + steps[at][i].seconds;
+      if (total < all[next].seconds) {
+        all[next] = {total, at, &steps[at][i]};
+        queue.push({total, next});
+      }
+    }
+  }
+  return all;
+}
+
+std::vector<ReshardStep> ReshardTable::route(const Sharding &from, const Sharding &to) const {
+  const std::vector<Reached> &all = routesFrom(indexOf(from));
+  std::vector<ReshardStep> route;
+  for (int at = indexOf(to); all[at].previous >= 0; at = all[at].previous)
+    route.insert(route.begin(), *all[at].step);
+  return route;
+}
+
+bool ReshardTable::isOneStep(const Sharding &from, const Sharding &to) const {
+  if (from == to)
+    return true;
+  const std::vector<int> &targets = stepTargets[indexOf(from)];
+  return std::find(targets.begin(), targets.end(), indexOf(to)) != targets.end();
+}
+
+} // namespace alpa

@@ -1,0 +1,62 @@
+// How a tensor gets from one sharding to another: the cheapest route of steps that XLA does with
+// one collective each.
+//
+// XLA's partitioner reshards in one step only what it has a pattern for (gather, slice, one
+// all-to-all, one permute); anything else makes it replicate the tensor. So a reshard here is a
+// path in the graph of shardings whose edges are those patterns, and the annotate pass spells the
+// intermediate shardings out.
+#pragma once
+
+#include "core/mesh/Collective.h"
+#include "core/mesh/Sharding.h"
+#include <map>
+#include <vector>
+
+namespace alpa {
+
+/// One step of a route. A slice has no collective: `collective.axes` is empty and its bytes are
+/// what is written.
+struct ReshardStep {
+  Sharding target;
+  Collective collective;
+  double seconds = 0;
+  bool isLocal() const { return collective.axes == 0; }
+};
+
+/// All cheapest routes between the shardings of one tensor type. Shardings are numbered; the
+/// replicated one is 0.
+class ReshardTable {
+public:
+  ReshardTable(std::vector<int64_t> shape, int64_t elementBytes, const DeviceMesh &mesh,
+               const DeviceSpec &device);
+
+  /// The number of a sharding. Throws std::invalid_argument where it does not divide the shape.
+  int indexOf(const Sharding &sharding) const;
+  /// Seconds of the cheapest route; 0 from a sharding to itself.
+  double seconds(int from, int to) const { return routesFrom(from)[to].seconds; }
+  /// Its steps, empty from a sharding to itself.
+  std::vector<ReshardStep> route(const Sharding &from, const Sharding &to) const;
+  /// Whether `to` is `from` or one step away from it.
+  bool isOneStep(const Sharding &from, const Sharding &to) const;
+
+private:
+  struct Reached {
+    double seconds;
+    int previous;
+    const ReshardStep *step;
+  };
+  const std::vector<Reached> &routesFrom(int source) const;
+  std::vector<ReshardStep> stepsFrom(const Sharding &from) const;
+
+  std::vector<int64_t> shape;
+  int64_t tensorBytes;
+  DeviceMesh mesh;
+  double memoryBytesPerSecond;
+  std::vector<Sharding> shardings;
+  std::map<Sharding, int> indices;
+  std::vector<std::vector<ReshardStep>> steps;       ///< by sharding
+  std::vector<std::vector<int>> stepTargets;         ///< number of each step's target
+  mutable std::vector<std::vector<Reached>> reached; ///< by source, filled when asked for
+};
+
+} // namespace alpa

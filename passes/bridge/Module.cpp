@@ -1,0 +1,142 @@
+// alpa::Module: parse, run a pipeline, print.
+
+#include "bridge/Module.h"
+#include "bridge/DiagnosticCollector.h"
+#include "alpa/IR/Stablehlo.h"
+#include "alpa/Passes.h"
+#include "alpa/Sharding/ChosenShardings.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/IR/OwningOpRef.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "llvm/Support/raw_ostream.h"
+#include <stdexcept>
+
+namespace alpa {
+namespace {
+
+std::shared_ptr<mlir::MLIRContext> makeContext() {
+  auto context = std::make_shared<mlir::MLIRContext>(mlir::MLIRContext::Threading::DISABLED);
+  context->allowUnregisteredDialects();
+  context->printOpOnDiagnostic(false); // of a function that would be all of it
+  context->loadDialect<mlir::func::FuncDialect>();
+  return context;
+}
+
+std::string plainText(mlir::Attribute attribute) {
+  if (auto string = llvm::dyn_cast<mlir::StringAttr>(attribute))
+    return string.str();
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  if (auto integer = llvm::dyn_cast<mlir::IntegerAttr>(attribute))
+    integer.getValue().print(stream, /*isSigned=*/true);
+  else
+    attribute.print(stream);
+  return text;
+}
+
+std::map<std::string, std::string> plainTexts(mlir::DictionaryAttr attributes) {
+  std::map<std::string, std::string> texts;
+  if (attributes)
+    for (mlir::NamedAttribute attribute : attributes)
+      texts[attribute.getName().str()] = plainText(attribute.getValue());
+  return texts;
+}
+
+ValueSummary summarize(mlir::Type type, mlir::DictionaryAttr attributes) {
+  ValueSummary summary;
+  summary.attributes = plainTexts(attributes);
+  llvm::raw_string_ostream(summary.type) << type;
+  summary.shape = shapeOf(type);
+  summary.bytes = bytes(type);
+  return summary;
+}
+
+} // namespace
+
+struct Module::State {
+  std::shared_ptr<mlir::MLIRContext> context;
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+};
+
+Module::Module() : state(std::make_unique<State>(State{makeContext(), {}})) {}
+Module::Module(std::shared_ptr<mlir::MLIRContext> context)
+    : state(std::make_unique<State>(State{std::move(context), {}})) {}
+Module::~Module() = default;
+mlir::ModuleOp Module::get() const { return state->module.get(); }
+
+std::unique_ptr<Module> Module::parse(std::string_view text, const std::string &name) {
+  std::unique_ptr<Module> result(new Module());
+  DiagnosticCollector collector(result->state->context.get());
+  result->state->module = mlir::parseSourceString<mlir::ModuleOp>(
+      llvm::StringRef(text.data(), text.size()), result->state->context.get(), name);
+  if (!result->state->module)
+    collector.fail("expected an MLIR module in generic form");
+  return result;
+}
+
+std::unique_ptr<Module> Module::clone() const {
+  std::unique_ptr<Module> result(new Module(state->context));
+  result->state->module = state->module->clone();
+  return result;
+}
+
+std::unique_ptr<Module> Module::only(const std::string &function) const {
+  std::unique_ptr<Module> result = clone();
+  mlir::ModuleOp module = result->get();
+  auto main = module.lookupSymbol<mlir::func::FuncOp>(function);
+  if (!main)
+    throw std::invalid_argument("expected a function @" + function + ", got a module without one");
+  for (auto other : llvm::make_early_inc_range(module.getOps<mlir::func::FuncOp>()))
+    if (other != main)
+      other.erase();
+  main.setName("main");
+  main.setPublic();
+  return result;
+}
+
+std::vector<FunctionSummary> Module::functions() const {
+  std::vector<FunctionSummary> summaries;
+  for (auto function : state->module->getOps<mlir::func::FuncOp>()) {
+    FunctionSummary summary;
+    summary.name = function.getName().str();
+    summary.attributes = plainTexts(function->getDiscardableAttrDictionary());
+    for (auto [i, type] : llvm::enumerate(function.getArgumentTypes()))
+      summary.arguments.push_back(summarize(type, function.getArgAttrDict(i)));
+    for (auto [i, type] : llvm::enumerate(function.getResultTypes()))
+      summary.results.push_back(summarize(type, function.getResultAttrDict(i)));
+    summaries.push_back(std::move(summary));
+  }
+  return summaries;
+}
+
+std::vector<Diagnostic> Module::run(const std::string &pipeline) {
+  registerPasses();
+  DiagnosticCollector collector(state->context.get());
+  std::string errors;
+  llvm::raw_string_ostream stream(errors);
+  mlir::FailureOr<mlir::OpPassManager> passes = mlir::parsePassPipeline(pipeline, stream);
+  if (mlir::failed(passes) || passes->getOpAnchorName() != mlir::ModuleOp::getOperationName())
+    throw std::runtime_error("expected a pipeline such as builtin.module(alpa-normalize), got '" +
+                             pipeline + "'" + (errors.empty() ? "" : ": " + errors));
+  mlir::PassManager manager(state->context.get());
+  static_cast<mlir::OpPassManager &>(manager) = std::move(*passes);
+  if (mlir::failed(manager.run(state->module.get())))
+    collector.fail("the pipeline '" + pipeline + "' failed");
+  return collector.take();
+}
+
+std::string Module::text(bool withLocations) const {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  mlir::OpPrintingFlags flags;
+  flags.printGenericOpForm();
+  flags.enableDebugInfo(withLocations, false);
+  state->module->print(stream, flags);
+  return text;
+}
+
+} // namespace alpa

@@ -1,0 +1,144 @@
+// alpa::ShardingModel on top of the sharding graph.
+
+#include "bridge/ShardingModel.h"
+#include "bridge/DiagnosticCollector.h"
+#include "Sharding/TargetOptions.h"
+#include "alpa/IR/Attributes.h"
+#include "alpa/Sharding/ChosenShardings.h"
+#include "alpa/Sharding/ShardingGraph.h"
+#include <stdexcept>
+
+namespace alpa {
+namespace {
+
+int64_t idOf(mlir::Operation *op) {
+  auto id = op ? op->getAttrOfType<mlir::IntegerAttr>(kOpIdAttr) : mlir::IntegerAttr();
+  return id ? id.getInt() : -1;
+}
+
+} // namespace
+
+struct ShardingModel::State {
+  std::optional<ShardingGraph> graph;
+  ShardingProblem problem;
+  std::vector<Diagnostic> remarks;
+};
+
+ShardingModel::ShardingModel(Module &module, const DeviceMesh &mesh, const DeviceSpec &device,
+                             const std::string &method)
+    : state(std::make_unique<State>()) {
+  mesh.check();
+  device.check();
+  std::optional<ShardingMethod> parsed = parseMethod(method);
+  if (!parsed)
+    throw std::invalid_argument("expected the method auto, data, zero2 or zero3, got '" + method +
+                                "'");
+  const ShardingTarget target{mesh, device, *parsed};
+  DiagnosticCollector collector(module.get().getContext());
+  mlir::FailureOr<ShardingGraph> graph = ShardingGraph::build(module.get(), target);
+  if (mlir::failed(graph))
+    collector.fail("the sharding strategies could not be enumerated");
+  state->graph = std::move(*graph);
+  state->problem = state->graph->problem();
+  state->remarks = collector.take();
+}
+
+ShardingModel::~ShardingModel() = default;
+
+const ShardingProblem &ShardingModel::problem() const { return state->problem; }
+const std::vector<Diagnostic> &ShardingModel::remarks() const { return state->remarks; }
+int ShardingModel::numNodes() const { return static_cast<int>(state->graph->vertices().size()); }
+
+int64_t ShardingModel::opId(int node) const { return idOf(state->graph->vertices().at(node).op); }
+
+std::string ShardingModel::nodeName(int node) const {
+  const Vertex &vertex = state->graph->vertices().at(node);
+  switch (vertex.kind) {
+  case Vertex::Kind::Argument:
+    if (auto given =
+            state->graph->function().getArgAttrOfType<mlir::StringAttr>(vertex.index, kNameAttr))
+      return given.str();
+    return "argument " + std::to_string(vertex.index);
+  case Vertex::Kind::Op:
+    return vertex.op->getName().getStringRef().str();
+  case Vertex::Kind::Carried:
+    return "carried " + std::to_string(vertex.index) + " of " +
+           vertex.op->getName().getStringRef().str();
+  }
+  return "";
+}
+
+std::vector<std::string> ShardingModel::strategyNames(int node) const {
+  std::vector<std::string> names;
+  for (const Strategy &strategy : state->graph->vertices().at(node).strategies)
+    names.push_back(strategy.name);
+  return names;
+}
+
+void ShardingModel::check(const std::vector<int> &choices) const {
+  const std::vector<Vertex> &vertices = state->graph->vertices();
+  if (choices.size() != vertices.size())
+    throw std::invalid_argument("expected " + std::to_string(vertices.size()) + " choices, got " +
+                                std::to_string(choices.size()));
+  for (size_t i = 0; i < vertices.size(); ++i)
+    if (choices[i] < 0 || choices[i] >= static_cast<int>(vertices[i].strategies.size()))
+      throw std::invalid_argument("expected a choice below " +
+                                  std::to_string(vertices[i].strategies.size()) + " for node " +
+                                  std::to_string(i) + ", got " + std::to_string(choices[i]));
+}
+
+void ShardingModel::apply(const std::vector<int> &choices) {
+  check(choices);
+  state->graph->write(choices);
+}
+
+std::vector<CollectiveReport> ShardingModel::collectives(const std::vector<int> &choices) const {
+  check(choices);
+  const DeviceMesh &mesh = state->graph->target().mesh;
+  std::vector<CollectiveReport> reports;
+  for (const PredictedCollective &predicted : state->graph->collectives(choices)) {
+    CollectiveReport report;
+    report.kind = name(predicted.collective.kind);
+    for (int axis = 0; axis < mesh.numAxes(); ++axis)
+      if (predicted.collective.axes >> axis & 1)
+        report.axes.push_back(mesh.axes[axis].name);
+    report.bytes = predicted.collective.bytes;
+    report.count = predicted.count;
+    report.seconds = predicted.seconds;
+    report.opId = idOf(predicted.op);
+    report.opName = predicted.op ? predicted.op->getName().getStringRef().str() : "return";
+    report.reason = predicted.reason;
+    reports.push_back(std::move(report));
+  }
+  return reports;
+}
+
+std::map<std::string, double> ShardingModel::phaseSeconds(const std::vector<int> &choices) const {
+  check(choices);
+  return state->graph->phaseSeconds(choices);
+}
+
+std::map<std::string, int64_t>
+ShardingModel::phaseTemporaryBytes(const std::vector<int> &choices) const {
+  check(choices);
+  return state->graph->phaseTemporaryBytes(choices);
+}
+
+std::vector<DimAxes> ShardingModel::argumentShardings(const std::vector<int> &choices) const {
+  check(choices);
+  const DeviceMesh &mesh = state->graph->target().mesh;
+  std::vector<DimAxes> shardings;
+  for (auto [vertex, choice] : llvm::zip(state->graph->vertices(), choices)) {
+    if (vertex.kind != Vertex::Kind::Argument)
+      break; // arguments come first
+    mlir::Type type = state->graph->function().getArgument(vertex.index).getType();
+    DimAxes dims(shapeOf(type).size());
+    for (size_t dim = 0; dim < dims.size(); ++dim)
+      for (int axis : vertex.strategies[choice].results[0].axesOf(static_cast<int>(dim)))
+        dims[dim].push_back(mesh.axes[axis].name);
+    shardings.push_back(std::move(dims));
+  }
+  return shardings;
+}
+
+} // namespace alpa

@@ -1,0 +1,65 @@
+// The door to strategy enumeration for code without MLIR headers: the sharding problem of a module,
+// and what a solution of it means.
+#pragma once
+
+#include "bridge/Module.h"
+#include "core/mesh/DeviceMesh.h"
+#include "core/sharding/ShardingProblem.h"
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace alpa {
+
+/// A collective that a plan is expected to run.
+struct CollectiveReport {
+  std::string kind;              ///< "all-reduce", ...
+  std::vector<std::string> axes; ///< of the mesh
+  int64_t bytes = 0;             ///< per device and run: the larger of operand and result
+  double count = 1;              ///< runs in one call
+  double seconds = 0;            ///< of all runs
+  int64_t opId = -1;             ///< `alpa.op` of the op that needs it
+  std::string opName;
+  std::string reason;
+};
+
+/// Per dim, its axes, major first.
+using DimAxes = std::vector<std::vector<std::string>>;
+
+class ShardingModel {
+public:
+  /// Enumerates the strategies of a normalised module whose ops have sharding rules. `method` is
+  /// "auto", "data", "zero2" or "zero3". Throws std::invalid_argument on a bad mesh, device or
+  /// method and std::runtime_error with the diagnostics on a bad module. Keeps a reference to
+  /// `module`, which must outlive it.
+  ShardingModel(Module &module, const DeviceMesh &mesh, const DeviceSpec &device,
+                const std::string &method);
+  ~ShardingModel();
+
+  const ShardingProblem &problem() const;
+  const std::vector<Diagnostic> &remarks() const;
+
+  int numNodes() const;
+  /// The op behind a node (`alpa.op`), -1 for arguments.
+  int64_t opId(int node) const;
+  /// The argument's name, or "argument 3"; "stablehlo.dot_general", "carried 2 of stablehlo.while".
+  std::string nodeName(int node) const;
+  std::vector<std::string> strategyNames(int node) const;
+
+  // Each takes one strategy per node and throws std::invalid_argument on any other list.
+  void apply(const std::vector<int> &choices);
+  std::vector<CollectiveReport> collectives(const std::vector<int> &choices) const;
+  /// Seconds of a step by `alpa.phase`.
+  std::map<std::string, double> phaseSeconds(const std::vector<int> &choices) const;
+  /// Peak bytes by `alpa.phase` of what lives within the phase.
+  std::map<std::string, int64_t> phaseTemporaryBytes(const std::vector<int> &choices) const;
+  std::vector<DimAxes> argumentShardings(const std::vector<int> &choices) const;
+
+private:
+  void check(const std::vector<int> &choices) const;
+  struct State;
+  std::unique_ptr<State> state;
+};
+
+} // namespace alpa

@@ -1,0 +1,94 @@
+"""Finds stages, submeshes, shardings, microbatches and schedule together (Alpa, section 5).
+
+Each number of microbatches makes a step of its own, since it changes the size of every op: cut
+into layers, then into the best stages (`stage_search`).
+"""
+
+from __future__ import annotations
+
+from alpa_mlir.cluster import Cluster
+from alpa_mlir.errors import ArgumentError, InfeasibleError, PassError
+from alpa_mlir.inter_op.layered_step import LayeredStep
+from alpa_mlir.inter_op.stage_search import PipelineChoice, StageSearch
+from alpa_mlir.intra_op.shard import NormalizedModule
+from alpa_mlir.options import SearchedPipeline
+from alpa_mlir.report.phases import Phases
+
+# More microbatches than these cost planning time and win little: the bubble is small by then.
+_MICROBATCHES_TO_TRY = (2, 4, 8, 16, 32)
+_MAX_MICROBATCH_CHOICES = 2
+# Ranges of layers to cost grow with the square of the layers.
+_MAX_LAYERS = 16
+_MIN_MAX_LAYERS = 8
+
+
+def search_pipeline(
+    step: NormalizedModule,
+    method: SearchedPipeline,
+    cluster: Cluster,
+    batch_size: int,
+    phases: Phases,
+) -> PipelineChoice:
+    """The fastest pipeline of `step`.
+
+    Raises:
+      PassError: the step cannot be split into microbatches, or layers.
+      InfeasibleError: no pipeline fits into memory.
+    """
+    search = StageSearch(method, cluster, phases)
+    best: PipelineChoice | None = None
+    infeasible: InfeasibleError | None = None
+    for num_microbatches in microbatch_choices(method, batch_size):
+        with phases(f"layers of {num_microbatches} microbatches"):
+            layered = _in_layers(step, method, cluster, num_microbatches)
+        try:
+            choice = search.run(layered)
+        except InfeasibleError as error:
+            infeasible = error
+            continue
+        if best is None or choice.step_seconds < best.step_seconds:
+            best = choice
+    if best is None:
+        raise infeasible or InfeasibleError(
+            f"expected a number of microbatches that divides the batch of {batch_size}, got none"
+        )
+    return best
+
+
+def microbatch_choices(method: SearchedPipeline, batch_size: int) -> list[int]:
+    """The one asked for, or the largest few of the usual that divide the batch."""
+    if method.num_microbatches != "auto":
+        return [method.num_microbatches]
+    fitting = [m for m in _MICROBATCHES_TO_TRY if batch_size % m == 0]
+    return fitting[-_MAX_MICROBATCH_CHOICES:] or [1]
+
+
+def _in_layers(
+    step: NormalizedModule, method: SearchedPipeline, cluster: Cluster, num_microbatches: int
+) -> LayeredStep:
+    """In as many layers as seem useful: one at least for every stage that the method asks for, and
+    no more than the devices can make use of."""
+
+    def layered(num_layers: int) -> LayeredStep:
+        return LayeredStep.make(step, num_microbatches, num_layers, method.allow_local_statistics)
+
+    least = cluster.num_devices // max(n * d for n, d in method.submeshes(cluster))
+    if method.num_layers != "auto":
+        if method.num_layers < least:
+            raise ArgumentError(
+                f"expected num_layers of at least {least}, one for every stage that the method "
+                f"asks for, got {method.num_layers}; ask for more layers or fewer stages"
+            )
+        return layered(method.num_layers)
+    most = max(least, _MIN_MAX_LAYERS, min(_MAX_LAYERS, cluster.num_devices))
+    possible = layered(0)
+    wanted = min(max(possible.num_layers, least), most)
+    if wanted == possible.num_layers:
+        return possible
+    try:
+        return layered(wanted)
+    except PassError as error:
+        raise ArgumentError(
+            f"expected a step with a layer for each of the {least} stages that the method asks "
+            f"for; ask for fewer stages: {error}"
+        ) from None

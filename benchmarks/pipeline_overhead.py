@@ -47,12 +47,12 @@ import jax
 import optax
 from alpa_mlir._native import StageDurations
 from alpa_mlir.models.workload import Workload, workload
+from alpa_mlir.program.pipeline import num_bytes
 from alpa_mlir.runtime.executable import IssuedStep, PipelineExecutable
-from alpa_mlir.runtime.program import num_bytes
 from alpa_mlir.schedule.instructions import Free, Run, Transfer
 from alpa_mlir.schedule.schedule import Phase
-from alpa_mlir.schedule.simulate import simulate
-from alpa_mlir.stages import Pipeline
+from alpa_mlir.simulate.timeline import simulate
+from alpa_mlir.stations import Pipeline
 from rich.console import Console
 from rich.table import Table
 

@@ -24,12 +24,12 @@ from pathlib import Path
 
 import alpa_mlir as alpa
 import click
-from alpa_mlir.frontend.shardy import explicit_collectives
-from alpa_mlir.lower.collectives import bytes_by_kind
+from alpa_mlir.ir.jaxlib import explicit_collectives
+from alpa_mlir.validate.collectives import bytes_by_kind
 from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from training_equality import CASES, case
+from oracles.training_equality import CASES, case
 
 METHODS = {
     "shard": alpa.ShardParallel,

@@ -12,7 +12,7 @@ import time
 import click
 import numpy as np
 from alpa_mlir._native import ScheduleKind, StageCandidate, StageProblem, Submesh
-from alpa_mlir.inter_op.stages import solve_stages, submeshes
+from alpa_mlir.inter_op.choose import solve_stages, submeshes
 
 GOAL_SECONDS = 1.0
 NUM_LOGICAL_MESHES = 4

@@ -11,7 +11,7 @@ from itertools import pairwise
 import click
 from alpa_mlir._native import ScheduleKind, StageCandidate, StageDurations, StageProblem, Submesh
 from alpa_mlir.schedule.kinds import make_schedule
-from alpa_mlir.schedule.simulate import simulate
+from alpa_mlir.simulate.timeline import simulate
 
 KINDS = (
     ScheduleKind.GPIPE,

@@ -28,10 +28,10 @@ import alpa_mlir as alpa
 import jax
 import numpy as np
 import optax
-from alpa_mlir.lower.collectives import bytes_by_kind
 from alpa_mlir.models.workload import workload
 from alpa_mlir.report.timeline import to_text
-from alpa_mlir.stages import Pipeline
+from alpa_mlir.stations import Pipeline
+from alpa_mlir.validate.collectives import bytes_by_kind
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table

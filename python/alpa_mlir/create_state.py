@@ -15,7 +15,7 @@ import jax
 from alpa_mlir.errors import ArgumentError
 from alpa_mlir.parallelize import ParallelFunction
 from alpa_mlir.runtime.initialize import create
-from alpa_mlir.stages import Pipeline
+from alpa_mlir.stations import Pipeline
 
 
 def create_state(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
 from alpa_mlir.errors import ArgumentError
-from alpa_mlir.plan import Plan
+from alpa_mlir.plan.data import Plan
 
 if TYPE_CHECKING:
     from alpa_mlir.parallelize import ParallelFunction

@@ -23,7 +23,6 @@ from alpa_mlir.frontend.trace import Program, trace
 from alpa_mlir.inter_op.plan_pipeline import plan_pipeline, replay_pipeline
 from alpa_mlir.intra_op.describe import make_plan
 from alpa_mlir.intra_op.shard import NormalizedModule, ShardedModule, normalize, replay, shard
-from alpa_mlir.lower.compile import AnnotatedProgram, logical_specs
 from alpa_mlir.options import (
     Auto,
     FixedPlan,
@@ -34,9 +33,10 @@ from alpa_mlir.options import (
     SearchedPipeline,
     ThreeDParallel,
 )
-from alpa_mlir.plan import Plan
-from alpa_mlir.report.phases import Phases
-from alpa_mlir.stages import Executable, Lowered, LoweredPipeline, Pipeline, Traced
+from alpa_mlir.plan.data import Plan
+from alpa_mlir.program.annotated import AnnotatedProgram, logical_specs
+from alpa_mlir.progress import Phases
+from alpa_mlir.stations import Executable, Lowered, LoweredPipeline, Pipeline, Traced
 
 AnyExecutable = Executable | Pipeline
 

@@ -14,21 +14,22 @@ from typing import Any
 import jax
 
 from alpa_mlir.cluster.cluster import local_devices
-from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.trace import Program
-from alpa_mlir.inter_op.planned_timeline import planned_timeline
-from alpa_mlir.lower.collectives import HloCollective, parse_collectives
-from alpa_mlir.lower.compile import AnnotatedProgram, compile_program
-from alpa_mlir.lower.diagnostics import rematerializations, with_captured_log
-from alpa_mlir.plan import Plan
+from alpa_mlir.ir import jaxlib
+from alpa_mlir.lower.compile import compile_program
+from alpa_mlir.plan.data import Plan
+from alpa_mlir.program.annotated import AnnotatedProgram
+from alpa_mlir.program.pipeline import PipelineProgram
 from alpa_mlir.report.timeline import save_trace, to_svg
 from alpa_mlir.runtime.compile import compile_pipeline
 from alpa_mlir.runtime.compiled_programs import CompiledPrograms
 from alpa_mlir.runtime.executable import PipelineExecutable
-from alpa_mlir.runtime.program import PipelineProgram
 from alpa_mlir.runtime.shared_buffers import DonationGuard
 from alpa_mlir.schedule.instructions import make_instructions
-from alpa_mlir.schedule.simulate import Timeline
+from alpa_mlir.simulate.planned import planned_timeline
+from alpa_mlir.simulate.timeline import Timeline
+from alpa_mlir.validate.collectives import HloCollective, parse_collectives
+from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ class Traced:
 
     def as_text(self) -> str:
         """StableHLO with the marks on @main's arguments."""
-        return shardy.to_pretty(self.program.text)
+        return jaxlib.to_pretty(self.program.text)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class Lowered:
 
     def as_text(self) -> str:
         """StableHLO with a mesh, argument and result shardings and sharding constraints."""
-        return shardy.to_pretty(self.program.text)
+        return jaxlib.to_pretty(self.program.text)
 
     def compile(self, compiler_options: dict[str, Any] | None = None) -> "Executable":
         """Compiles for the devices of this process.
@@ -139,7 +140,7 @@ class LoweredPipeline:
     def as_text(self) -> str:
         """A StableHLO module per task, with mesh, shardings and constraints."""
         modules = (
-            f"// {kind.phase.name.lower()} of stage {kind.stage}\n{shardy.to_pretty(task.text)}"
+            f"// {kind.phase.name.lower()} of stage {kind.stage}\n{jaxlib.to_pretty(task.text)}"
             for kind, task in self.program.programs.items()
         )
         return "\n".join(modules)

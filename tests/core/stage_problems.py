@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from alpa_mlir._native import ScheduleKind, StageCandidate, StageProblem, Submesh
-from alpa_mlir.inter_op.stages import submeshes
+from alpa_mlir.inter_op.choose import submeshes
 from hypothesis import strategies as st
 
 KINDS = [

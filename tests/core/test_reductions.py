@@ -13,7 +13,7 @@ from alpa_mlir._native import (
     ShardingProblem,
     reduction_names,
 )
-from alpa_mlir.intra_op.memory import MemoryRows
+from alpa_mlir.intra_op.memory_rows import MemoryRows
 from hypothesis import given, settings
 from sharding_problems import brute_force, small_problems
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from alpa_mlir._native import ScheduleKind, StageProblem
 from alpa_mlir.errors import ArgumentError, InfeasibleError, SolverError
-from alpa_mlir.inter_op.stages import solve_stages, submesh_chains, submeshes
+from alpa_mlir.inter_op.choose import solve_stages, submesh_chains, submeshes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage_problems import KINDS, brute_force, candidate, small_stage_problems, stage_problem

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from alpa_mlir._native import ScheduleKind
 from alpa_mlir.cluster import LogicalMesh
-from alpa_mlir.cluster.spec import Spec
-from alpa_mlir.lower.compile import AnnotatedProgram
-from alpa_mlir.runtime.program import (
+from alpa_mlir.ir.spec import Spec
+from alpa_mlir.program.annotated import AnnotatedProgram
+from alpa_mlir.program.pipeline import (
     ArgumentResult,
     BatchDim,
     ExamplesResult,

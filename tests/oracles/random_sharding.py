@@ -12,7 +12,7 @@ import numpy as np
 from alpa_mlir._native import FORBIDDEN_COST
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.intra_op.shard import named_choices, normalize, shard
-from random_programs import random_program
+from programs.random_programs import random_program
 
 MESH_SHAPES = [(8,), (2, 4), (4, 2), (2, 2, 2)]
 TOLERANCE = 2e-5  # of the largest element; the values are near 1, so below 0.001 it is absolute

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from alpa_mlir._native import DeviceMesh, DeviceSpec, ReshardTable, all_shardings
 from alpa_mlir.cluster import LogicalMesh
-from alpa_mlir.cluster.spec import Spec, named_sharding
-from alpa_mlir.lower.collectives import bytes_by_kind, parse_collectives
-from alpa_mlir.lower.diagnostics import rematerializations, with_captured_log
+from alpa_mlir.ir.spec import Spec, named_sharding
+from alpa_mlir.validate.collectives import bytes_by_kind, parse_collectives
+from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
 from jax.lax import with_sharding_constraint
 
 

@@ -21,12 +21,13 @@ from alpa_mlir._native import (
     ShardingProblem,
 )
 from alpa_mlir.cluster import LogicalMesh
-from alpa_mlir.frontend import shardy
 from alpa_mlir.intra_op.shard import normalize
 from alpa_mlir.intra_op.solve import solve
-from alpa_mlir.lower.collectives import bytes_by_kind, parse_collectives
-from alpa_mlir.lower.compile import AnnotatedProgram, compile_program
-from alpa_mlir.lower.diagnostics import rematerializations, with_captured_log
+from alpa_mlir.ir import jaxlib
+from alpa_mlir.lower.compile import compile_program
+from alpa_mlir.program.annotated import AnnotatedProgram
+from alpa_mlir.validate.collectives import bytes_by_kind, parse_collectives
+from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
 
 TOLERANCE = 1e-4
 
@@ -78,7 +79,7 @@ class StrategyTrial:
         traced = jax.jit(case.function, keep_unused=True).trace(*case.arguments)
         self.in_avals, self.in_tree = traced.jaxpr.in_avals, jax.tree.structure(case.arguments)
         self.out_avals, self.out_tree = traced.jaxpr.out_avals, traced.out_tree
-        self.text = normalize(shardy.generic_text(traced.lower().compiler_ir())).text
+        self.text = normalize(jaxlib.generic_text(traced.lower().compiler_ir())).text
         self.problem = self.model().problem
         self.expected = jax.tree.leaves(jax.jit(case.function)(*case.arguments))
 
@@ -130,7 +131,7 @@ class StrategyTrial:
         model.apply(choices)
         self.module.run("builtin.module(alpa-annotate-shardings,alpa-verify-shardings)")
         text = self.module.text()
-        boundary = shardy.boundary(text)
+        boundary = jaxlib.boundary(text)
         program = AnnotatedProgram(
             name=self.case.name,
             text=text,

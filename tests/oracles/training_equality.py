@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from alpa_mlir.models.workload import Workload, workload
-from models_of_others import encoder_decoder, equinox_mixer, flax_linen, flax_nnx, unet
+from programs.models_of_others import encoder_decoder, equinox_mixer, flax_linen, flax_nnx, unet
 
 NUM_STEPS = 5
 BATCH_SIZE = 16

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from alpa_mlir import _native
-from programs import Program
+from programs.small_programs import Program
 from test_split_microbatches import split
 
 _BYTES = {"i1": 1, "i8": 1, "ui8": 1, "i16": 2, "f16": 2, "bf16": 2, "i64": 8, "ui64": 8, "f64": 8}

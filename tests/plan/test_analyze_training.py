@@ -6,12 +6,12 @@ from typing import Any
 import jax
 import pytest
 from alpa_mlir import _native
-from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.signature import Signature
 from alpa_mlir.frontend.trace import trace
-from programs import Program
-from training_equality import case
-from training_steps import BATCH_NORM, STEPS
+from alpa_mlir.ir import jaxlib
+from oracles.training_equality import case
+from programs.small_programs import Program
+from programs.training_steps import BATCH_NORM, STEPS
 
 
 def prepared(program: Program) -> _native.Module:
@@ -20,7 +20,7 @@ def prepared(program: Program) -> _native.Module:
     traced = trace(signature, signature.bind(program.arguments, {}), batch_argnums=(1,))
     module = _native.Module.parse(traced.text)
     module.run("builtin.module(alpa-normalize)")
-    return _native.Module.parse(shardy.populate_rules(module.text(True)))
+    return _native.Module.parse(jaxlib.populate_rules(module.text(True)))
 
 
 def analyze(program: Program) -> tuple[str, list[str]]:

@@ -13,10 +13,10 @@ import pytest
 from alpa_mlir import _native
 from alpa_mlir.models.workload import workload
 from layers import Op, cluster, num_bytes, ops_of
-from programs import Program
+from programs.small_programs import Program
+from programs.training_steps import STEPS
 from test_analyze_training import model
 from test_split_microbatches import assert_computes_the_same, split
-from training_steps import STEPS
 
 _ADAMW = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-2, eps=1e-4))
 _MODELS = ["gpt", "gpt_checkpointed", "moe", "wide_resnet", "equinox_mixer", "flax_linen"]

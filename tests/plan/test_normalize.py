@@ -6,9 +6,10 @@ import jax
 import numpy as np
 import pytest
 from alpa_mlir import _native
-from alpa_mlir.lower.compile import AnnotatedProgram, compile_program
+from alpa_mlir.lower.compile import compile_program
+from alpa_mlir.program.annotated import AnnotatedProgram
 from jax.sharding import Mesh
-from programs import PROGRAMS, Program
+from programs.small_programs import PROGRAMS, Program
 
 
 def lowered(program: Program) -> jax.stages.Lowered:

@@ -18,7 +18,7 @@ from alpa_mlir._native import (
 from alpa_mlir.errors import ArgumentError, ScheduleError
 from alpa_mlir.schedule.kinds import make_schedule
 from alpa_mlir.schedule.schedule import Phase, Schedule, Task
-from alpa_mlir.schedule.simulate import simulate
+from alpa_mlir.simulate.timeline import simulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from alpa_mlir.errors import PassError
-from alpa_mlir.frontend import shardy
+from alpa_mlir.ir import jaxlib
 
 STEP = """
 sdy.mesh @mesh = <["x"=2, "y"=4]>
@@ -25,29 +25,29 @@ func.func public @main(
 
 
 def test_generic_form_and_back_is_the_same_module() -> None:
-    pretty = shardy.to_pretty(STEP)
-    assert shardy.to_pretty(shardy.to_generic(STEP)) == pretty
+    pretty = jaxlib.to_pretty(STEP)
+    assert jaxlib.to_pretty(jaxlib.to_generic(STEP)) == pretty
 
 
 def test_portable_artifact_is_read() -> None:
     exported = jax.export.export(jax.jit(lambda x: x + 1))(jnp.ones(4))
-    assert "stablehlo.add" in shardy.to_generic(exported.mlir_module_serialized)
+    assert "stablehlo.add" in jaxlib.to_generic(exported.mlir_module_serialized)
 
 
 def test_text_that_is_no_module() -> None:
     with pytest.raises(PassError, match="Unable to parse"):
-        shardy.to_generic("func.func @main(")
+        jaxlib.to_generic("func.func @main(")
 
 
 def test_boundary_names_shardings_and_readers() -> None:
-    boundary = shardy.boundary(STEP)
+    boundary = jaxlib.boundary(STEP)
     assert boundary.arguments == (((), ("y",)), (("y",), ()), ((),))
     assert boundary.results == (((), ()),)
     assert boundary.readers == (4, 4, -1)  # the product behind tanh explains %w
 
 
 def test_explicit_collectives_of_a_product_split_in_its_contracting_dim() -> None:
-    (collective,) = shardy.explicit_collectives(STEP)
+    (collective,) = jaxlib.explicit_collectives(STEP)
     assert (collective.kind, collective.axes, collective.bytes) == ("all-reduce", ("y",), 1024)
 
 
@@ -67,7 +67,7 @@ def test_explicit_collectives_agree_with_the_plan(square: Any, num_missing_bytes
     struct = jax.ShapeDtypeStruct((256, 256), jnp.float32)
     method = alpa.DataParallel(mesh_shape=(8,))
     lowered = alpa.parallelize(step, method).lower([struct, struct], struct)
-    found = shardy.explicit_collectives(lowered.program.text)
+    found = jaxlib.explicit_collectives(lowered.program.text)
     assert {c.kind for c in found} == {"all-reduce"}
     total = sum(c.bytes for c in found) + num_missing_bytes
     assert lowered.plan.collective_bytes() == {"all-reduce": total}

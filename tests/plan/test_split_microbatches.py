@@ -3,11 +3,11 @@
 import jax
 import numpy as np
 import pytest
-from alpa_mlir.frontend import shardy
-from programs import Program
+from alpa_mlir.ir import jaxlib
+from programs.small_programs import Program
+from programs.training_steps import BATCH_NORM, STEPS
 from test_analyze_training import model, prepared
 from test_normalize import lowered, run
-from training_steps import BATCH_NORM, STEPS
 
 
 def split(program: Program, num_microbatches: int, options: str = "") -> str:
@@ -32,7 +32,7 @@ def assert_computes_the_same(text: str, program: Program, tolerance: float = 1e-
 def test_split_step_computes_the_same(name: str, num_microbatches: int) -> None:
     text = split(STEPS[name], num_microbatches)
 
-    shardy.to_pretty(text)  # jaxlib verifies it
+    jaxlib.to_pretty(text)  # jaxlib verifies it
     assert_computes_the_same(text, STEPS[name])
 
 
@@ -43,7 +43,7 @@ def test_prologue_is_there_only_if_needed() -> None:
 
 @pytest.mark.parametrize("name", ["gpt", "gpt_checkpointed", "moe"])
 def test_split_models_are_valid_stablehlo(name: str) -> None:
-    assert "func.func private @microbatch" in shardy.to_pretty(split(model(name), 4))
+    assert "func.func private @microbatch" in jaxlib.to_pretty(split(model(name), 4))
 
 
 def test_batch_norm_needs_local_statistics() -> None:

@@ -7,11 +7,11 @@ import jax
 import numpy as np
 import pytest
 from alpa_mlir import _native
-from alpa_mlir.frontend import shardy
-from programs import Program
+from alpa_mlir.ir import jaxlib
+from programs.small_programs import Program
+from programs.training_steps import BATCH_NORM, STEPS
 from test_analyze_training import model, prepared
 from test_split_microbatches import assert_computes_the_same
-from training_steps import BATCH_NORM, STEPS
 
 
 def stages(program: Program, first_layers: list[int], num_layers: int, options: str = "") -> Any:
@@ -54,7 +54,7 @@ def sent(module: _native.Module) -> dict[tuple[int, int, str], Counter[str]]:
 def test_stages_one_after_another_compute_the_same(name: str, first_layers: list[int]) -> None:
     module = stages(STEPS[name], first_layers, num_layers=2)
 
-    shardy.to_pretty(module.text())  # jaxlib verifies it
+    jaxlib.to_pretty(module.text())  # jaxlib verifies it
     assert_computes_the_same(module.text(), STEPS[name])
 
 
@@ -71,7 +71,7 @@ def test_local_statistics_go_with_their_stage() -> None:
 def test_stages_of_models_are_valid_stablehlo(name: str) -> None:
     module = stages(model(name), [0, 1], 2)
 
-    text = shardy.to_pretty(module.text())
+    text = jaxlib.to_pretty(module.text())
     assert "func.func private @stage1_backward" in text
     assert "func.func private @stage1_update" in text
 
@@ -102,6 +102,6 @@ def test_a_stage_alone_reads_and_returns_what_others_need(name: str) -> None:
         (function,) = alone.functions()
 
         assert function.attributes["alpa.num_microbatches"] == "2"
-        shardy.to_pretty(alone.text())
+        jaxlib.to_pretty(alone.text())
         named = [value.attributes["alpa.value"] for value in function.arguments + function.results]
         assert len(named) == len(set(named))

@@ -1,7 +1,7 @@
 """Quantities keep three digits and take the next unit before they need a fourth."""
 
 import pytest
-from alpa_mlir.report.units import format_bytes, format_seconds
+from alpa_mlir.units import format_bytes, format_seconds
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import numpy as np
 import optax
 import pytest
 from alpa_mlir import _native
-from alpa_mlir.frontend import shardy
+from alpa_mlir.ir import jaxlib
 from alpa_mlir.models.workload import workload
-from programs import Program, floats
+from programs.small_programs import Program, floats
 from test_analyze_training import model, num_products, num_sums, prepared
 from test_normalize import lowered, run
 
@@ -24,7 +24,7 @@ def unrolled(program: Program, options: str = "") -> tuple[_native.Module, list[
     """The program unrolled and prepared again, and the remarks of unrolling."""
     module = prepared(program)
     remarks = module.run(f"builtin.module(alpa-unroll-loops{{{options}}},alpa-normalize)")
-    again = _native.Module.parse(shardy.populate_rules(module.text(True)))
+    again = _native.Module.parse(jaxlib.populate_rules(module.text(True)))
     return again, [remark.message for remark in remarks]
 
 
@@ -225,7 +225,7 @@ UPDATES_LEFT = {"length_only", "rows_that_nobody_writes", "buffer_read_by_every_
 
 def num_loops_of_floats(text: str) -> int:
     """Loops, those that make random bits left out."""
-    lines = shardy.to_pretty(text).splitlines()
+    lines = jaxlib.to_pretty(text).splitlines()
     return sum("stablehlo.while(" in line and "f32>" in line for line in lines)
 
 
@@ -279,7 +279,7 @@ def test_scanned_gpt_has_the_phases_of_the_unrolled_one() -> None:
     assert len(stacks) == 12  # one per parameter of a layer
     assert all('alpa.phase = "update"' in line for line in stacks)
     module.run("builtin.module(alpa-split-microbatches{num-microbatches=4})")
-    assert "func.func private @microbatch" in shardy.to_pretty(module.text())
+    assert "func.func private @microbatch" in jaxlib.to_pretty(module.text())
 
 
 def test_unrolling_takes_little_time() -> None:

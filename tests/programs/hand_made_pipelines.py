@@ -12,13 +12,13 @@ import alpa_mlir as alpa
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.frontend.signature import Signature
 from alpa_mlir.frontend.trace import trace
-from alpa_mlir.inter_op.layered_step import LayeredStep, unroll_layers
+from alpa_mlir.inter_op.layers import LayeredStep, unroll_layers
 from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
 from alpa_mlir.inter_op.sharded_stage import StageModel
 from alpa_mlir.intra_op.shard import normalize
 from alpa_mlir.intra_op.solve import solve
 from alpa_mlir.lower.pipeline import StageToLower, lower_pipeline
-from alpa_mlir.runtime.program import PipelineProgram
+from alpa_mlir.program.pipeline import PipelineProgram
 from alpa_mlir.schedule.kinds import make_schedule
 from alpa_mlir.schedule.schedule import Phase
 

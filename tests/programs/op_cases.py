@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from strategy_conformance import OpCase
+from oracles.strategy_conformance import OpCase
 
 CASES: dict[str, OpCase] = {}
 

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from programs import Program
+
+from programs.small_programs import Program
 
 BATCH_SIZE = 8
 FEATURES = 6

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from alpa_mlir.lower.collectives import bytes_by_kind
 from alpa_mlir.models import wide_resnet
 from alpa_mlir.models.workload import workload
+from alpa_mlir.validate.collectives import bytes_by_kind
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 NUM_LAYERS = 6

@@ -2,8 +2,8 @@
 
 import alpa_mlir as alpa
 import pytest
-from random_sharding import assert_unchanged_by_sharding
-from training_equality import assert_trains_as_on_one_device, case
+from oracles.random_sharding import assert_unchanged_by_sharding
+from oracles.training_equality import assert_trains_as_on_one_device, case
 
 
 @pytest.mark.parametrize(

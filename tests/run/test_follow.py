@@ -11,7 +11,7 @@ from alpa_mlir.errors import ArgumentError
 from alpa_mlir.inter_op.follow import _first_layers, _same_path
 from alpa_mlir.models import gpt
 from alpa_mlir.models.workload import workload
-from training_equality import assert_close
+from oracles.training_equality import assert_close
 
 CONFIG = dataclasses.replace(gpt.SIZES["debug"], num_layers=2)
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from random_programs import WRITERS, random_program
-from training_equality import CASES, TOLERANCE, case, relative_errors
+from oracles.training_equality import CASES, TOLERANCE, case, relative_errors
+from programs.random_programs import WRITERS, random_program
 
 
 def test_relative_errors_are_measured_against_the_largest_element():

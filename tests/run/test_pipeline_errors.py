@@ -20,9 +20,9 @@ from alpa_mlir.errors import (
     PassError,
     PlanError,
 )
-from alpa_mlir.plan import PlannedStage
+from alpa_mlir.plan.data import PlannedStage
 from alpa_mlir.runtime import compile as runtime_compile
-from training_steps import BATCH_NORM
+from programs.training_steps import BATCH_NORM
 
 PIPELINE = alpa.PipelineParallel(
     num_stages=2,

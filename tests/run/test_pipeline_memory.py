@@ -8,12 +8,12 @@ import alpa_mlir as alpa
 import optax
 import pytest
 from alpa_mlir.cluster import LogicalMesh
-from alpa_mlir.inter_op.layered_step import LayeredStep, unroll_layers
-from alpa_mlir.inter_op.stage_cost import StageQuestion, cost_stage
+from alpa_mlir.inter_op.costs import StageQuestion, cost_stage
+from alpa_mlir.inter_op.layers import LayeredStep, unroll_layers
 from alpa_mlir.intra_op.shard import normalize
 from alpa_mlir.models.workload import Workload, workload
 from alpa_mlir.options import Schedule
-from alpa_mlir.stages import Pipeline
+from alpa_mlir.stations import Pipeline
 
 
 def load(model: str) -> Workload:

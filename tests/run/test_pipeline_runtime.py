@@ -17,17 +17,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from alpa_mlir.errors import ArgumentError, ClusterError, CompileError, PlanError
+from alpa_mlir.program.pipeline import BatchDim, PipelineProgram
 from alpa_mlir.report.timeline import save_svg, save_trace
 from alpa_mlir.runtime.accumulate import COMBINERS, compile_accumulation
 from alpa_mlir.runtime.compile import compile_pipeline
 from alpa_mlir.runtime.compiled_programs import CompiledPrograms
-from alpa_mlir.runtime.program import BatchDim, PipelineProgram
 from alpa_mlir.runtime.results import compile_join
 from alpa_mlir.runtime.timeline import without_late_watchers
 from alpa_mlir.schedule.instructions import Run, Transfer
 from alpa_mlir.schedule.schedule import Phase, TaskKind
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from pipelines import Placement, initial_state, make_batch, make_pipeline, reference_step
+from oracles.pipelines import Placement, initial_state, make_batch, make_pipeline, reference_step
 
 BY_COLUMN, BY_ROW = ((), ("x",)), (("x",), ())
 TWO = (Placement((1, 2), 0, ((), ("y",)), (("y",), ())), Placement((1, 2), 2, (("y",), ())))

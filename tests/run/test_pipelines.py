@@ -13,16 +13,16 @@ import numpy as np
 import optax
 import pytest
 from alpa_mlir.errors import InfeasibleError
-from alpa_mlir.lower.collectives import HloCollective, bytes_by_kind, parse_collectives
 from alpa_mlir.models.workload import Workload, workload
+from alpa_mlir.program.placement import Placement
+from alpa_mlir.program.route import find_route
 from alpa_mlir.runtime.executable import PipelineExecutable
-from alpa_mlir.runtime.placement import Placement
-from alpa_mlir.runtime.route import find_route
-from alpa_mlir.runtime.steps import TransferStep
+from alpa_mlir.runtime.issued import TransferStep
 from alpa_mlir.schedule.instructions import Transfer
-from alpa_mlir.stages import Pipeline
-from training_equality import assert_close
-from training_steps import STEPS
+from alpa_mlir.stations import Pipeline
+from alpa_mlir.validate.collectives import HloCollective, bytes_by_kind, parse_collectives
+from oracles.training_equality import assert_close
+from programs.training_steps import STEPS
 
 PIPELINE = alpa.PipelineParallel(
     num_stages=2,

@@ -1,7 +1,7 @@
 """Reshards take the steps that were predicted, and XLA never replicates a tensor for one."""
 
 import pytest
-from reshard_conformance import ReshardTrial
+from oracles.reshard_conformance import ReshardTrial
 
 
 @pytest.mark.parametrize(

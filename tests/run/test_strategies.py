@@ -1,8 +1,8 @@
 """XLA does what strategies of common ops say. All others: tests/slow/test_all_strategies.py."""
 
 import pytest
-from op_cases import CASES
-from strategy_conformance import StrategyTrial
+from oracles.strategy_conformance import StrategyTrial
+from programs.op_cases import CASES
 
 QUICK = [
     "product",

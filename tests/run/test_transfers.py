@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from alpa_mlir.lower.diagnostics import rematerializations, with_captured_log
-from alpa_mlir.runtime import route
-from alpa_mlir.runtime.placement import Placement
-from alpa_mlir.runtime.route import find_route
-from alpa_mlir.runtime.transfer import compile_transfer
+from alpa_mlir.program import route
+from alpa_mlir.program.placement import Placement
+from alpa_mlir.program.route import find_route
+from alpa_mlir.runtime.transfer.transfer import compile_transfer
+from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 SHAPE = (24, 12)

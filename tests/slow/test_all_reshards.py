@@ -1,7 +1,7 @@
 """A large sample of reshards takes the steps that were predicted."""
 
 import pytest
-from reshard_conformance import ReshardTrial
+from oracles.reshard_conformance import ReshardTrial
 
 
 @pytest.mark.parametrize("mesh_shape", [(8,), (2, 4), (2, 2, 2)], ids=str)

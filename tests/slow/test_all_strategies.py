@@ -1,8 +1,8 @@
 """XLA does what every strategy of every kind of op says: numbers, collectives and their bytes."""
 
 import pytest
-from op_cases import CASES
-from strategy_conformance import StrategyTrial
+from oracles.strategy_conformance import StrategyTrial
+from programs.op_cases import CASES
 
 MESHES = [(4,), (2, 2), (2, 4)]
 

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import pytest
 from alpa_mlir.runtime.compile import compile_pipeline
 from alpa_mlir.runtime.compiled_programs import CompiledPrograms
-from hand_made_pipelines import hand_made_pipeline, with_schedule
-from training_equality import assert_close, batches, case, one_device_step, train
+from oracles.training_equality import assert_close, batches, case, one_device_step, train
+from programs.hand_made_pipelines import hand_made_pipeline, with_schedule
 
 NUM_STEPS = 3
 MODELS = (

@@ -1,7 +1,7 @@
 """500 random programs, sharded by the solver and by dice, compute what one device computes."""
 
 import pytest
-from random_sharding import assert_unchanged_by_sharding
+from oracles.random_sharding import assert_unchanged_by_sharding
 
 
 @pytest.mark.parametrize("seed", range(500))

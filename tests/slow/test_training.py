@@ -2,7 +2,7 @@
 
 import alpa_mlir as alpa
 import pytest
-from training_equality import CASES, assert_trains_as_on_one_device, case
+from oracles.training_equality import CASES, assert_trains_as_on_one_device, case
 
 METHODS = {
     "shard": alpa.ShardParallel,

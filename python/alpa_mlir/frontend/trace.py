@@ -20,10 +20,10 @@ from jax.tree_util import keystr, tree_flatten_with_path
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.compat import host_callbacks
 from alpa_mlir.errors import ArgumentError
-from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.signature import Call, Signature
 from alpa_mlir.frontend.state import find_state, is_step, pair_donated
 from alpa_mlir.frontend.user_sharding import are_on_several_meshes, user_mesh, user_sharding
+from alpa_mlir.ir import jaxlib
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ def trace(
         for f in flat
         for i, name, leaf in zip(f.range, f.names, f.leaves, strict=True)
     )
-    text = shardy.mark_arguments(
-        shardy.generic_text(lowered.compiler_ir("stablehlo")),
+    text = jaxlib.mark_arguments(
+        jaxlib.generic_text(lowered.compiler_ir("stablehlo")),
         [_marks(argument) for argument in marked],
         mesh.shardy_text if mesh else None,
     )
@@ -137,7 +137,7 @@ def trace(
         in_tree=jax.tree.structure(signature.dynamic(arguments)),
         out_tree=traced.out_tree,
         donate_argnums=tuple(k for k, f in enumerate(flat) if f.argnum in donated),
-        mesh=_one_mesh(mesh, shardy.mesh_axes(text)),
+        mesh=_one_mesh(mesh, jaxlib.mesh_axes(text)),
         host_callbacks=host_callbacks(lowered),
     )
 

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from alpa_mlir.errors import AlpaError, ClusterError, PassError, PlanError, SolverError
-from alpa_mlir.inter_op.stage_cost import StageCost, StageQuestion, cost_stage
+from alpa_mlir.inter_op.costs import StageCost, StageQuestion, cost_stage
 
 # Starting a process costs as much as some small questions.
 _MIN_QUESTIONS_FOR_PROCESSES = 8

@@ -5,7 +5,7 @@ import os
 import sys
 
 from alpa_mlir.errors import AlpaError
-from alpa_mlir.inter_op.stage_cost import StageQuestion, cost_stage
+from alpa_mlir.inter_op.costs import StageQuestion, cost_stage
 
 
 def main() -> None:

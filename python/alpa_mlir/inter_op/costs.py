@@ -18,9 +18,9 @@ import jax
 
 from alpa_mlir import _native
 from alpa_mlir.cluster import Cluster, LogicalMesh
+from alpa_mlir.cost.memory import stage_memory
 from alpa_mlir.errors import InfeasibleError, PlanError
 from alpa_mlir.inter_op.sharded_stage import StageModel
-from alpa_mlir.inter_op.stage_memory import stage_memory
 from alpa_mlir.intra_op.solve import solve
 
 _VERSION = 3  # of the answers: a new one where this package's Python changes them

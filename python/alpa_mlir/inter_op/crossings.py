@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from alpa_mlir._native import FunctionSummary
 from alpa_mlir.cluster import Cluster
-from alpa_mlir.inter_op.layered_step import LayeredStep, SplitStep
-from alpa_mlir.plan import PlannedTransfer
+from alpa_mlir.cost.transfer import send_seconds
+from alpa_mlir.inter_op.layers import LayeredStep, SplitStep
+from alpa_mlir.plan.data import PlannedTransfer
+from alpa_mlir.program.pipeline import PipelineProgram
+from alpa_mlir.program.route import find_route
 from alpa_mlir.runtime.layout import Placements
-from alpa_mlir.runtime.program import PipelineProgram
-from alpa_mlir.runtime.route import find_route
 from alpa_mlir.schedule.values import Buffer
 
 
@@ -106,27 +107,6 @@ def transfer_seconds(
         for source in submeshes
         for target in submeshes
     ]
-
-
-def send_seconds(
-    num_bytes: int, source: tuple[int, int], target: tuple[int, int], cluster: Cluster
-) -> float:
-    """Every device sends its share to one of the other submesh.
-
-    Parts of one node send within it; where a stage has whole nodes, its network cards carry all.
-    """
-    if num_bytes == 0:
-        return 0.0
-    num_links = min(source[0] * source[1], target[0] * target[1])
-    is_within = source[1] + target[1] <= cluster.devices_per_node
-    if is_within:
-        link, rate = cluster.intra_node, cluster.intra_node.bytes_per_second * num_links
-    else:
-        link = cluster.inter_node
-        rate = link.bytes_per_second * min(source[0], target[0])
-        if cluster.num_nodes == 1:  # more than the node has: such a pair has no place anyway
-            link, rate = cluster.intra_node, cluster.intra_node.bytes_per_second * num_links
-    return link.latency_seconds + num_bytes / rate
 
 
 def _stage(function: FunctionSummary) -> int:

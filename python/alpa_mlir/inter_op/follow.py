@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 from math import gcd
 
 from alpa_mlir._native import FunctionSummary, max_in_flight
-from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.errors import ArgumentError, InfeasibleError
-from alpa_mlir.frontend import shardy
 from alpa_mlir.frontend.trace import Program
-from alpa_mlir.inter_op.layered_step import LayeredStep
+from alpa_mlir.inter_op.costs import StageQuestion, cost_stage
+from alpa_mlir.inter_op.layers import LayeredStep
 from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
+from alpa_mlir.inter_op.search import ChosenStage, PipelineChoice
 from alpa_mlir.inter_op.sharded_stage import StageModel
-from alpa_mlir.inter_op.stage_cost import StageQuestion, cost_stage
-from alpa_mlir.inter_op.stage_search import ChosenStage, PipelineChoice
 from alpa_mlir.intra_op.shard import NormalizedModule, unmarked_choices
+from alpa_mlir.ir import jaxlib
+from alpa_mlir.ir.spec import Spec
 from alpa_mlir.options import FollowPlacement
-from alpa_mlir.plan import Plan
+from alpa_mlir.plan.data import Plan
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _stage(
     module = layered.range(*layers, num_in_flight=num_in_flight)
     specs = {name: place.spec for name, place in places.items() if place.stage == number}
     marks = _marks(module.function, specs)
-    text = shardy.mark_arguments(module.text, marks, planned.mesh.shardy_text)
+    text = jaxlib.mark_arguments(module.text, marks, planned.mesh.shardy_text)
     question = StageQuestion(
         text=text,
         key=f"{module.key} {marks}",

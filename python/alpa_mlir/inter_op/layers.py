@@ -14,9 +14,9 @@ from functools import cached_property
 
 from alpa_mlir._native import FunctionSummary, Module
 from alpa_mlir.errors import PassError
-from alpa_mlir.frontend import shardy
 from alpa_mlir.intra_op.shard import NormalizedModule, normalize
-from alpa_mlir.passes import messages, run_passes
+from alpa_mlir.ir import jaxlib
+from alpa_mlir.ir.passes import messages, run_passes
 
 # Names tell stages apart that do the same.
 _NAMES = re.compile(
@@ -46,12 +46,12 @@ class StageModule:
     @cached_property
     def text(self) -> str:
         """With sharding rules; without locations, which tell equal stages apart."""
-        return shardy.populate_rules(self.module.text())
+        return jaxlib.populate_rules(self.module.text())
 
     @property
     def text_with_locations(self) -> str:
         """With sharding rules, for what is compiled: errors and profiles name the user's lines."""
-        return shardy.populate_rules(self.module.text(with_locations=True))
+        return jaxlib.populate_rules(self.module.text(with_locations=True))
 
     @cached_property
     def function(self) -> FunctionSummary:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from alpa_mlir.cluster import Cluster
 from alpa_mlir.errors import ArgumentError, InfeasibleError, PassError
-from alpa_mlir.inter_op.layered_step import LayeredStep
-from alpa_mlir.inter_op.stage_search import PipelineChoice, StageSearch
+from alpa_mlir.inter_op.layers import LayeredStep
+from alpa_mlir.inter_op.search import PipelineChoice, StageSearch
 from alpa_mlir.intra_op.shard import NormalizedModule
 from alpa_mlir.options import SearchedPipeline
-from alpa_mlir.report.phases import Phases
+from alpa_mlir.progress import Phases
 
 # More microbatches than these cost planning time and win little: the bubble is small by then.
 _MICROBATCHES_TO_TRY = (2, 4, 8, 16, 32)

@@ -6,16 +6,14 @@ from dataclasses import dataclass, replace
 from math import gcd
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
-from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.errors import ArgumentError, PassError, PlanError
 from alpa_mlir.frontend.trace import Program
+from alpa_mlir.inter_op.crossings import planned_transfers, received_transfers
 from alpa_mlir.inter_op.follow import follow_pipeline
-from alpa_mlir.inter_op.layered_step import LayeredStep, SplitStep, unroll_layers
-from alpa_mlir.inter_op.planned_timeline import planned_timeline
-from alpa_mlir.inter_op.search import search_pipeline
+from alpa_mlir.inter_op.layers import LayeredStep, SplitStep, unroll_layers
+from alpa_mlir.inter_op.microbatches import search_pipeline
+from alpa_mlir.inter_op.search import PipelineChoice
 from alpa_mlir.inter_op.sharded_stage import StageModel
-from alpa_mlir.inter_op.stage_search import PipelineChoice
-from alpa_mlir.inter_op.transfers import planned_transfers, received_transfers
 from alpa_mlir.intra_op.describe import (
     argument_role,
     planned_collectives,
@@ -23,11 +21,13 @@ from alpa_mlir.intra_op.describe import (
     tensor_plan,
 )
 from alpa_mlir.intra_op.shard import NormalizedModule, named_choices, strategy_indices
+from alpa_mlir.ir.spec import Spec
 from alpa_mlir.lower.pipeline import StageToLower, lower_pipeline
 from alpa_mlir.options import SCHEDULES, FollowPlacement, PipelineMethod, SearchedPipeline
-from alpa_mlir.plan import Plan, PlannedStage, TensorPlan
-from alpa_mlir.report.phases import Phases
-from alpa_mlir.runtime.program import ArgumentResult, PipelineProgram
+from alpa_mlir.plan.data import Plan, PlannedStage, TensorPlan
+from alpa_mlir.program.pipeline import ArgumentResult, PipelineProgram
+from alpa_mlir.progress import Phases
+from alpa_mlir.simulate.planned import planned_timeline
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,18 +27,18 @@ from alpa_mlir._native import (
 )
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.errors import ArgumentError, InfeasibleError
+from alpa_mlir.inter_op.choose import StageAssignment, StagePlan, solve_stages
 from alpa_mlir.inter_op.cost_table import CostTable, default_cache_dir
-from alpa_mlir.inter_op.layered_step import LayeredStep, StageModule
+from alpa_mlir.inter_op.costs import StageCost, StageQuestion
+from alpa_mlir.inter_op.crossings import Crossings, transfer_seconds
+from alpa_mlir.inter_op.layers import LayeredStep, StageModule
+from alpa_mlir.inter_op.options import StageOption, stage_options
 from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
 from alpa_mlir.inter_op.sharded_stage import StageModel
-from alpa_mlir.inter_op.stage_cost import StageCost, StageQuestion
-from alpa_mlir.inter_op.stage_options import StageOption, stage_options
-from alpa_mlir.inter_op.stages import StageAssignment, StagePlan, solve_stages
-from alpa_mlir.inter_op.transfers import Crossings, transfer_seconds
 from alpa_mlir.intra_op.shortage import describe_shortage
 from alpa_mlir.options import SearchedPipeline
-from alpa_mlir.report.phases import Phases
-from alpa_mlir.report.units import format_bytes
+from alpa_mlir.progress import Phases
+from alpa_mlir.units import format_bytes
 
 _NO_LIMIT = 1 << 49  # bytes
 

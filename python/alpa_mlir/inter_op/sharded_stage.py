@@ -9,11 +9,11 @@ from math import prod
 
 from alpa_mlir._native import FunctionSummary, Module, ShardingModel, ValueSummary
 from alpa_mlir.cluster import Cluster, LogicalMesh
-from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.cost.device_mesh import native_device, native_mesh
 from alpa_mlir.errors import PlanError
 from alpa_mlir.intra_op.shard import ANNOTATE
-from alpa_mlir.passes import pass_errors, run_passes
+from alpa_mlir.ir.passes import pass_errors, run_passes
+from alpa_mlir.ir.spec import Spec
 
 
 @dataclass(frozen=True, eq=False)

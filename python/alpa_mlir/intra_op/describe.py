@@ -7,11 +7,11 @@ import jax
 
 from alpa_mlir._native import ShardingModel
 from alpa_mlir.cluster import Cluster, LogicalMesh
-from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.frontend.trace import Argument, Program
 from alpa_mlir.intra_op.shard import NormalizedModule, ShardedModule, named_choices
+from alpa_mlir.ir.spec import Spec
 from alpa_mlir.options import Method
-from alpa_mlir.plan import (
+from alpa_mlir.plan.data import (
     Choice,
     Plan,
     PlannedCollective,

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from alpa_mlir._native import BLOCKED_COST, CoreProblem
-from alpa_mlir.intra_op.memory import MemoryRows
+from alpa_mlir.intra_op.memory_rows import MemoryRows
 
 # HiGHS works to absolute tolerances of about 1e-6; costs are scaled so that the largest is this.
 _LARGEST_SCALED_COST = 1e6

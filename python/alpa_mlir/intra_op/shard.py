@@ -11,13 +11,13 @@ from alpa_mlir._native import Module, ShardingModel
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cost.device_mesh import native_device, native_mesh
 from alpa_mlir.errors import InfeasibleError, PlanError
-from alpa_mlir.frontend import shardy
 from alpa_mlir.intra_op.shortage import describe_shortage
 from alpa_mlir.intra_op.solution import Solution
 from alpa_mlir.intra_op.solve import solve
-from alpa_mlir.passes import messages, pass_errors, run_passes
-from alpa_mlir.plan import FIXED_BY_USER, Choice
-from alpa_mlir.report.phases import Phases
+from alpa_mlir.ir import jaxlib
+from alpa_mlir.ir.passes import messages, pass_errors, run_passes
+from alpa_mlir.plan.data import FIXED_BY_USER, Choice
+from alpa_mlir.progress import Phases
 
 ANNOTATE = ("alpa-annotate-shardings", "alpa-verify-shardings")
 
@@ -47,7 +47,7 @@ class ShardedModule:
     """
 
     text: str
-    boundary: shardy.Boundary
+    boundary: jaxlib.Boundary
     mesh: LogicalMesh
     model: ShardingModel
     choices: list[int]
@@ -65,7 +65,7 @@ def normalize(text: str) -> NormalizedModule:
         module = Module.parse(text)
     remarks = run_passes(module, "alpa-normalize")
     return NormalizedModule(
-        text=shardy.populate_rules(module.text(with_locations=True)),
+        text=jaxlib.populate_rules(module.text(with_locations=True)),
         hash=hashlib.sha256(module.text().encode()).hexdigest(),
         remarks=messages(remarks),
     )
@@ -180,7 +180,7 @@ def _annotated(
     text = module.text(with_locations=True)
     return ShardedModule(
         text=text,
-        boundary=shardy.boundary(text),
+        boundary=jaxlib.boundary(text),
         mesh=mesh,
         model=model,
         choices=choices,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from alpa_mlir._native import ShardingModel
-from alpa_mlir.report.units import format_bytes
+from alpa_mlir.units import format_bytes
 
 _NUM_NAMED = 3
 

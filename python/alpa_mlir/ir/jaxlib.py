@@ -19,8 +19,8 @@ from jax.extend.mlir.dialects import sdy, stablehlo
 from jax.extend.mlir.passmanager import PassManager
 from jax.interpreters import mlir
 
-from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.errors import PassError
+from alpa_mlir.ir.spec import Spec
 
 _POPULATE_RULES = "builtin.module(func.func(sdy-populate-op-sharding-rules))"
 _PROPAGATE = "builtin.module(sdy-propagation-pipeline)"

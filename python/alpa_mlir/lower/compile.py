@@ -10,7 +10,6 @@ what a call of plain `jax.jit` costs. Public JAX only.
 # pyright: reportUnknownArgumentType=false, reportUntypedFunctionDecorator=false
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -20,56 +19,8 @@ from jax.extend.mlir.dialects import func
 from jax.interpreters import mlir
 from jax.sharding import Mesh
 
-from alpa_mlir.cluster.spec import Spec, named_sharding
 from alpa_mlir.errors import CompileError
-
-
-@dataclass(frozen=True, eq=False)
-class AnnotatedProgram:
-    """A module whose `main` takes and returns flat arrays, with the pytrees its callers see.
-
-    Attributes:
-      name: name of the program in profiles and in HLO.
-      text: StableHLO with one `sdy.mesh` and `sdy.sharding_constraint` ops, generic form.
-      in_avals, out_avals: flat, in the order of `main`'s arguments and results.
-      in_specs, out_specs: how each is sharded, in the same order.
-      in_tree: pytree of the tuple of positional arguments.
-      donate_argnums: positions in that tuple.
-      host_callbacks: Python functions that custom calls of the module refer to by position.
-    """
-
-    name: str
-    text: str
-    in_avals: tuple[Any, ...]
-    out_avals: tuple[Any, ...]
-    in_specs: tuple[Spec, ...]
-    out_specs: tuple[Spec, ...]
-    in_tree: Any
-    out_tree: Any
-    donate_argnums: tuple[int, ...]
-    host_callbacks: tuple[Any, ...] = ()
-
-    def leaves_of(self, argument: int) -> range:
-        """Where the leaves of a positional argument are among all."""
-        counts = [tree.num_leaves for tree in self.in_tree.children()]
-        first = sum(counts[:argument])
-        return range(first, first + counts[argument])
-
-    def in_shardings(self, mesh: Mesh) -> tuple[Any, ...]:
-        """The arguments' pytree with a `NamedSharding` at every leaf."""
-        return self.in_tree.unflatten([named_sharding(mesh, s) for s in self.in_specs])
-
-    def out_shardings(self, mesh: Mesh) -> Any:
-        """The result's pytree with a `NamedSharding` at every leaf."""
-        return self.out_tree.unflatten([named_sharding(mesh, s) for s in self.out_specs])
-
-
-def logical_specs(specs: Sequence[Spec], avals: Sequence[Any]) -> tuple[Spec, ...]:
-    """Without the dim of a PRNG key's words, which JAX does not show; nothing is not split."""
-    return tuple(
-        spec[: len(aval.shape)] if aval.size else ((),) * len(aval.shape)
-        for spec, aval in zip(specs, avals, strict=True)
-    )
+from alpa_mlir.program.annotated import AnnotatedProgram
 
 
 def jit_program(program: AnnotatedProgram, mesh: Mesh) -> Callable[..., Any]:

@@ -16,16 +16,16 @@ import jax
 
 from alpa_mlir._native import FunctionSummary, ValueSummary
 from alpa_mlir.cluster import Cluster
-from alpa_mlir.cluster.spec import Spec
-from alpa_mlir.frontend import shardy
-from alpa_mlir.frontend.element_types import aval_of
 from alpa_mlir.frontend.trace import Program
-from alpa_mlir.inter_op.layered_step import SplitStep
+from alpa_mlir.inter_op.layers import SplitStep
 from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
 from alpa_mlir.inter_op.sharded_stage import StageModel
 from alpa_mlir.intra_op.shard import NormalizedModule, shard
-from alpa_mlir.lower.compile import AnnotatedProgram, logical_specs
-from alpa_mlir.runtime.program import (
+from alpa_mlir.ir import jaxlib
+from alpa_mlir.ir.element_types import aval_of
+from alpa_mlir.ir.spec import Spec
+from alpa_mlir.program.annotated import AnnotatedProgram, logical_specs
+from alpa_mlir.program.pipeline import (
     ArgumentResult,
     BatchDim,
     ExamplesResult,
@@ -138,7 +138,7 @@ class _PipelineLowering:
             return None
         (function,) = found
         number = int(function.attributes["alpa.stage"])
-        text = shardy.populate_rules(self.split.module.only("prologue").text(with_locations=True))
+        text = jaxlib.populate_rules(self.split.module.only("prologue").text(with_locations=True))
         sharded = shard(
             NormalizedModule(text, "", ()), self.stages[number].model.mesh, self.cluster
         )

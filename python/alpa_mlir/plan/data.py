@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
-from alpa_mlir.cluster.spec import Spec
 from alpa_mlir.errors import ClusterError, PlanError
+from alpa_mlir.ir.spec import Spec
 
 VERSION = 2
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.errors import PlanError
-from alpa_mlir.lower.compile import AnnotatedProgram
+from alpa_mlir.program.annotated import AnnotatedProgram
 from alpa_mlir.runtime.accumulate import COMBINERS
 from alpa_mlir.schedule.schedule import Schedule, TaskKind
 from alpa_mlir.schedule.values import PipelineValues

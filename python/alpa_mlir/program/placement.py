@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from alpa_mlir.cluster import LogicalMesh
-from alpa_mlir.cluster.spec import Spec, named_sharding
+from alpa_mlir.ir.spec import Spec, named_sharding
 
 Interval = tuple[int, int]
 Tile = tuple[Interval, ...]

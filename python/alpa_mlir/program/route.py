@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from alpa_mlir.runtime.placement import Placement, Tile
+from alpa_mlir.program.placement import Placement, Tile
 
 # What a link carries while the driver cuts out, puts and joins one piece: about 100 us at 10 GB/s.
 _BYTES_PER_PIECE = 1 << 20

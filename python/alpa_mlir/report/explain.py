@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from alpa_mlir.cluster.spec import Spec
-from alpa_mlir.inter_op.planned_timeline import planned_timeline
-from alpa_mlir.plan import Plan, PlannedCollective, PlannedTransfer, TensorPlan
+from alpa_mlir.ir.spec import Spec
+from alpa_mlir.plan.data import Plan, PlannedCollective, PlannedTransfer, TensorPlan
 from alpa_mlir.report.timeline import to_text
-from alpa_mlir.report.units import format_bytes, format_seconds
+from alpa_mlir.simulate.planned import planned_timeline
+from alpa_mlir.units import format_bytes, format_seconds
 
 _WIDTH = 130
 _NUMBERS = ("per device", "runs", "bytes", "time", "forward", "update", "in flight", "gap")

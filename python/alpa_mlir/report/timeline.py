@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from alpa_mlir.schedule.schedule import Phase, Task
-from alpa_mlir.schedule.simulate import TimedTask, Timeline
+from alpa_mlir.simulate.timeline import TimedTask, Timeline
 
 _COLORS = {
     Phase.PROLOGUE: "#b8b8b8",

@@ -15,8 +15,8 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from alpa_mlir.errors import ArgumentError
-from alpa_mlir.runtime.placement import devices_of
-from alpa_mlir.runtime.program import PipelineArgument
+from alpa_mlir.program.pipeline import PipelineArgument
+from alpa_mlir.program.placement import devices_of
 from alpa_mlir.runtime.shared_buffers import without_shared_buffers
 
 

@@ -20,21 +20,21 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from alpa_mlir.errors import CompileError
-from alpa_mlir.lower.compile import AnnotatedProgram, compile_program
-from alpa_mlir.lower.diagnostics import rematerializations, with_captured_log
-from alpa_mlir.runtime.accumulate import compile_accumulation
-from alpa_mlir.runtime.arguments import ArgumentPlacer, Destination
-from alpa_mlir.runtime.compiled_programs import CompiledPrograms, CompileSession
-from alpa_mlir.runtime.donation import find_donations
-from alpa_mlir.runtime.executable import IssuedStep, PipelineExecutable
-from alpa_mlir.runtime.layout import Layout
-from alpa_mlir.runtime.program import (
+from alpa_mlir.lower.compile import compile_program
+from alpa_mlir.program.annotated import AnnotatedProgram
+from alpa_mlir.program.pipeline import (
     ArgumentResult,
     ExamplesResult,
     PipelineProgram,
     PipelineResult,
 )
-from alpa_mlir.runtime.reshard import compile_reshard
+from alpa_mlir.runtime.accumulate import compile_accumulation
+from alpa_mlir.runtime.arguments import ArgumentPlacer, Destination
+from alpa_mlir.runtime.compiled_programs import CompiledPrograms, CompileSession
+from alpa_mlir.runtime.donation import find_donations
+from alpa_mlir.runtime.executable import IssuedStep, PipelineExecutable
+from alpa_mlir.runtime.issued import AddStep, FreeStep, RunStep, StartSumStep, Step, TransferStep
+from alpa_mlir.runtime.layout import Layout
 from alpa_mlir.runtime.results import (
     ArgumentReader,
     ExamplesReader,
@@ -42,8 +42,8 @@ from alpa_mlir.runtime.results import (
     SlotReader,
     compile_join,
 )
-from alpa_mlir.runtime.steps import AddStep, FreeStep, RunStep, StartSumStep, Step, TransferStep
-from alpa_mlir.runtime.transfer import compile_transfer
+from alpa_mlir.runtime.transfer.reshard import compile_reshard
+from alpa_mlir.runtime.transfer.transfer import compile_transfer
 from alpa_mlir.schedule.instructions import (
     Accumulate,
     Free,
@@ -56,6 +56,7 @@ from alpa_mlir.schedule.interpret import verify_instructions
 from alpa_mlir.schedule.issue_order import issue_order
 from alpa_mlir.schedule.schedule import TaskKind
 from alpa_mlir.schedule.values import Buffer
+from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
 
 
 def compile_pipeline(

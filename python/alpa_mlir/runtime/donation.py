@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from alpa_mlir.lower.compile import AnnotatedProgram
+from alpa_mlir.program.annotated import AnnotatedProgram
+from alpa_mlir.program.pipeline import PipelineProgram
 from alpa_mlir.runtime.layout import Layout
-from alpa_mlir.runtime.program import PipelineProgram
 from alpa_mlir.schedule.instructions import Free, Instruction, InstructionLists, Run, Transfer
 from alpa_mlir.schedule.schedule import TaskKind
 from alpa_mlir.schedule.values import Buffer

@@ -14,13 +14,13 @@ import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from alpa_mlir.errors import ArgumentError
+from alpa_mlir.program.pipeline import PipelineProgram
 from alpa_mlir.runtime.arguments import ArgumentPlacer
 from alpa_mlir.runtime.initialize import create
+from alpa_mlir.runtime.issued import Step, TransferStep
 from alpa_mlir.runtime.layout import Layout
 from alpa_mlir.runtime.memory import peak_bytes
-from alpa_mlir.runtime.program import PipelineProgram
 from alpa_mlir.runtime.results import ResultReader
-from alpa_mlir.runtime.steps import Step, TransferStep
 from alpa_mlir.runtime.timeline import MeasuredTimeline, Recorder
 from alpa_mlir.schedule.instructions import Instruction
 from alpa_mlir.schedule.schedule import TaskKind

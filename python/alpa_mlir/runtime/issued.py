@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from alpa_mlir.runtime.reshard import Reshard
-from alpa_mlir.runtime.transfer import Transfer
+from alpa_mlir.runtime.transfer.reshard import Reshard
+from alpa_mlir.runtime.transfer.transfer import Transfer
 
 Store = list[Any]
 Slots = tuple[int, ...]

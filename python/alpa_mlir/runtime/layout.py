@@ -11,10 +11,10 @@ from typing import Any
 
 from jax.sharding import Mesh, NamedSharding
 
-from alpa_mlir.cluster.spec import Spec, named_sharding
 from alpa_mlir.errors import ClusterError
-from alpa_mlir.runtime.placement import Placement
-from alpa_mlir.runtime.program import PipelineProgram
+from alpa_mlir.ir.spec import Spec, named_sharding
+from alpa_mlir.program.pipeline import PipelineProgram
+from alpa_mlir.program.placement import Placement
 from alpa_mlir.schedule.schedule import TaskKind
 from alpa_mlir.schedule.values import Buffer
 

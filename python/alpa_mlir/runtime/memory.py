@@ -20,8 +20,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from alpa_mlir.program.pipeline import PipelineProgram, num_bytes
 from alpa_mlir.runtime.layout import Layout
-from alpa_mlir.runtime.program import PipelineProgram, num_bytes
 from alpa_mlir.schedule.instructions import Accumulate, Free, Run, Transfer
 from alpa_mlir.schedule.schedule import TaskKind
 from alpa_mlir.schedule.values import Buffer

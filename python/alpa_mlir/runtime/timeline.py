@@ -25,12 +25,12 @@ import jax.numpy as jnp
 from jax.sharding import SingleDeviceSharding
 
 from alpa_mlir._native import StageDurations
+from alpa_mlir.program.placement import devices_of
 from alpa_mlir.runtime.layout import Layout
-from alpa_mlir.runtime.placement import devices_of
 from alpa_mlir.schedule.instructions import Run, Transfer
 from alpa_mlir.schedule.schedule import Phase, Schedule, Task
-from alpa_mlir.schedule.simulate import TimedTask, Timeline, make_timeline, simulate
 from alpa_mlir.schedule.values import Buffer
+from alpa_mlir.simulate.timeline import TimedTask, Timeline, make_timeline, simulate
 
 if TYPE_CHECKING:
     from alpa_mlir.runtime.executable import IssuedStep, PipelineExecutable

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from alpa_mlir._native import StageDurations
+from alpa_mlir.cost.transfer import send_seconds
 from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
-from alpa_mlir.inter_op.transfers import send_seconds
-from alpa_mlir.plan import Plan
+from alpa_mlir.plan.data import Plan
 from alpa_mlir.schedule.kinds import make_schedule
 from alpa_mlir.schedule.schedule import Schedule
-from alpa_mlir.schedule.simulate import Timeline, simulate
+from alpa_mlir.simulate.timeline import Timeline, simulate
 
 
 def planned_timeline(plan: Plan, schedule: Schedule | None = None) -> Timeline:

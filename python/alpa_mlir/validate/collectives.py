@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 
-from alpa_mlir.lower.replica_groups import Groups, parse_replica_groups
+from alpa_mlir.validate.replica_groups import Groups, parse_replica_groups
 
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 

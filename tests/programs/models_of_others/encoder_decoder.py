@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from alpa_mlir.models.training import init_state, make_train_step, mean_cross_entropy
 from alpa_mlir.models.workload import Workload
 
-from models_of_others import optimizer
+from programs.models_of_others import optimizer
 
 VOCABULARY_SIZE = 128
 HIDDEN_SIZE = 32

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import optax
 from alpa_mlir.models.workload import Workload
 
-from models_of_others import optimizer
+from programs.models_of_others import optimizer
 
 
 class MixerBlock(eqx.Module):

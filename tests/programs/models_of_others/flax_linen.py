@@ -7,7 +7,7 @@ import optax
 from alpa_mlir.models.workload import Workload
 from flax.training import train_state
 
-from models_of_others import optimizer
+from programs.models_of_others import optimizer
 
 
 class Block(nn.Module):

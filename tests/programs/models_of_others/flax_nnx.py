@@ -5,7 +5,7 @@ import optax
 from alpa_mlir.models.workload import Workload
 from flax import nnx
 
-from models_of_others import optimizer
+from programs.models_of_others import optimizer
 
 
 class ConvNet(nnx.Module):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from alpa_mlir.models.training import init_state, make_train_step
 from alpa_mlir.models.workload import Workload
 
-from models_of_others import optimizer
+from programs.models_of_others import optimizer
 
 IMAGE_SIZE = 8
 COLORS = 3

@@ -21,8 +21,8 @@ from jax.lax import with_sharding_constraint
 from jax.sharding import NamedSharding
 
 from alpa_mlir._native import DeviceMesh, DeviceSpec, ReshardTable
-from alpa_mlir.cluster.spec import Spec
-from alpa_mlir.runtime.placement import Placement, devices_of
+from alpa_mlir.ir.spec import Spec
+from alpa_mlir.program.placement import Placement, devices_of
 
 Arrays = list[Any]
 

@@ -13,9 +13,9 @@ from typing import Any
 import jax
 from jax.sharding import NamedSharding, SingleDeviceSharding
 
-from alpa_mlir.runtime.placement import Placement, Tile, devices_of
-from alpa_mlir.runtime.reshard import Arrays, Reshard, compile_reshard
-from alpa_mlir.runtime.route import Piece, find_pieces, find_route
+from alpa_mlir.program.placement import Placement, Tile, devices_of
+from alpa_mlir.program.route import Piece, find_pieces, find_route
+from alpa_mlir.runtime.transfer.reshard import Arrays, Reshard, compile_reshard
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,1 @@
+"""The one door to jaxlib's MLIR, and our passes on its modules."""

@@ -1,0 +1,1 @@
+"""A plan as data: every decision about a program on a cluster."""

@@ -1,0 +1,1 @@
+"""What lies between planner, lowering and runtime: programs, places, routes."""

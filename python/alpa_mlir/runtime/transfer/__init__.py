@@ -1,0 +1,1 @@
+"""How arrays go from one mesh to another."""

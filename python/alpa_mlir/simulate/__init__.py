@@ -1,0 +1,1 @@
+"""Schedules and plans on a clock."""

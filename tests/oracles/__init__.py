@@ -1,0 +1,1 @@
+"""What judges results: one device, XLA, trying everything."""

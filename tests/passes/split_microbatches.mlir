@@ -65,3 +65,89 @@ func.func public @main(%x: tensor<8xf32> {alpa.batch}, %w: tensor<f32>) -> tenso
   %4 = stablehlo.reduce(%3 init: %zero_0) applies stablehlo.add across dimensions = [0] : (tensor<8xf32>, tensor<f32>) -> tensor<f32>
   return %4 : tensor<f32>
 }
+
+// -----
+
+// What decides a branch, and comes from the batch alone, is computed before, over all examples.
+
+// CHECK-LABEL: func.func public @main
+// CHECK: %[[LARGEST:.*]] = call @prologue
+// CHECK: func.call @microbatch({{.*}}%[[LARGEST]]
+// CHECK: func.func private @prologue(%{{.*}}: tensor<8xf32> {{.*}}) -> (tensor<f32> {alpa.prologue = 0 : i64})
+// CHECK: reduce{{.*}} applies stablehlo.maximum
+// CHECK: func.func private @microbatch(%{{.*}}: tensor<4xf32> {{.*}}, %[[OF_ALL:.*]]: tensor<f32> {alpa.prologue = 0 : i64}
+// CHECK: %[[TAKEN:.*]] = stablehlo.compare GT, %[[OF_ALL]]
+// CHECK: "stablehlo.if"(%[[TAKEN]])
+func.func public @main(%x: tensor<8xf32> {alpa.batch}, %w: tensor<f32>) -> tensor<8xf32> {
+  %zero = stablehlo.constant dense<0.0> : tensor<f32>
+  %lowest = stablehlo.constant dense<0xFF800000> : tensor<f32>
+  %largest = stablehlo.reduce(%x init: %lowest) applies stablehlo.maximum across dimensions = [0] : (tensor<8xf32>, tensor<f32>) -> tensor<f32>
+  %taken = stablehlo.compare GT, %largest, %zero : (tensor<f32>, tensor<f32>) -> tensor<i1>
+  %0 = stablehlo.broadcast_in_dim %w, dims = [] : (tensor<f32>) -> tensor<8xf32>
+  %1 = stablehlo.multiply %x, %0 : tensor<8xf32>
+  %2 = "stablehlo.if"(%taken) ({
+    %3 = stablehlo.sine %1 : tensor<8xf32>
+    stablehlo.return %3 : tensor<8xf32>
+  }, {
+    stablehlo.return %1 : tensor<8xf32>
+  }) : (tensor<i1>) -> tensor<8xf32>
+  return %2 : tensor<8xf32>
+}
+
+// -----
+
+// A loop over examples that end together, before any weight: it runs before, and a microbatch takes its part of the result.
+
+// CHECK-LABEL: func.func public @main
+// CHECK: func.func private @prologue(%{{.*}}: tensor<8xf32> {{.*}}) -> (tensor<8xf32> {alpa.prologue = 0 : i64})
+// CHECK: stablehlo.while
+// CHECK: func.func private @microbatch(%[[I:.*]]: tensor<i32> {{.*}}, %{{.*}}: tensor<f32> {{.*}}, %[[ALL:.*]]: tensor<8xf32> {alpa.prologue = 0 : i64})
+// CHECK-NOT: stablehlo.while
+// CHECK: stablehlo.dynamic_slice %[[ALL]], %{{.*}}, sizes = [4]
+func.func public @main(%x: tensor<8xf32> {alpa.batch}, %w: tensor<f32>) -> tensor<8xf32> {
+  %0 = stablehlo.while(%z = %x) : tensor<8xf32>
+  cond {
+    %zero = stablehlo.constant dense<0.0> : tensor<f32>
+    %one = stablehlo.constant dense<1.0> : tensor<f32>
+    %1 = stablehlo.reduce(%z init: %zero) applies stablehlo.add across dimensions = [0] : (tensor<8xf32>, tensor<f32>) -> tensor<f32>
+    %2 = stablehlo.compare GT, %1, %one : (tensor<f32>, tensor<f32>) -> tensor<i1>
+    stablehlo.return %2 : tensor<i1>
+  } do {
+    %1 = stablehlo.tanh %z : tensor<8xf32>
+    stablehlo.return %1 : tensor<8xf32>
+  }
+  %1 = stablehlo.broadcast_in_dim %w, dims = [] : (tensor<f32>) -> tensor<8xf32>
+  %2 = stablehlo.multiply %0, %1 : tensor<8xf32>
+  return %2 : tensor<8xf32>
+}
+
+// -----
+
+// What jax.vmap makes of a loop ends when the last example is done, and leaves those that are done alone: a microbatch ends
+// by itself.
+
+// CHECK-LABEL: func.func public @main
+// CHECK-NOT: @prologue
+// CHECK: func.func private @microbatch
+// CHECK: stablehlo.while({{.*}}) : tensor<4xf32>, tensor<f32>
+// CHECK: reduce{{.*}} applies stablehlo.or {{.*}} (tensor<4xi1>, tensor<i1>) -> tensor<i1>
+func.func public @main(%x: tensor<8xf32> {alpa.batch}, %w: tensor<f32>) -> tensor<8xf32> {
+  %0 = stablehlo.broadcast_in_dim %w, dims = [] : (tensor<f32>) -> tensor<8xf32>
+  %1 = stablehlo.multiply %x, %0 : tensor<8xf32>
+  %2:2 = stablehlo.while(%z = %1, %v = %w) : tensor<8xf32>, tensor<f32>
+  cond {
+    %ones = stablehlo.constant dense<1.0> : tensor<8xf32>
+    %false = stablehlo.constant dense<false> : tensor<i1>
+    %3 = stablehlo.compare GT, %z, %ones : (tensor<8xf32>, tensor<8xf32>) -> tensor<8xi1>
+    %4 = stablehlo.reduce(%3 init: %false) applies stablehlo.or across dimensions = [0] : (tensor<8xi1>, tensor<i1>) -> tensor<i1>
+    stablehlo.return %4 : tensor<i1>
+  } do {
+    %ones = stablehlo.constant dense<1.0> : tensor<8xf32>
+    %3 = stablehlo.compare GT, %z, %ones : (tensor<8xf32>, tensor<8xf32>) -> tensor<8xi1>
+    %4 = stablehlo.broadcast_in_dim %v, dims = [] : (tensor<f32>) -> tensor<8xf32>
+    %5 = stablehlo.multiply %z, %4 : tensor<8xf32>
+    %6 = stablehlo.select %3, %5, %z : tensor<8xi1>, tensor<8xf32>
+    stablehlo.return %6, %v : tensor<8xf32>, tensor<f32>
+  }
+  return %2#0 : tensor<8xf32>
+}

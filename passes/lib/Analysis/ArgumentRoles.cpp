@@ -1,6 +1,7 @@
 // Tells parameters from optimizer state by whether the batch meets them; see BatchDims.h.
 
 #include "alpa/Analysis/BatchDims.h"
+#include "alpa/Analysis/VectorizedLoops.h"
 #include "alpa/IR/Attributes.h"
 #include "alpa/IR/Stablehlo.h"
 #include "mlir/IR/BuiltinTypes.h"
@@ -28,17 +29,36 @@ public:
 
 private:
   void sweepOp(mlir::Operation *op) {
+    if (kindOf(op) == OpKind::OptimizationBarrier) { // what stands side by side does not meet
+      for (auto [operand, value] : llvm::zip(op->getOperands(), op->getResults()))
+        if (contains(value))
+          add(operand);
+      return;
+    }
     bool readsBatch =
         llvm::any_of(op->getOperands(), [this](mlir::Value v) { return batch.carries(v); });
-    bool meets = batch.anyResultCarries(op) ? readsBatch : anyOf(op->getResults());
-    if (meets)
-      for (mlir::Value operand : op->getOperands())
+    if (!readsBatch && !anyOf(op->getResults()))
+      return;
+    bool isEnd = !batch.anyResultCarries(op) && !anyOf(op->getResults());
+    for (mlir::Value operand : op->getOperands())
+      if (!isEnd || !isStart(op, operand))
         add(operand);
   }
 
-  /// What the body returns is read after the loop and by the next iteration.
+  /// A sum over examples starts from it.
+  static bool isStart(mlir::Operation *op, mlir::Value operand) {
+    if (kindOf(op) == OpKind::Scatter)
+      return llvm::is_contained(op->getOperands().take_front(op->getNumResults()), operand);
+    return isReduction(op) &&
+           llvm::is_contained(op->getOperands().take_back(op->getNumResults()), operand);
+  }
+
+  /// What the body returns is read after the loop and by the next iteration; what ends a loop over
+  /// examples decides for all of them.
   void sweepLoop(mlir::Operation *op) {
     mlir::Block &condition = whileCondition(op).front(), &body = whileBody(op).front();
+    if (isDecidedForExamples(op) && !endsPerExample(op))
+      add(condition.back().getOperand(0));
     sweep(condition);
     size_t before;
     do {
@@ -58,6 +78,8 @@ private:
   }
 
   void sweepBranch(mlir::Operation *op) {
+    if (isDecidedForExamples(op))
+      add(op->getOperand(0));
     for (mlir::Region &region : op->getRegions())
       for (mlir::Block &block : region) {
         for (auto [value, returned] : llvm::zip(op->getResults(), block.back().getOperands()))
@@ -65,8 +87,11 @@ private:
             add(returned);
         sweep(block);
       }
-    if (anyOf(op->getResults()))
-      add(op->getOperand(0));
+  }
+
+  /// A loop or branch that reads examples, or on whose results they depend.
+  bool isDecidedForExamples(mlir::Operation *op) const {
+    return anyOf(op->getResults()) || batch.touches(op);
   }
 
   bool contains(mlir::Value value) const { return found.contains(value); }

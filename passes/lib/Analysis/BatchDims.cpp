@@ -159,4 +159,15 @@ bool BatchDims::anyResultCarries(mlir::Operation *op) const {
   return llvm::any_of(op->getResults(), [this](mlir::Value value) { return carries(value); });
 }
 
+bool BatchDims::touches(mlir::Operation *op) const {
+  auto carriesBatch = [this](mlir::Value value) { return carries(value); };
+  return op
+      ->walk([&](mlir::Operation *inner) {
+        bool isTouched = llvm::any_of(inner->getOperands(), carriesBatch) ||
+                         llvm::any_of(inner->getResults(), carriesBatch);
+        return isTouched ? mlir::WalkResult::interrupt() : mlir::WalkResult::advance();
+      })
+      .wasInterrupted();
+}
+
 } // namespace alpa

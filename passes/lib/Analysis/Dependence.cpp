@@ -47,8 +47,11 @@ private:
       block(body);
     while (carry(body.back().getOperands()));
     block(condition);
-    if (anyOf(condition.back().getOperands()))
-      add(op->getResults());
+    if (!anyOf(condition.back().getOperands()))
+      return;
+    for (auto [value, argument] : llvm::zip(op->getResults(), body.getArguments()))
+      if (!isLoopInvariant(argument)) // the same however often the loop runs
+        add(value);
   }
 
   void branch(mlir::Operation *op) {

@@ -41,20 +41,32 @@ private:
   void classifyEnds() {
     for (const BatchDims::End &end : batch.ends()) {
       ReductionKind combine = combineOf(end.op);
-      bool isSum = end.kind == BatchEnd::Reduced && combine != ReductionKind::None;
+      bool isCombination = end.kind == BatchEnd::Reduced && combine != ReductionKind::None;
       bool flowsBack = llvm::any_of(end.op->getResults(), [&](mlir::Value value) {
         return meetsBatch.contains(value) || batch.carries(value);
       });
-      if (isSum && !flowsBack)
+      if (isCombination && !flowsBack)
         continue; // the frontier
-      if (isComputableBefore(end.op)) {
-        result.prologue.insert(result.prologue.end(), end.op->result_begin(), end.op->result_end());
-        prologueOps.insert(end.op);
-      } else {
-        result.mixing.push_back({end.op, reasonOf(end.kind, isSum), isSum && isOutermost(end.op)});
-        mixingOps.insert(end.op);
+      mlir::Operation *outermost = outermostOf(end.op);
+      if (isComputableBefore(outermost)) {
+        makeBefore(outermost);
+        continue;
       }
+      mlir::Operation *decided = decidedBy(end.op);
+      bool isStatistic =
+          isCombination && combine == ReductionKind::Add && outermost == end.op && !decided;
+      result.mixing.push_back(
+          {end.op, reasonOf(end.kind, isCombination, decided), isStatistic, decided});
+      mixingOps.insert(end.op);
     }
+  }
+
+  void makeBefore(mlir::Operation *op) {
+    if (!prologueOps.insert(op))
+      return;
+    for (mlir::Value value : op->getResults())
+      if (!value.use_empty())
+        result.prologue.push_back(value);
   }
 
   static ReductionKind combineOf(mlir::Operation *op) {
@@ -71,19 +83,44 @@ private:
     }
   }
 
-  /// From the batch alone, and once per step.
-  bool isComputableBefore(mlir::Operation *op) const {
-    return isOutermost(op) && llvm::none_of(op->getResults(), [this](mlir::Value value) {
-             return fromWeights.contains(value) || batch.carries(value);
-           });
+  /// From the batch alone. What a loop or branch combines inside takes all of it along.
+  bool isComputableBefore(mlir::Operation *outermost) const {
+    return llvm::none_of(outermost->getResults(),
+                         [this](mlir::Value value) { return fromWeights.contains(value); });
   }
 
-  static llvm::StringRef reasonOf(BatchEnd kind, bool isSum) {
-    if (isSum)
+  /// The loop or branch, if any, that `op` decides for all examples.
+  mlir::Operation *decidedBy(mlir::Operation *op) const {
+    llvm::SmallVector<mlir::Value> seeds(op->getResults());
+    llvm::DenseSet<mlir::Value> reached = dependents(graph, seeds);
+    for (const OpNode &node : graph.nodes()) {
+      bool isLoop = isWhile(node.op);
+      if (!isLoop && !isBranch(node.op))
+        continue;
+      mlir::Value decider =
+          isLoop ? whileCondition(node.op).front().back().getOperand(0) : node.op->getOperand(0);
+      if (meetsBatch.contains(decider) && reached.contains(decider))
+        return node.op;
+    }
+    return nullptr;
+  }
+
+  static std::string reasonOf(BatchEnd kind, bool isCombination, mlir::Operation *decided) {
+    if (decided)
+      return (isWhile(decided) ? "it decides for all examples how often '"
+                               : "it decides for all examples which branch of '") +
+             decided->getName().getStringRef().str() + (isWhile(decided) ? "' runs" : "' is taken");
+    if (isCombination)
       return "its sum over examples is used for each of them";
     if (kind == BatchEnd::Unknown)
       return "nothing is known of what it does with examples";
     return "it combines examples in another way than by a sum, product, minimum or maximum";
+  }
+
+  mlir::Operation *outermostOf(mlir::Operation *op) const {
+    while (!isOutermost(op))
+      op = op->getParentOp();
+    return op;
   }
 
   bool isOutermost(mlir::Operation *op) const {
@@ -95,7 +132,7 @@ private:
   void findFrontier() {
     for (const OpNode &node : graph.nodes()) {
       if (!isOutermost(node.op) || prologueOps.contains(node.op) || mixingOps.contains(node.op) ||
-          !readsBatch(node.op))
+          !batch.touches(node.op))
         continue;
       for (mlir::Value value : node.op->getResults())
         if (!value.use_empty() && fromBatch.contains(value) && !batch.carries(value))
@@ -104,20 +141,6 @@ private:
                isWhile(node.op) || isBranch(node.op) ? ReductionKind::Add : combineOf(node.op),
                {}});
     }
-  }
-
-  bool readsBatch(mlir::Operation *op) const {
-    auto carries = [this](mlir::Value value) { return batch.carries(value); };
-    if (llvm::any_of(op->getOperands(), carries) || llvm::any_of(op->getResults(), carries))
-      return true;
-    if (!isWhile(op) && !isBranch(op))
-      return false;
-    return op
-        ->walk([&](mlir::Operation *inner) {
-          return llvm::any_of(inner->getOperands(), carries) ? mlir::WalkResult::interrupt()
-                                                             : mlir::WalkResult::advance();
-        })
-        .wasInterrupted();
   }
 
   /// From the next value of each parameter back through the update.
@@ -199,7 +222,8 @@ private:
         walkBack(value.value.getDefiningOp(), isForward);
       }
     for (mlir::Value returned : graph.function().getBody().front().back().getOperands())
-      if (mlir::Operation *op = returned.getDefiningOp(); op && batch.carries(returned))
+      if (mlir::Operation *op = returned.getDefiningOp();
+          op && batch.carries(returned) && !prologueOps.contains(op))
         walkBack(op, isForward);
     for (mlir::Operation *op : prologueOps)
       walkBack(op, [&](int index) { inPrologue[index] = true; });
@@ -211,7 +235,7 @@ private:
       bool isInAllGradients = isSharedForward && gradientsBehind[index] == numGradients;
       bool isUnused = gradientsBehind[index] == 0 && !inPrologue[index];
       result.phases.push_back(inForward[index] || (isInAllGradients && !gradientOps.contains(op)) ||
-                                      (isUnused && readsBatch(op))
+                                      (isUnused && batch.touches(op))
                                   ? Phase::Forward
                               : gradientsBehind[index] > 0 ? Phase::Backward
                               : inPrologue[index]          ? Phase::Prologue

@@ -204,6 +204,10 @@ bool isAddition(mlir::Operation *op) {
   return op->getName().getStringRef() == "stablehlo.add" && op->getNumOperands() == 2;
 }
 
+bool isSelect(mlir::Operation *op) {
+  return op->getName().getStringRef() == "stablehlo.select" && op->getNumOperands() == 3;
+}
+
 bool isAssigningScatter(mlir::Operation *op) {
   if (kindOf(op) != OpKind::Scatter || op->getNumResults() != 1 || op->getNumRegions() != 1 ||
       !returns(op->getRegion(0), 1) || op->getRegion(0).getNumArguments() != 2)

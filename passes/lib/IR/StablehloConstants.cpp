@@ -278,7 +278,7 @@ std::optional<APInt> integerElement(mlir::Value value, llvm::ArrayRef<int64_t> i
 }
 
 mlir::Value selectedOperand(mlir::Operation *op) {
-  if (op->getName().getStringRef() != "stablehlo.select" || op->getNumOperands() != 3)
+  if (!isSelect(op))
     return {};
   auto predicate = llvm::dyn_cast_or_null<mlir::IntegerAttr>(splatElement(op->getOperand(0)));
   if (!predicate)

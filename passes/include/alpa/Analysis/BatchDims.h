@@ -38,6 +38,8 @@ public:
   std::optional<BatchDim> of(mlir::Value value) const;
   bool carries(mlir::Value value) const { return dims.count(value) != 0; }
   bool anyResultCarries(mlir::Operation *op) const;
+  /// An operand or result of `op`, or of an op within its regions, carries the batch.
+  bool touches(mlir::Operation *op) const;
 
   struct End {
     mlir::Operation *op;
@@ -54,8 +56,8 @@ private:
 };
 
 /// The batch-free values that the batch meets: from them, through ops whose results carry no batch,
-/// a value comes to an op that reads a batch-carrying value as well and whose result carries the
-/// batch.
+/// a value comes to an op that reads a batch-carrying value as well, or decides which branch
+/// examples take or how often a loop over them runs. Not so what a sum over examples starts from.
 llvm::DenseSet<mlir::Value> valuesMeetingBatch(const OpGraph &graph, const BatchDims &batch);
 
 /// What an argument of the program is to it.

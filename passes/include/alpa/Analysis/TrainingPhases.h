@@ -33,16 +33,19 @@ struct FrontierValue {
 /// An op at which examples influence each other: microbatches would change the result.
 struct MixingOp {
   mlir::Operation *op;
-  llvm::StringRef reason;
+  std::string reason;
   /// What meets is a sum over examples: a statistic that could be taken per microbatch.
   bool isSum = false;
+  /// The loop or branch that the value decides for all examples, or null.
+  mlir::Operation *decided = nullptr;
 };
 
 struct TrainingPhases {
   std::vector<ArgumentRole> roles; ///< per argument
   std::vector<Phase> phases;       ///< per node; ops inside a loop or branch have its phase
-  /// Frontier values that flow back into computations on single examples, but come from the batch
-  /// (and keys and counts) alone: no parameter, so they can be had beforehand.
+  /// Values that flow back into computations on single examples, or decide for them, but come from
+  /// the batch (and keys and counts) alone: no parameter, so they can be had beforehand. One that
+  /// carries the batch (a loop over examples that end together) is had for the whole batch.
   std::vector<mlir::Value> prologue;
   std::vector<FrontierValue> frontier;
   std::vector<MixingOp> mixing;

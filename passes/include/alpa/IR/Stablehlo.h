@@ -76,6 +76,7 @@ bool isReduction(mlir::Operation *op); ///< reduce or reduce_window
 ReductionKind reductionKind(mlir::Operation *op);
 
 bool isAddition(mlir::Operation *op);
+bool isSelect(mlir::Operation *op);
 /// A scatter that puts the update in place of the element.
 bool isAssigningScatter(mlir::Operation *op);
 

@@ -23,7 +23,7 @@ public:
   LoopChoice(const OpGraph &graph, const BatchDims &batch, bool all)
       : graph(graph), batch(batch), all(all) {
     for (const BatchDims::End &end : batch.ends())
-      if (end.kind == BatchEnd::Reduced)
+      if (end.kind == BatchEnd::Reduced && !isInCondition(end.op))
         for (mlir::Operation *op = end.op->getParentOp(); op != graph.function();
              op = op->getParentOp())
           summing.insert(op);
@@ -33,6 +33,12 @@ public:
   bool mark() { return markIn(graph.function().getBody().front()); }
 
 private:
+  /// What a condition makes of examples is no sum that leaves the loop.
+  static bool isInCondition(mlir::Operation *op) {
+    mlir::Operation *loop = op->getParentOp();
+    return isWhile(loop) && op->getParentRegion() == &whileCondition(loop);
+  }
+
   /// A loop inside one that stays stays as well: its layers could not be told apart.
   bool markIn(mlir::Block &block) {
     bool found = false;

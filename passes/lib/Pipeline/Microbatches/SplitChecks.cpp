@@ -20,6 +20,11 @@ public:
         auto error = mixing.op->emitError("expected examples apart until they are summed, got '")
                      << mixing.op->getName() << "', in which they meet: " << mixing.reason
                      << "; with microbatches the result would be another";
+        if (mixing.decided) {
+          error << "; decide from the batch alone, or example by example (jnp.where, jax.vmap), or "
+                   "take one microbatch";
+          error.attachNote(mixing.decided->getLoc()) << "decided here";
+        }
         if (mixing.isSum)
           error << " (allow-local-statistics=true: each microbatch uses its own)";
         isGood = false;

@@ -1,8 +1,8 @@
 // alpa-split-microbatches: one step becomes @prologue, @microbatch (run m times) and @update; @main
 // calls them and computes what it did before.
 
-#include "Normalize/Normalize.h"
 #include "BatchShrinker.h"
+#include "Normalize/Normalize.h"
 #include "SplitChecks.h"
 #include "alpa/IR/Attributes.h"
 #include "alpa/Passes.h"
@@ -125,12 +125,12 @@ private:
     return attributes.getDictionary(builder.getContext());
   }
 
-  bool belongs(int index, llvm::ArrayRef<Phase> phases) const {
-    return isRemovable(graph[index].op) || llvm::is_contained(phases, training.phases[index]);
+  bool belongs(int index, Phase phase) const {
+    return isRemovable(graph[index].op) || training.phases[index] == phase;
   }
 
   /// Clones the ops whose operands are all there.
-  void cloneKnown(mlir::IRMapping &mapping, mlir::Block *block, llvm::ArrayRef<Phase> phases) {
+  void cloneKnown(mlir::IRMapping &mapping, mlir::Block *block, Phase phase) {
     mlir::OpBuilder inner = mlir::OpBuilder::atBlockEnd(block);
     for (mlir::Operation &op : main.getBody().front().without_terminator()) {
       bool isThere =
@@ -141,10 +141,14 @@ private:
           if (operand.getParentRegion() == &main.getBody() && !mapping.contains(operand))
             isKnown = false;
       });
-      if (isThere || !isKnown || !belongs(graph.indexOf(&op), phases))
+      if (isThere || !isKnown || !belongs(graph.indexOf(&op), phase))
         continue;
-      mlir::Operation *copy = inner.clone(op, mapping);
-      copy->walk([](mlir::Operation *nested) { nested->removeAttr(kAccumulateAttr); });
+      // What microbatches compute as well is a copy of the part's own.
+      inner.clone(op, mapping)->walk([&](mlir::Operation *copy) {
+        copy->removeAttr(kAccumulateAttr);
+        if (copy->hasAttr(kPhaseAttr))
+          copy->setAttr(kPhaseAttr, builder.getStringAttr(name(phase)));
+      });
     }
   }
 
@@ -154,7 +158,7 @@ private:
     for (mlir::BlockArgument argument : main.getArguments())
       mapping.map(argument, part.addArgument(argument.getType(), argument.getLoc(),
                                              argumentAttributes(argument.getArgNumber())));
-    cloneKnown(mapping, part.block, {Phase::Prologue});
+    cloneKnown(mapping, part.block, Phase::Prologue);
     Values results;
     llvm::SmallVector<mlir::DictionaryAttr> attributes;
     for (auto [number, value] : llvm::enumerate(training.prologue)) {
@@ -175,15 +179,19 @@ private:
     for (mlir::BlockArgument argument : main.getArguments())
       shrinker.mapping.map(argument, part.addArgument(shrinker.shrunk(argument), argument.getLoc(),
                                                       argumentAttributes(argument.getArgNumber())));
-    for (auto [number, value] : llvm::enumerate(training.prologue))
-      shrinker.mapping.map(value, part.addArgument(value.getType(), value.getLoc(),
-                                                   numbered(kPrologueAttr, number)));
+    mlir::OpBuilder inner = mlir::OpBuilder::atBlockEnd(part.block);
+    for (auto [number, value] : llvm::enumerate(training.prologue)) {
+      mlir::Value whole =
+          part.addArgument(value.getType(), value.getLoc(), numbered(kPrologueAttr, number));
+      std::optional<BatchDim> dim = batch.of(value);
+      shrinker.mapping.map(
+          value, dim ? BatchShrinker::slice(whole, *dim, numMicrobatches, index, inner) : whole);
+    }
     Values accumulators;
     for (auto [number, frontier] : llvm::enumerate(accumulated))
       accumulators.push_back(part.addArgument(frontier.value.getType(), frontier.value.getLoc(),
                                               numbered(kAccumulatorAttr, number)));
 
-    mlir::OpBuilder inner = mlir::OpBuilder::atBlockEnd(part.block);
     llvm::DenseMap<mlir::Value, mlir::Value> contributions;
     for (mlir::Operation &op : main.getBody().front().without_terminator()) {
       Phase phase = training.phases[graph.indexOf(&op)];
@@ -258,7 +266,7 @@ private:
       mapping.map(frontier.value,
                   part.addArgument(frontier.value.getType(), frontier.value.getLoc(),
                                    numbered(kAccumulatorAttr, number)));
-    cloneKnown(mapping, part.block, {Phase::Update});
+    cloneKnown(mapping, part.block, Phase::Update);
     Values results;
     llvm::SmallVector<mlir::DictionaryAttr> attributes;
     for (auto [number, value] : llvm::enumerate(terminator().getOperands()))

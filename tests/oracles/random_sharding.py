@@ -13,15 +13,28 @@ from alpa_mlir._native import FORBIDDEN_COST
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.intra_op.shard import named_choices, normalize, shard
 from programs.random_programs import random_program
+from programs.random_slices import random_slices
 
 MESH_SHAPES = [(8,), (2, 4), (4, 2), (2, 2, 2)]
 TOLERANCE = 2e-5  # of the largest element; the values are near 1, so below 0.001 it is absolute
 
 
 def assert_unchanged_by_sharding(seed: int) -> None:
-    program, mesh_shape = random_program(seed), MESH_SHAPES[seed % len(MESH_SHAPES)]
+    program = random_program(seed)
+    _assert_unchanged(program, seed, jax.jit(program))
+
+
+def assert_slices_unchanged_by_sharding(seed: int) -> None:
+    program = random_slices(seed)
+    _assert_unchanged(
+        program, seed, program
+    )  # jit is wrong itself on one device, op by op is right
+
+
+def _assert_unchanged(program, seed: int, reference) -> None:
+    mesh_shape = MESH_SHAPES[seed % len(MESH_SHAPES)]
     arguments = program.example_arguments(seed)
-    expected = jax.jit(program)(*arguments)
+    expected = reference(*arguments)
 
     method = alpa.ShardParallel(mesh_shape=mesh_shape)
     by_solver = alpa.parallelize(program, method, batch_argnums=())

@@ -137,3 +137,86 @@ func.func public @tables(%arg0: tensor<300xf32>, %arg1: tensor<2xf32>) -> (tenso
   %5 = stablehlo.multiply %arg1, %3 : tensor<2xf32>
   return %1, %2, %4, %5 : tensor<300xf32>, tensor<300xf32>, tensor<2xf32>, tensor<2xf32>
 }
+
+// -----
+
+// A start that may be out of range is clamped, one that cannot be is not: a constant, a counter, an index that a clamp or a
+// remainder keeps in range. A start that has no choice is 0.
+
+// CHECK-LABEL: func.func public @starts
+// CHECK-DAG: %[[LAST:.*]] = stablehlo.constant {{.*}}dense<5> : tensor<i32>
+// CHECK: %[[START:.*]] = stablehlo.clamp %{{.*}}, %arg1, %[[LAST]]
+// CHECK-NEXT: %[[ZERO:.*]] = stablehlo.constant {{.*}}dense<0> : tensor<i32>
+// CHECK-NEXT: %[[PART:.*]] = stablehlo.dynamic_slice %arg0, %[[START]], %[[ZERO]]
+// CHECK-NOT: stablehlo.clamp
+// CHECK: stablehlo.while
+// CHECK-NOT: stablehlo.clamp
+// CHECK: stablehlo.dynamic_slice
+// CHECK: stablehlo.dynamic_update_slice
+// CHECK: return
+func.func public @starts(%arg0: tensor<8x4xf32>, %arg1: tensor<i32>) -> (tensor<3x4xf32>, tensor<3x4xf32>) {
+  %0 = stablehlo.dynamic_slice %arg0, %arg1, %arg1, sizes = [3, 4] : (tensor<8x4xf32>, tensor<i32>, tensor<i32>) -> tensor<3x4xf32>
+  %zero = stablehlo.constant dense<0> : tensor<i32>
+  %1:3 = stablehlo.while(%i = %zero, %part = %0, %all = %arg0) : tensor<i32>, tensor<3x4xf32>, tensor<8x4xf32>
+  cond {
+    %three = stablehlo.constant dense<3> : tensor<i32>
+    %2 = stablehlo.compare LT, %i, %three : (tensor<i32>, tensor<i32>) -> tensor<i1>
+    stablehlo.return %2 : tensor<i1>
+  } do {
+    %none = stablehlo.constant dense<0> : tensor<i32>
+    %one = stablehlo.constant dense<1> : tensor<i32>
+    %two = stablehlo.constant dense<2> : tensor<i32>
+    %four = stablehlo.constant dense<4> : tensor<i32>
+    // As JAX writes an index that may count from the end.
+    %isBehind = stablehlo.compare LT, %i, %none : (tensor<i32>, tensor<i32>) -> tensor<i1>
+    %fromEnd = stablehlo.add %i, %four : tensor<i32>
+    %2 = stablehlo.select %isBehind, %fromEnd, %i : tensor<i1>, tensor<i32>
+    %3 = stablehlo.multiply %2, %two : tensor<i32>
+    %4 = stablehlo.dynamic_slice %all, %3, %none, sizes = [3, 4] : (tensor<8x4xf32>, tensor<i32>, tensor<i32>) -> tensor<3x4xf32>
+    %5 = stablehlo.add %4, %part : tensor<3x4xf32>
+    %6 = stablehlo.dynamic_update_slice %all, %5, %two, %none : (tensor<8x4xf32>, tensor<3x4xf32>, tensor<i32>, tensor<i32>) -> tensor<8x4xf32>
+    %7 = stablehlo.add %i, %one : tensor<i32>
+    stablehlo.return %7, %5, %6 : tensor<i32>, tensor<3x4xf32>, tensor<8x4xf32>
+  }
+  return %0, %1#1 : tensor<3x4xf32>, tensor<3x4xf32>
+}
+
+// -----
+
+// The counter of this loop goes too far: the last part is clamped.
+
+// CHECK-LABEL: func.func public @last_part
+// CHECK: stablehlo.clamp
+// CHECK: stablehlo.dynamic_slice
+func.func public @last_part(%arg0: tensor<8xf32>, %arg1: tensor<3xf32>) -> tensor<3xf32> {
+  %zero = stablehlo.constant dense<0> : tensor<i32>
+  %1:2 = stablehlo.while(%i = %zero, %part = %arg1) : tensor<i32>, tensor<3xf32>
+  cond {
+    %four = stablehlo.constant dense<4> : tensor<i32>
+    %2 = stablehlo.compare LT, %i, %four : (tensor<i32>, tensor<i32>) -> tensor<i1>
+    stablehlo.return %2 : tensor<i1>
+  } do {
+    %two = stablehlo.constant dense<2> : tensor<i32>
+    %3 = stablehlo.multiply %i, %two : tensor<i32>
+    %4 = stablehlo.dynamic_slice %arg0, %3, sizes = [3] : (tensor<8xf32>, tensor<i32>) -> tensor<3xf32>
+    %5 = stablehlo.add %4, %part : tensor<3xf32>
+    %one = stablehlo.constant dense<1> : tensor<i32>
+    %6 = stablehlo.add %i, %one : tensor<i32>
+    stablehlo.return %6, %5 : tensor<i32>, tensor<3xf32>
+  }
+  return %1#1 : tensor<3xf32>
+}
+
+// -----
+
+// A gather of one window is a slice, a gather of several is not.
+
+// CHECK-LABEL: func.func public @windows
+// CHECK: %[[LAST:.*]] = stablehlo.constant {{.*}}dense<[5, 3]> : tensor<2xi32>
+// CHECK: stablehlo.clamp %{{.*}}, %arg1, %[[LAST]]
+// CHECK-NOT: stablehlo.clamp
+func.func public @windows(%arg0: tensor<8x4xf32>, %arg1: tensor<2xi32>, %arg2: tensor<5x1xi32>) -> (tensor<3xf32>, tensor<5x4xf32>) {
+  %0 = "stablehlo.gather"(%arg0, %arg1) {dimension_numbers = #stablehlo.gather<offset_dims = [0], collapsed_slice_dims = [1], start_index_map = [0, 1], index_vector_dim = 0>, slice_sizes = array<i64: 3, 1>} : (tensor<8x4xf32>, tensor<2xi32>) -> tensor<3xf32>
+  %1 = "stablehlo.gather"(%arg0, %arg2) {dimension_numbers = #stablehlo.gather<offset_dims = [1], collapsed_slice_dims = [0], start_index_map = [0], index_vector_dim = 1>, slice_sizes = array<i64: 1, 4>} : (tensor<8x4xf32>, tensor<5x1xi32>) -> tensor<5x4xf32>
+  return %0, %1 : tensor<3xf32>, tensor<5x4xf32>
+}

@@ -2,7 +2,10 @@
 
 import alpa_mlir as alpa
 import pytest
-from oracles.random_sharding import assert_unchanged_by_sharding
+from oracles.random_sharding import (
+    assert_slices_unchanged_by_sharding,
+    assert_unchanged_by_sharding,
+)
 from oracles.training_equality import assert_trains_as_on_one_device, case
 
 
@@ -25,3 +28,8 @@ def test_training_equals_one_device(name, method):
 @pytest.mark.parametrize("seed", [*range(12), 124, 425])
 def test_random_program_is_unchanged_by_sharding(seed):
     assert_unchanged_by_sharding(seed)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_slices_with_starts_out_of_range_are_unchanged_by_sharding(seed):
+    assert_slices_unchanged_by_sharding(seed)

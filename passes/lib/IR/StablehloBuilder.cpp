@@ -54,6 +54,22 @@ mlir::Value StablehloBuilder::integer(int64_t value) {
   return splat(type, builder.getI32IntegerAttr(static_cast<int32_t>(value)));
 }
 
+mlir::DenseElementsAttr StablehloBuilder::elements(mlir::RankedTensorType type,
+                                                   llvm::ArrayRef<int64_t> values) {
+  llvm::SmallVector<mlir::Attribute> all;
+  for (int64_t value : values)
+    all.push_back(mlir::IntegerAttr::get(type.getElementType(), value));
+  return mlir::DenseElementsAttr::get(type, all);
+}
+
+mlir::Value StablehloBuilder::clamp(mlir::Value value, mlir::DenseElementsAttr most) {
+  mlir::RankedTensorType type = tensorOf(value);
+  mlir::Value least = splat(type, builder.getZeroAttr(type.getElementType()));
+  mlir::Value upper =
+      make("stablehlo.constant", type, {}, builder.getNamedAttr("value", most))->getResult(0);
+  return make("stablehlo.clamp", type, {least, value, upper})->getResult(0);
+}
+
 mlir::Value StablehloBuilder::reshape(mlir::Value value, llvm::ArrayRef<int64_t> shape) {
   return make("stablehlo.reshape", tensorOf(value).clone(shape), value)->getResult(0);
 }

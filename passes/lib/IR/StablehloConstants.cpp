@@ -2,7 +2,7 @@
 // their counter, so elements are computed on demand and never a whole tensor.
 
 #include "alpa/IR/StablehloConstants.h"
-#include "TextCursor.h"
+#include "Comparison.h"
 #include "alpa/IR/StablehloBuilder.h"
 #include "mlir/IR/TypeUtilities.h"
 #include "llvm/ADT/StringSwitch.h"
@@ -254,17 +254,23 @@ private:
   }
 
   static Result compared(mlir::Operation *op, const APInt &a, const APInt &b, bool isUnsigned) {
-    mlir::Attribute direction = op->getAttr("comparison_direction");
-    std::string text = direction ? printed(direction) : "";
-    auto answer = llvm::StringSwitch<std::optional<bool>>(text)
-                      .Case("#stablehlo<comparison_direction EQ>", a == b)
-                      .Case("#stablehlo<comparison_direction NE>", a != b)
-                      .Case("#stablehlo<comparison_direction LT>", isLess(a, b, isUnsigned))
-                      .Case("#stablehlo<comparison_direction LE>", !isLess(b, a, isUnsigned))
-                      .Case("#stablehlo<comparison_direction GT>", isLess(b, a, isUnsigned))
-                      .Case("#stablehlo<comparison_direction GE>", !isLess(a, b, isUnsigned))
-                      .Default(std::nullopt);
-    return answer ? Result(APInt(1, *answer)) : std::nullopt;
+    switch (comparison(op)) {
+    case Comparison::LT:
+      return APInt(1, isLess(a, b, isUnsigned));
+    case Comparison::LE:
+      return APInt(1, !isLess(b, a, isUnsigned));
+    case Comparison::GT:
+      return APInt(1, isLess(b, a, isUnsigned));
+    case Comparison::GE:
+      return APInt(1, !isLess(a, b, isUnsigned));
+    case Comparison::EQ:
+      return APInt(1, a == b);
+    case Comparison::NE:
+      return APInt(1, a != b);
+    case Comparison::Other:
+      return std::nullopt;
+    }
+    return std::nullopt;
   }
 
   /// Elements may share operands many times over.

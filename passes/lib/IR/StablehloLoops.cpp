@@ -1,5 +1,6 @@
 // How often a while op runs: recognises the loops that JAX emits for scan and fori_loop.
 
+#include "Comparison.h"
 #include "alpa/IR/Stablehlo.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinTypes.h"
@@ -9,23 +10,6 @@
 
 namespace alpa {
 namespace {
-
-enum class Comparison { LT, LE, GT, GE, NE, Other };
-
-Comparison comparison(mlir::Operation *compare) {
-  mlir::Attribute attr = compare->getAttr("comparison_direction");
-  if (!attr)
-    return Comparison::Other;
-  std::string text;
-  llvm::raw_string_ostream(text) << attr;
-  return llvm::StringSwitch<Comparison>(text)
-      .Case("#stablehlo<comparison_direction LT>", Comparison::LT)
-      .Case("#stablehlo<comparison_direction LE>", Comparison::LE)
-      .Case("#stablehlo<comparison_direction GT>", Comparison::GT)
-      .Case("#stablehlo<comparison_direction GE>", Comparison::GE)
-      .Case("#stablehlo<comparison_direction NE>", Comparison::NE)
-      .Default(Comparison::Other);
-}
 
 /// `limit > counter` is `counter < limit`.
 Comparison mirrored(Comparison comparison) {
@@ -101,6 +85,22 @@ std::optional<int64_t> countSteps(int64_t start, int64_t limit, int64_t step, Co
 
 } // namespace
 
+Comparison comparison(mlir::Operation *compare) {
+  mlir::Attribute attr = compare->getAttr("comparison_direction");
+  if (!attr)
+    return Comparison::Other;
+  std::string text;
+  llvm::raw_string_ostream(text) << attr;
+  return llvm::StringSwitch<Comparison>(text)
+      .Case("#stablehlo<comparison_direction LT>", Comparison::LT)
+      .Case("#stablehlo<comparison_direction LE>", Comparison::LE)
+      .Case("#stablehlo<comparison_direction GT>", Comparison::GT)
+      .Case("#stablehlo<comparison_direction GE>", Comparison::GE)
+      .Case("#stablehlo<comparison_direction EQ>", Comparison::EQ)
+      .Case("#stablehlo<comparison_direction NE>", Comparison::NE)
+      .Default(Comparison::Other);
+}
+
 mlir::Value nextValue(mlir::Operation *whileOp, unsigned index) {
   return whileBody(whileOp).front().back().getOperand(index);
 }
@@ -110,11 +110,14 @@ bool isLoopInvariant(mlir::BlockArgument argument) {
   return loop && nextValue(loop, argument.getArgNumber()) == argument;
 }
 
-bool isCounter(mlir::BlockArgument argument) {
+std::optional<int64_t> counterStep(mlir::BlockArgument argument) {
   mlir::Operation *loop = whileCarrying(argument);
-  return loop && argument.getOwner() == &whileBody(loop).front() &&
-         stepOf(loop, argument.getArgNumber()).has_value();
+  if (!loop || argument.getOwner() != &whileBody(loop).front())
+    return std::nullopt;
+  return stepOf(loop, argument.getArgNumber());
 }
+
+bool isCounter(mlir::BlockArgument argument) { return counterStep(argument).has_value(); }
 
 std::optional<int64_t> constantInteger(mlir::Value value) {
   // A loop-invariant carried value is what the loop starts with, and that may be carried by an

@@ -140,6 +140,29 @@ std::optional<Window> windowOfScatter(mlir::Operation *op) {
 
 } // namespace
 
+std::optional<Dims> lastStartsOfOnlyWindow(mlir::Operation *op) {
+  if (kindOf(op) != OpKind::Gather || op->getNumOperands() != 2)
+    return std::nullopt;
+  auto lists = dimensionLists(op->getAttr("dimension_numbers"), "#stablehlo.gather<");
+  auto sizes = op->getAttrOfType<mlir::DenseI64ArrayAttr>("slice_sizes");
+  auto indices = llvm::dyn_cast<mlir::RankedTensorType>(op->getOperand(1).getType());
+  llvm::ArrayRef<int64_t> shape = shapeOf(op->getOperand(0));
+  if (mlir::failed(lists) || !sizes || !indices || !indices.hasStaticShape() ||
+      !llvm::isa<mlir::IntegerType>(indices.getElementType()) ||
+      sizes.size() != static_cast<int64_t>(shape.size()))
+    return std::nullopt;
+  const Dims map = lists->lookup("start_index_map");
+  if (indices.getNumElements() != static_cast<int64_t>(map.size()))
+    return std::nullopt; // several windows
+  Dims last;
+  for (int64_t dim : map) {
+    if (dim < 0 || dim >= static_cast<int64_t>(shape.size()))
+      return std::nullopt;
+    last.push_back(shape[dim] - sizes[dim]);
+  }
+  return last;
+}
+
 std::optional<Window> constantWindow(mlir::Operation *op) {
   switch (kindOf(op)) {
   case OpKind::Slice:

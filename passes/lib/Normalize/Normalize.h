@@ -17,6 +17,10 @@ void removeUnusedFunctions(mlir::ModuleOp module, mlir::func::FuncOp main);
 /// Removes ops without effect whose results nobody uses.
 void eraseDead(mlir::Region &region);
 
+/// Clamps the starts of dynamic slices and updates, and of gathers of one window, where they may be
+/// out of range. A start that has no choice becomes 0.
+void clampStarts(mlir::Region &region);
+
 /// Keeps one of several equal ops of a block.
 void mergeDuplicates(mlir::Region &region);
 

@@ -128,6 +128,8 @@ mlir::Value nextValue(mlir::Operation *whileOp, unsigned index);
 bool isLoopInvariant(mlir::BlockArgument argument);
 /// An argument of a loop's body that each iteration changes by the same constant.
 bool isCounter(mlir::BlockArgument argument);
+/// That constant.
+std::optional<int64_t> counterStep(mlir::BlockArgument argument);
 /// How often the body runs, where that is plain from constants: a counter that the condition
 /// compares with a limit and the body changes by a step (what JAX emits for scan and fori_loop).
 std::optional<int64_t> tripCount(mlir::Operation *whileOp);

@@ -16,6 +16,11 @@ public:
 
   mlir::Value splat(mlir::RankedTensorType type, mlir::Attribute element);
   mlir::Value integer(int64_t value); ///< tensor<i32>
+  /// `value`, of any integer type, no less than 0 and no more than `most`.
+  mlir::Value clamp(mlir::Value value, mlir::DenseElementsAttr most);
+  /// One integer for all elements, or one for each.
+  static mlir::DenseElementsAttr elements(mlir::RankedTensorType type,
+                                          llvm::ArrayRef<int64_t> values);
   mlir::Value reshape(mlir::Value value, llvm::ArrayRef<int64_t> shape);
   mlir::Value broadcast(mlir::Value scalar, mlir::RankedTensorType type);
   mlir::Value convert(mlir::Value value, mlir::Type element);

@@ -12,6 +12,15 @@ namespace alpa {
 /// depends on anything else or takes too many steps.
 std::optional<llvm::APInt> integerElement(mlir::Value value, llvm::ArrayRef<int64_t> index);
 
+/// Every element is one of `least` to `most`.
+struct IntegerRange {
+  int64_t least, most;
+};
+/// What bounds the elements of an integer tensor: constants, iotas, counters of loops that run a
+/// known number of times, clamps, and arithmetic on those; else its type. None for types of no
+/// integers, or of some that int64 does not hold.
+std::optional<IntegerRange> integerRange(mlir::Value value);
+
 /// A box of a tensor: in each dim `sizes` elements from `starts` on.
 struct Window {
   Dims starts, sizes;
@@ -22,6 +31,10 @@ struct Window {
 /// which. Starts are clamped as the op clamps them; a scatter that would write beyond the tensor,
 /// and therefore writes nothing, has none.
 std::optional<Window> constantWindow(mlir::Operation *op);
+
+/// Of a gather of one window, the last start of each element of the index that needs no clamping;
+/// none for any other op.
+std::optional<Dims> lastStartsOfOnlyWindow(mlir::Operation *op);
 
 /// The operand that a select with a constant predicate returns; null for any other op.
 mlir::Value selectedOperand(mlir::Operation *op);

@@ -24,7 +24,9 @@ void annotate(const OpGraph &graph, const TrainingPhases &training) {
     op->setDiscardableAttr(kPhaseAttr, builder.getStringAttr(name(training.phases[index])));
   }
   for (const FrontierValue &frontier : training.frontier) {
-    auto result = llvm::cast<mlir::OpResult>(frontier.value);
+    auto result = llvm::dyn_cast<mlir::OpResult>(frontier.value);
+    if (!result || frontier.isJoined)
+      continue;
     mlir::Operation *op = result.getOwner();
     llvm::SmallVector<mlir::Attribute> combine(op->getNumResults(), builder.getStringAttr(""));
     if (auto before = op->getAttrOfType<mlir::ArrayAttr>(kAccumulateAttr))
@@ -71,9 +73,13 @@ void reportPhases(const OpGraph &graph, const TrainingPhases &training) {
 
 void reportFrontier(const TrainingPhases &training) {
   for (const FrontierValue &frontier : training.frontier) {
-    auto remark = mlir::emitRemark(frontier.value.getLoc())
-                  << "microbatches combine by " << name(frontier.combine) << ": ";
-    if (frontier.gradientOf.empty())
+    auto remark =
+        mlir::emitRemark(frontier.value.getLoc())
+        << (frontier.isJoined ? std::string("microbatches are joined: ")
+                              : "microbatches combine by " + name(frontier.combine).str() + ": ");
+    if (frontier.isJoined && frontier.gradientOf.empty())
+      remark << "read by the update";
+    else if (frontier.gradientOf.empty())
       remark << "loss or metric";
     else
       remark << "gradient of argument ";

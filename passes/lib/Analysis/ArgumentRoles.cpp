@@ -39,6 +39,8 @@ private:
         llvm::any_of(op->getOperands(), [this](mlir::Value v) { return batch.carries(v); });
     if (!readsBatch && !anyOf(op->getResults()))
       return;
+    if (mayRunAfterBatch(op, batch, found))
+      return;
     bool isEnd = !batch.anyResultCarries(op) && !anyOf(op->getResults());
     for (mlir::Value operand : op->getOperands())
       if (!isEnd || !isStart(op, operand))
@@ -113,6 +115,32 @@ bool isFloating(mlir::Type type) {
 }
 
 } // namespace
+
+ReductionKind combinationOf(mlir::Operation *op) {
+  switch (kindOf(op)) {
+  case OpKind::DotGeneral:
+  case OpKind::Convolution:
+  case OpKind::RaggedDot:
+    return ReductionKind::Add;
+  case OpKind::Reduce:
+  case OpKind::Scatter:
+    return reductionKind(op);
+  default:
+    return ReductionKind::None;
+  }
+}
+
+bool mayRunAfterBatch(mlir::Operation *op, const BatchDims &batch,
+                      const llvm::DenseSet<mlir::Value> &meetsBatch) {
+  std::optional<BatchEnd> end = batch.endIn(op);
+  bool isCombination = end == BatchEnd::Reduced && combinationOf(op) != ReductionKind::None;
+  bool isPlain = llvm::isa_and_nonnull<mlir::func::FuncOp>(op->getParentOp()) && !isWhile(op) &&
+                 !isBranch(op) && isRemovable(op);
+  return end && !isCombination && isPlain &&
+         llvm::none_of(op->getResults(), [&](mlir::Value value) {
+           return batch.carries(value) || meetsBatch.contains(value);
+         });
+}
 
 llvm::DenseSet<mlir::Value> valuesMeetingBatch(const OpGraph &graph, const BatchDims &batch) {
   MeetsBatch meetsBatch(batch);

@@ -35,6 +35,7 @@ public:
     for (const OpNode &node : graph.nodes())
       if (auto end = ends.find(node.op); end != ends.end())
         result.allEnds.push_back({node.op, end->second});
+    result.endKinds = std::move(ends);
     return mlir::success();
   }
 
@@ -157,6 +158,11 @@ std::optional<BatchDim> BatchDims::of(mlir::Value value) const {
 
 bool BatchDims::anyResultCarries(mlir::Operation *op) const {
   return llvm::any_of(op->getResults(), [this](mlir::Value value) { return carries(value); });
+}
+
+std::optional<BatchEnd> BatchDims::endIn(mlir::Operation *op) const {
+  auto found = endKinds.find(op);
+  return found == endKinds.end() ? std::nullopt : std::optional<BatchEnd>(found->second);
 }
 
 bool BatchDims::touches(mlir::Operation *op) const {

@@ -4,6 +4,7 @@
 #include "alpa/Analysis/TrainingPhases.h"
 #include "alpa/Analysis/Dependence.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/StablehloBuilder.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -40,7 +41,7 @@ private:
 
   void classifyEnds() {
     for (const BatchDims::End &end : batch.ends()) {
-      ReductionKind combine = combineOf(end.op);
+      ReductionKind combine = combinationOf(end.op);
       bool isCombination = end.kind == BatchEnd::Reduced && combine != ReductionKind::None;
       bool flowsBack = llvm::any_of(end.op->getResults(), [&](mlir::Value value) {
         return meetsBatch.contains(value) || batch.carries(value);
@@ -50,6 +51,10 @@ private:
       mlir::Operation *outermost = outermostOf(end.op);
       if (isComputableBefore(outermost)) {
         makeBefore(outermost);
+        continue;
+      }
+      if (mayRunAfterBatch(end.op, batch, meetsBatch)) {
+        afterOps.insert(end.op);
         continue;
       }
       mlir::Operation *decided = decidedBy(end.op);
@@ -67,20 +72,6 @@ private:
     for (mlir::Value value : op->getResults())
       if (!value.use_empty())
         result.prologue.push_back(value);
-  }
-
-  static ReductionKind combineOf(mlir::Operation *op) {
-    switch (kindOf(op)) {
-    case OpKind::DotGeneral:
-    case OpKind::Convolution:
-    case OpKind::RaggedDot:
-      return ReductionKind::Add;
-    case OpKind::Reduce:
-    case OpKind::Scatter:
-      return reductionKind(op);
-    default:
-      return ReductionKind::None;
-    }
   }
 
   /// From the batch alone. What a loop or branch combines inside takes all of it along.
@@ -130,15 +121,21 @@ private:
   // --- The frontier ---
 
   void findFrontier() {
+    for (mlir::Operation *op : afterOps)
+      for (mlir::Value operand : op->getOperands())
+        if (batch.carries(operand) && joined.insert(operand).second &&
+            !llvm::is_contained(result.prologue, operand))
+          result.frontier.push_back(
+              {operand, additionOf(operand.getType()), {}, /*isJoined=*/true});
     for (const OpNode &node : graph.nodes()) {
-      if (!isOutermost(node.op) || prologueOps.contains(node.op) || mixingOps.contains(node.op) ||
-          !batch.touches(node.op))
+      if (afterOps.contains(node.op) || !isOutermost(node.op) || prologueOps.contains(node.op) ||
+          mixingOps.contains(node.op) || !batch.touches(node.op))
         continue;
       for (mlir::Value value : node.op->getResults())
         if (!value.use_empty() && fromBatch.contains(value) && !batch.carries(value))
           result.frontier.push_back(
               {value,
-               isWhile(node.op) || isBranch(node.op) ? ReductionKind::Add : combineOf(node.op),
+               isWhile(node.op) || isBranch(node.op) ? ReductionKind::Add : combinationOf(node.op),
                {}});
     }
   }
@@ -161,9 +158,10 @@ private:
         mlir::Value value = pending.pop_back_val();
         if (!seen.insert(value).second)
           continue;
-        if (auto found = frontier.find(value); found != frontier.end())
-          found->second->gradientOf.push_back(static_cast<int>(number));
-        else if (mlir::Operation *op = value.getDefiningOp(); op && !batch.carries(value))
+        if (auto found = frontier.find(value); found != frontier.end()) {
+          if (!found->second->isJoined || isFloating(value.getType())) // ids are no gradients
+            found->second->gradientOf.push_back(static_cast<int>(number));
+        } else if (mlir::Operation *op = value.getDefiningOp(); op && !batch.carries(value))
           for (mlir::Value operand : op->getOperands())
             if (isOneToOne(op, operand))
               pending.push_back(operand);
@@ -206,7 +204,7 @@ private:
 
     llvm::SmallPtrSet<mlir::Operation *, 32> gradientOps;
     for (const FrontierValue &value : result.frontier)
-      if (!value.gradientOf.empty())
+      if (!value.gradientOf.empty() && value.value.getDefiningOp())
         gradientOps.insert(value.value.getDefiningOp());
     int numGradients = 0;
     for (const OpNode &node : graph.nodes())
@@ -217,9 +215,10 @@ private:
     bool hasLoss = false;
     auto isForward = [&](int index) { inForward[index] = true; };
     for (const FrontierValue &value : result.frontier)
-      if (value.gradientOf.empty() && !gradientOps.contains(value.value.getDefiningOp())) {
+      if (mlir::Operation *op = value.value.getDefiningOp();
+          op && value.gradientOf.empty() && !gradientOps.contains(op)) {
         hasLoss = true;
-        walkBack(value.value.getDefiningOp(), isForward);
+        walkBack(op, isForward);
       }
     for (mlir::Value returned : graph.function().getBody().front().back().getOperands())
       if (mlir::Operation *op = returned.getDefiningOp();
@@ -235,7 +234,7 @@ private:
       bool isInAllGradients = isSharedForward && gradientsBehind[index] == numGradients;
       bool isUnused = gradientsBehind[index] == 0 && !inPrologue[index];
       result.phases.push_back(inForward[index] || (isInAllGradients && !gradientOps.contains(op)) ||
-                                      (isUnused && batch.touches(op))
+                                      (isUnused && batch.touches(op) && !afterOps.contains(op))
                                   ? Phase::Forward
                               : gradientsBehind[index] > 0 ? Phase::Backward
                               : inPrologue[index]          ? Phase::Prologue
@@ -250,7 +249,8 @@ private:
   const BatchDims &batch;
   TrainingPhases &result;
   llvm::DenseSet<mlir::Value> meetsBatch, fromBatch, fromWeights;
-  llvm::SetVector<mlir::Operation *> prologueOps, mixingOps;
+  llvm::SetVector<mlir::Operation *> prologueOps, mixingOps, afterOps;
+  llvm::DenseSet<mlir::Value> joined;
 };
 
 } // namespace

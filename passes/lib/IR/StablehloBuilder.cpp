@@ -3,6 +3,7 @@
 #include "alpa/IR/StablehloBuilder.h"
 #include "mlir/AsmParser/AsmParser.h"
 #include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/TypeUtilities.h"
 
 namespace alpa {
 namespace {
@@ -45,7 +46,7 @@ mlir::Operation *StablehloBuilder::make(llvm::StringRef name, mlir::TypeRange ty
 }
 
 mlir::Value StablehloBuilder::splat(mlir::RankedTensorType type, mlir::Attribute element) {
-  mlir::Attribute value = mlir::SplatElementsAttr::get(type, element);
+  mlir::Attribute value = mlir::DenseElementsAttr::get(type, {element});
   return make("stablehlo.constant", type, {}, builder.getNamedAttr("value", value))->getResult(0);
 }
 
@@ -168,8 +169,15 @@ llvm::SmallVector<mlir::Value> StablehloBuilder::countedLoop(
       loop->getResults().drop_front(), [](mlir::OpResult value) -> mlir::Value { return value; }));
 }
 
-mlir::TypedAttr identityElement(ReductionKind kind, mlir::Type element) {
+mlir::Attribute identityElement(ReductionKind kind, mlir::Type element) {
   mlir::Builder builder(element.getContext());
+  if (auto type = llvm::dyn_cast<mlir::ComplexType>(element)) {
+    mlir::Attribute real = kind == ReductionKind::Add || kind == ReductionKind::Mul
+                               ? identityElement(kind, type.getElementType())
+                               : mlir::Attribute();
+    mlir::Attribute imaginary = identityElement(ReductionKind::Add, type.getElementType());
+    return real && imaginary ? builder.getArrayAttr({real, imaginary}) : mlir::Attribute();
+  }
   if (auto type = llvm::dyn_cast<mlir::FloatType>(element)) {
     const llvm::fltSemantics &semantics = type.getFloatSemantics();
     switch (kind) {
@@ -179,8 +187,10 @@ mlir::TypedAttr identityElement(ReductionKind kind, mlir::Type element) {
       return builder.getOneAttr(type);
     case ReductionKind::Min:
     case ReductionKind::Max:
-      return mlir::FloatAttr::get(type,
-                                  llvm::APFloat::getInf(semantics, kind == ReductionKind::Max));
+      return mlir::FloatAttr::get(
+          type, llvm::APFloat::semanticsHasInf(semantics)
+                    ? llvm::APFloat::getInf(semantics, kind == ReductionKind::Max)
+                    : llvm::APFloat::getLargest(semantics, kind == ReductionKind::Max));
     default:
       return {};
     }
@@ -208,6 +218,10 @@ mlir::TypedAttr identityElement(ReductionKind kind, mlir::Type element) {
     return {};
   }
   return {};
+}
+
+ReductionKind additionOf(mlir::Type type) {
+  return mlir::getElementTypeOrSelf(type).isInteger(1) ? ReductionKind::Or : ReductionKind::Add;
 }
 
 mlir::Attribute splatElement(mlir::Value value) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "alpa/Analysis/OpGraph.h"
+#include "alpa/IR/Stablehlo.h"
 #include "llvm/ADT/DenseSet.h"
 #include <optional>
 
@@ -48,17 +49,30 @@ public:
   /// Every op where a batch dim of an operand ends, in program order. Those of kind Reduced are the
   /// frontier between what is computed per example and what is computed of sums over examples.
   llvm::ArrayRef<End> ends() const { return allEnds; }
+  /// How the batch ends in `op`; none where it does not.
+  std::optional<BatchEnd> endIn(mlir::Operation *op) const;
 
 private:
   friend class BatchFollower;
   llvm::DenseMap<mlir::Value, BatchDim> dims;
   std::vector<End> allEnds;
+  llvm::DenseMap<mlir::Operation *, BatchEnd> endKinds;
 };
 
 /// The batch-free values that the batch meets: from them, through ops whose results carry no batch,
 /// a value comes to an op that reads a batch-carrying value as well, or decides which branch
 /// examples take or how often a loop over them runs. Not so what a sum over examples starts from.
 llvm::DenseSet<mlir::Value> valuesMeetingBatch(const OpGraph &graph, const BatchDims &batch);
+
+/// How what `op` makes of parts of the examples combines into what it makes of all; None where it
+/// does not.
+ReductionKind combinationOf(mlir::Operation *op);
+
+/// Whether examples meet in `op`, not by a combination, and none of them reads what comes of it: it
+/// may run once, after all microbatches, on the values of all examples (the loss of the first
+/// example, rows written into a table).
+bool mayRunAfterBatch(mlir::Operation *op, const BatchDims &batch,
+                      const llvm::DenseSet<mlir::Value> &meetsBatch);
 
 /// What an argument of the program is to it.
 ///

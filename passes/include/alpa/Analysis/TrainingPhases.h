@@ -28,6 +28,8 @@ struct FrontierValue {
   /// Numbers of the arguments whose gradient it is, or a part of it (tied weights have several
   /// parts); empty for losses and metrics.
   std::vector<int> gradientOf;
+  /// It has a value per example: the update reads those of all examples.
+  bool isJoined = false;
 };
 
 /// An op at which examples influence each other: microbatches would change the result.

@@ -49,7 +49,9 @@ private:
 };
 
 /// The element that changes nothing when combined; null for element types without one.
-mlir::TypedAttr identityElement(ReductionKind kind, mlir::Type element);
+mlir::Attribute identityElement(ReductionKind kind, mlir::Type element);
+/// How to add values of which all but one are zero: `or` for predicates.
+ReductionKind additionOf(mlir::Type type);
 /// The element of which `value` is a splat: a constant, or what broadcasts and reshapes make of it.
 mlir::Attribute splatElement(mlir::Value value);
 

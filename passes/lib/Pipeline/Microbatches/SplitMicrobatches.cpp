@@ -86,7 +86,11 @@ public:
     // With local statistics, what outlives the microbatch is the exact sum of the whole batch.
     for (const MixingOp &mixing : training.mixing)
       for (mlir::Value value : mixing.op->getResults())
-        accumulated.push_back({value, ReductionKind::Add, {}});
+        if (isReadByUpdate(value))
+          accumulated.push_back({value, additionOf(value.getType()), {}});
+    if (numMicrobatches == 1)
+      for (FrontierValue &frontier : accumulated) // added to nothing
+        frontier.combine = additionOf(frontier.value.getType());
   }
 
   llvm::LogicalResult run() {
@@ -94,7 +98,8 @@ public:
       return mlir::failure();
     if (mlir::failed(makeMicrobatch()))
       return mlir::failure();
-    makeUpdate();
+    if (mlir::failed(makeUpdate()))
+      return mlir::failure();
     rewriteMain();
     return mlir::success();
   }
@@ -129,10 +134,36 @@ private:
     return isRemovable(graph[index].op) || training.phases[index] == phase;
   }
 
-  /// Clones the ops whose operands are all there.
-  void cloneKnown(mlir::IRMapping &mapping, mlir::Block *block, Phase phase) {
+  bool isReadByUpdate(mlir::Value value) {
+    return value.getParentRegion() == &main.getBody() && llvm::any_of(value.getUsers(), [&](mlir::Operation *user) {
+      while (user->getBlock() && user->getBlock() != value.getParentBlock())
+        user = user->getParentOp();
+      int index = graph.indexOf(user);
+      return user == &terminator() || (index >= 0 && training.phases[index] == Phase::Update);
+    });
+  }
+
+  /// Of a sum over examples that starts from anything but the neutral element, its place among the
+  /// operands: microbatches start from that, and the update combines it with what it starts from.
+  std::optional<unsigned> startOf(const FrontierValue &frontier) const {
+    mlir::Operation *op = frontier.value.getDefiningOp();
+    if (!op || frontier.isJoined || numMicrobatches == 1 || op->getNumResults() != 1 ||
+        (kindOf(op) != OpKind::Reduce && kindOf(op) != OpKind::Scatter))
+      return std::nullopt;
+    unsigned place = kindOf(op) == OpKind::Reduce ? 1 : 0;
+    mlir::Type element = mlir::getElementTypeOrSelf(frontier.value.getType());
+    bool isNeutral =
+        splatElement(op->getOperand(place)) == identityElement(frontier.combine, element);
+    return isNeutral ? std::nullopt : std::optional(place);
+  }
+
+  /// Clones the ops before `end` whose operands are all there.
+  void cloneKnown(mlir::IRMapping &mapping, mlir::Block *block, Phase phase,
+                  mlir::Operation *end = nullptr) {
     mlir::OpBuilder inner = mlir::OpBuilder::atBlockEnd(block);
     for (mlir::Operation &op : main.getBody().front().without_terminator()) {
+      if (&op == end)
+        return;
       bool isThere =
           llvm::any_of(op.getResults(), [&](mlir::Value value) { return mapping.contains(value); });
       bool isKnown = true;
@@ -192,7 +223,6 @@ private:
       accumulators.push_back(part.addArgument(frontier.value.getType(), frontier.value.getLoc(),
                                               numbered(kAccumulatorAttr, number)));
 
-    llvm::DenseMap<mlir::Value, mlir::Value> contributions;
     for (mlir::Operation &op : main.getBody().front().without_terminator()) {
       Phase phase = training.phases[graph.indexOf(&op)];
       bool isPrologue = llvm::any_of(
@@ -201,21 +231,24 @@ private:
         continue;
       if (mlir::failed(shrinker.clone(&op, inner)))
         return mlir::failure();
-      for (mlir::Value value : op.getResults())
-        contributions[value] = shrinker.mapping.lookup(value);
-      if (llvm::any_of(training.mixing, [&](const MixingOp &m) { return m.op == &op; }))
+      if (numMicrobatches > 1 &&
+          llvm::any_of(training.mixing, [&](const MixingOp &m) { return m.op == &op; }))
         scaleStatistics(&op, shrinker.mapping, inner);
+      startNeutral(&op, shrinker.mapping, inner);
     }
 
     Values results;
     llvm::SmallVector<mlir::DictionaryAttr> attributes;
     for (auto [number, frontier] : llvm::enumerate(accumulated)) {
-      mlir::Value contribution = contributions.lookup(frontier.value);
+      mlir::Value contribution = shrinker.mapping.lookup(frontier.value);
       mlir::Operation *source = contribution.getDefiningOp();
       StablehloBuilder make(inner, frontier.value.getLoc());
+      if (frontier.isJoined)
+        contribution = amongZeros(make, frontier.value, contribution, index, inner);
       mlir::Value sum = make.combine(frontier.combine, accumulators[number], contribution);
+      sum.getDefiningOp()->setDiscardableAttr(kPhaseAttr, builder.getStringAttr("forward"));
       for (llvm::StringRef name : {kPhaseAttr, kGradientOfAttr})
-        if (mlir::Attribute value = source->getDiscardableAttr(name))
+        if (mlir::Attribute value = source ? source->getDiscardableAttr(name) : mlir::Attribute())
           sum.getDefiningOp()->setDiscardableAttr(name, value);
       results.push_back(sum);
       attributes.push_back(with(numbered(kAccumulatorAttr, number), kAccumulateAttr,
@@ -231,6 +264,28 @@ private:
     microbatch = part.function;
     microbatch->setAttr(kNumMicrobatchesAttr, builder.getI64IntegerAttr(numMicrobatches));
     return mlir::success();
+  }
+
+  /// The examples of the microbatch among those of the whole batch, the others zero.
+  mlir::Value amongZeros(StablehloBuilder &make, mlir::Value whole, mlir::Value part,
+                         mlir::Value index, mlir::OpBuilder &inner) {
+    auto type = llvm::cast<mlir::RankedTensorType>(whole.getType());
+    mlir::Attribute zero = identityElement(additionOf(type), type.getElementType());
+    return BatchShrinker::place(make.splat(type, zero), part, *batch.of(whole), numMicrobatches,
+                                index, inner);
+  }
+
+  void startNeutral(mlir::Operation *op, mlir::IRMapping &mapping, mlir::OpBuilder &inner) {
+    for (const FrontierValue &frontier : accumulated)
+      if (std::optional<unsigned> place = startOf(frontier);
+          place && frontier.value.getDefiningOp() == op) {
+        mlir::Operation *copy = mapping.lookup(frontier.value).getDefiningOp();
+        auto type = llvm::cast<mlir::RankedTensorType>(copy->getOperand(*place).getType());
+        mlir::OpBuilder before(copy);
+        StablehloBuilder make(before, op->getLoc());
+        copy->setOperand(
+            *place, make.splat(type, identityElement(frontier.combine, type.getElementType())));
+      }
   }
 
   /// Constants such as 1 / batch size stay those of the whole batch: a sum over a microbatch counts
@@ -250,7 +305,7 @@ private:
     }
   }
 
-  void makeUpdate() {
+  llvm::LogicalResult makeUpdate() {
     Part part(module, "update", main.getLoc());
     mlir::IRMapping mapping;
     for (mlir::BlockArgument argument : main.getArguments()) {
@@ -266,6 +321,8 @@ private:
       mapping.map(frontier.value,
                   part.addArgument(frontier.value.getType(), frontier.value.getLoc(),
                                    numbered(kAccumulatorAttr, number)));
+    if (mlir::failed(meetStarts(mapping, part)))
+      return mlir::failure();
     cloneKnown(mapping, part.block, Phase::Update);
     Values results;
     llvm::SmallVector<mlir::DictionaryAttr> attributes;
@@ -276,6 +333,31 @@ private:
       }
     keptByUpdate = part.finish(results, attributes);
     update = part.function;
+    return mlir::success();
+  }
+
+  /// Sums that do not start from the neutral element meet what they start from, once.
+  llvm::LogicalResult meetStarts(mlir::IRMapping &mapping, Part &part) {
+    for (const FrontierValue &frontier : accumulated) {
+      std::optional<unsigned> place = startOf(frontier);
+      if (!place)
+        continue;
+      mlir::Operation *op = frontier.value.getDefiningOp();
+      mlir::Value sum = mapping.lookup(frontier.value), start = op->getOperand(*place);
+      mapping.erase(frontier.value);
+      cloneKnown(mapping, part.block, Phase::Update, op);
+      mlir::OpBuilder inner = mlir::OpBuilder::atBlockEnd(part.block);
+      StablehloBuilder make(inner, op->getLoc());
+      mlir::Value known = mapping.lookupOrNull(start);
+      if (!known)
+        return op->emitError("expected a sum over examples to start from what the update knows, got "
+                             "the result of an op with effects");
+      auto type = llvm::cast<mlir::RankedTensorType>(sum.getType());
+      if (known.getType() != type)
+        known = make.broadcast(known, type);
+      mapping.map(frontier.value, make.combine(frontier.combine, known, sum));
+    }
+    return mlir::success();
   }
 
   /// Calls the parts in place of the ops.
@@ -298,10 +380,7 @@ private:
     }
     for (size_t number : perExample) {
       auto type = llvm::cast<mlir::RankedTensorType>(returned[number].getType());
-      carried.push_back(
-          make.splat(type, identityElement(type.getElementType().isInteger(1) ? ReductionKind::Or
-                                                                              : ReductionKind::Add,
-                                           type.getElementType())));
+      carried.push_back(make.splat(type, identityElement(additionOf(type), type.getElementType())));
     }
     carried = runMicrobatches(make, arguments, beforehand, carried);
 

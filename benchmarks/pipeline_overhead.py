@@ -48,7 +48,7 @@ import optax
 from alpa_mlir._native import StageDurations
 from alpa_mlir.models.workload import Workload, workload
 from alpa_mlir.program.pipeline import num_bytes
-from alpa_mlir.runtime.executable import IssuedStep, PipelineExecutable
+from alpa_mlir.runtime.executable import IssuedInstruction, PipelineExecutable
 from alpa_mlir.schedule.instructions import Free, Run, Transfer
 from alpa_mlir.schedule.schedule import Phase
 from alpa_mlir.simulate.timeline import simulate
@@ -165,13 +165,13 @@ class Rig:
         self._state, _ = self.runtime.finish(leaves, store)
         return costs
 
-    def _alone(self, each: IssuedStep, store: list[Any]) -> Cost:
+    def _alone(self, each: IssuedInstruction, store: list[Any]) -> Cost:
         begin, cpu_begin, driver_begin = (
             time.perf_counter(),
             time.process_time(),
             time.thread_time(),
         )
-        each.step(store)
+        each.issue(store)
         driver_seconds = time.thread_time() - driver_begin
         jax.block_until_ready([store[slot] for slot in self._written(each)])
         seconds = time.perf_counter() - begin - driver_seconds
@@ -180,7 +180,7 @@ class Rig:
             return Cost(driver_seconds, 0.0, 0.0)
         return Cost(driver_seconds, max(0.0, seconds), max(0.0, cpu_seconds))
 
-    def _written(self, each: IssuedStep) -> tuple[int, ...]:
+    def _written(self, each: IssuedInstruction) -> tuple[int, ...]:
         instruction, layout = each.instruction, self.runtime.layout
         if isinstance(instruction, Transfer):
             return layout.slots(instruction.target, instruction.reads)
@@ -236,7 +236,7 @@ def simulate_shared(runtime: PipelineExecutable, costs: Sequence[Cost], num_core
     return run_jobs(make_jobs(runtime.issued, costs), num_cores)
 
 
-def make_jobs(issued: Sequence[IssuedStep], costs: Sequence[Cost]) -> list[Job]:
+def make_jobs(issued: Sequence[IssuedInstruction], costs: Sequence[Cost]) -> list[Job]:
     """For every instruction one of the driver (even numbers) and one of its mesh or link."""
     jobs: list[Job] = []
     origin: dict[Any, int] = {}
@@ -330,7 +330,7 @@ def measure(size: str, num_stages: int, num_repetitions: int) -> Result:
     costs, drivers = mean_costs(runs), fastest_drivers(runs)
     by_kind: defaultdict[str, list[float]] = defaultdict(list)
     for each, seconds in zip(rig.runtime.issued, drivers, strict=True):
-        by_kind[type(each.step).__name__.removesuffix("Step")].append(seconds)
+        by_kind[type(each.issue).__name__.removesuffix("Step")].append(seconds)
     actual = rig.runtime.memory_analysis()
     num_cores = fmean(cores)
     return Result(

@@ -1,4 +1,4 @@
-// Binds meshes, devices and alpha::ShardingModel.
+// Binds meshes, devices and alpa::ShardingModel.
 
 #include "bridge/ShardingModel.h"
 #include "core/mesh/Reshard.h"
@@ -109,6 +109,11 @@ void bindShardingModel(nb::module_ &m) {
       .def_ro("op_name", &alpa::CollectiveReport::opName)
       .def_ro("reason", &alpa::CollectiveReport::reason);
 
+  nb::class_<alpa::BoundaryReport>(m, "Boundary")
+      .def_ro("arguments", &alpa::BoundaryReport::arguments)
+      .def_ro("results", &alpa::BoundaryReport::results)
+      .def_ro("readers", &alpa::BoundaryReport::readers);
+
   using Model = alpa::ShardingModel;
   const auto released = nb::call_guard<nb::gil_scoped_release>();
   nb::class_<Model>(m, "ShardingModel")
@@ -126,5 +131,5 @@ void bindShardingModel(nb::module_ &m) {
       .def("collectives", &Model::collectives, nb::arg("choices"), released)
       .def("phase_seconds", &Model::phaseSeconds, nb::arg("choices"), released)
       .def("phase_temporary_bytes", &Model::phaseTemporaryBytes, nb::arg("choices"), released)
-      .def("argument_shardings", &Model::argumentShardings, nb::arg("choices"), released);
+      .def("boundary", &Model::boundary, nb::arg("choices"), released);
 }

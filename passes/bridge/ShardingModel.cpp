@@ -1,11 +1,12 @@
 // alpa::ShardingModel on top of the sharding graph.
 
 #include "bridge/ShardingModel.h"
-#include "bridge/DiagnosticCollector.h"
 #include "Sharding/TargetOptions.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/Sharding/Boundary.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/ShardingGraph.h"
+#include "bridge/DiagnosticCollector.h"
 #include <stdexcept>
 
 namespace alpa {
@@ -124,21 +125,22 @@ ShardingModel::phaseTemporaryBytes(const std::vector<int> &choices) const {
   return state->graph->phaseTemporaryBytes(choices);
 }
 
-std::vector<DimAxes> ShardingModel::argumentShardings(const std::vector<int> &choices) const {
+BoundaryReport ShardingModel::boundary(const std::vector<int> &choices) const {
   check(choices);
   const DeviceMesh &mesh = state->graph->target().mesh;
-  std::vector<DimAxes> shardings;
-  for (auto [vertex, choice] : llvm::zip(state->graph->vertices(), choices)) {
-    if (vertex.kind != Vertex::Kind::Argument)
-      break; // arguments come first
-    mlir::Type type = state->graph->function().getArgument(vertex.index).getType();
-    DimAxes dims(shapeOf(type).size());
-    for (size_t dim = 0; dim < dims.size(); ++dim)
-      for (int axis : vertex.strategies[choice].results[0].axesOf(static_cast<int>(dim)))
-        dims[dim].push_back(mesh.axes[axis].name);
-    shardings.push_back(std::move(dims));
+  mlir::FunctionOpInterface func = state->graph->function();
+  Boundary boundary = boundaryOf(*state->graph, choices);
+  BoundaryReport report;
+  auto text = [&](mlir::Type type, const Sharding &sharding) {
+    return sharding.str(static_cast<int>(shapeOf(type).size()), mesh);
+  };
+  for (auto [argument, sharding] : llvm::zip(func.getArguments(), boundary.arguments)) {
+    report.arguments.push_back(text(argument.getType(), sharding));
+    report.readers.push_back(idOf(explainingReader(argument)));
   }
-  return shardings;
+  for (auto [type, sharding] : llvm::zip(func.getResultTypes(), boundary.results))
+    report.results.push_back(text(type, sharding));
+  return report;
 }
 
 } // namespace alpa

@@ -24,8 +24,12 @@ struct CollectiveReport {
   std::string reason;
 };
 
-/// Per dim, its axes, major first.
-using DimAxes = std::vector<std::vector<std::string>>;
+/// How a function meets its callers, shardings as text such as "{x},{}".
+struct BoundaryReport {
+  std::vector<std::string> arguments, results;
+  /// `alpa.op` of the op that explains each argument's sharding, -1 where nobody reads it.
+  std::vector<int64_t> readers;
+};
 
 class ShardingModel {
 public:
@@ -54,7 +58,7 @@ public:
   std::map<std::string, double> phaseSeconds(const std::vector<int> &choices) const;
   /// Peak bytes by `alpa.phase` of what lives within the phase.
   std::map<std::string, int64_t> phaseTemporaryBytes(const std::vector<int> &choices) const;
-  std::vector<DimAxes> argumentShardings(const std::vector<int> &choices) const;
+  BoundaryReport boundary(const std::vector<int> &choices) const;
 
 private:
   void check(const std::vector<int> &choices) const;

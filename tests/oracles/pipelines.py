@@ -17,11 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from alpa_mlir._native import ScheduleKind
 from alpa_mlir.cluster import LogicalMesh
+from alpa_mlir.ir.functions import BatchDim
 from alpa_mlir.ir.spec import Spec
 from alpa_mlir.program.annotated import AnnotatedProgram
 from alpa_mlir.program.pipeline import (
     ArgumentResult,
-    BatchDim,
     ExamplesResult,
     PipelineArgument,
     PipelineProgram,

@@ -17,15 +17,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from alpa_mlir.errors import ArgumentError, ClusterError, CompileError, PlanError
-from alpa_mlir.program.pipeline import BatchDim, PipelineProgram
-from alpa_mlir.report.timeline import save_svg, save_trace
-from alpa_mlir.runtime.accumulate import COMBINERS, compile_accumulation
+from alpa_mlir.ir.functions import BatchDim
+from alpa_mlir.program.pipeline import PipelineProgram
+from alpa_mlir.runtime.accumulate import COMBINE, compile_accumulation
 from alpa_mlir.runtime.compile import compile_pipeline
 from alpa_mlir.runtime.compiled_programs import CompiledPrograms
 from alpa_mlir.runtime.results import compile_join
 from alpa_mlir.runtime.timeline import without_late_watchers
 from alpa_mlir.schedule.instructions import Run, Transfer
 from alpa_mlir.schedule.schedule import Phase, TaskKind
+from alpa_mlir.simulate.drawing import save_svg, save_trace
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from oracles.pipelines import Placement, initial_state, make_batch, make_pipeline, reference_step
 
@@ -191,7 +192,7 @@ def test_numpy_arrays_may_be_overwritten_while_the_step_runs(num_microbatches: i
     for array in (*batch.values(), *given.values()):
         array[:] = 0
     for each in executable.issued:
-        each.step(store)
+        each.issue(store)
     assert error(executable.finish(leaves, store), expected) == 0.0
 
 
@@ -256,7 +257,7 @@ def test_memory_is_what_lives_and_temporaries(schedule: str) -> None:
     leaves, store = executable.start((state, make_batch(0), np.float32(0)))
     peak = Counter(live_bytes(store))
     for each in executable.issued:
-        each.step(store)
+        each.issue(store)
         if isinstance(each.instruction, Run):
             stats = executable.compiled[each.instruction.task.kind].memory_analysis()
             live = live_bytes(store)
@@ -286,10 +287,10 @@ def test_memory_of_gpipe_is_above_that_of_1f1b() -> None:
 
 def test_timeline_has_every_task_and_no_overlaps(tmp_path: Path) -> None:
     executable = compiled("unequal", "ONE_F_ONE_B", 4)
-    result, measured = executable.timeline(initial_state(3), make_batch(0), np.float32(0))
+    measured = executable.timeline(initial_state(3), make_batch(0), np.float32(0))
+    timeline, result = measured.measured, measured.result
     assert error(result, executable(initial_state(3), make_batch(0), np.float32(0))) == 0.0
     working = executable.program.values.working_tasks(executable.program.schedule)
-    timeline = measured.timeline
     assert tuple(tuple(t.task for t in tasks) for tasks in timeline.meshes) == working
     ends = {timed.task: timed.end_seconds for timed in timeline.tasks()}
     for timed in timeline.tasks():
@@ -298,7 +299,7 @@ def test_timeline_has_every_task_and_no_overlaps(tmp_path: Path) -> None:
                 assert ends[before] <= timed.start_seconds
     for tasks in timeline.meshes:
         assert all(a.end_seconds <= b.start_seconds for a, b in pairwise(tasks))
-    both = {"measured": timeline, "planned": measured.planned()}
+    both = {"measured": timeline, "planned": measured.simulated()}
     save_trace(tmp_path / "trace.json", both)
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     assert sum(e["ph"] == "X" and e["pid"] == 0 for e in events) == len(ends)
@@ -381,7 +382,7 @@ def test_programs_that_do_not_fit_are_refused(what: str, message: str) -> None:
         compile_pipeline(changed(make_pipeline(TWO, "ONE_F_ONE_B", 2), what), jax.devices())
 
 
-@pytest.mark.parametrize("combiner", COMBINERS)
+@pytest.mark.parametrize("combiner", COMBINE)
 def test_accumulation_combines(combiner: str) -> None:
     dtype = bool if combiner in ("and", "or") else np.float32
     rng = np.random.default_rng(0)

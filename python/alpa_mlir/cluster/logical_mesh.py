@@ -1,5 +1,6 @@
 """A logical mesh: the devices of a cluster as a grid with named axes, and what each axis costs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
@@ -35,6 +36,11 @@ class LogicalMesh:
     @property
     def num_devices(self) -> int:
         return prod(self.axis_sizes)
+
+    def num_pieces(self, axes: Iterable[str]) -> int:
+        """How many pieces a dim is cut into that these axes split."""
+        sizes = dict(zip(self.axis_names, self.axis_sizes, strict=True))
+        return prod(sizes[axis] for axis in axes)
 
     def check_fits(self, cluster: Cluster) -> None:
         """Raises ClusterError unless the mesh takes exactly the devices of the cluster."""

@@ -23,7 +23,7 @@ from alpa_mlir.errors import InfeasibleError, PlanError
 from alpa_mlir.inter_op.sharded_stage import StageModel
 from alpa_mlir.intra_op.solve import solve
 
-_VERSION = 3  # of the answers: a new one where this package's Python changes them
+_VERSION = 4  # of the answers: a new one where this package's Python changes them
 _MAX_ATTEMPTS = 3  # to find what fits into memory
 
 
@@ -81,6 +81,7 @@ class StageCost:
       forward_seconds, backward_seconds: of one microbatch; update_seconds: of the step.
       resident_bytes, activation_bytes, update_bytes: on a device, as of `StageMemory`.
       cost, lower_bound: of the sharding problem, picoseconds of a step.
+      is_cut_off: whether a time limit ended the search before it met its target.
     """
 
     choices: tuple[int, ...]
@@ -92,6 +93,7 @@ class StageCost:
     update_bytes: int
     cost: int
     lower_bound: int
+    is_cut_off: bool
 
     @property
     def seconds(self) -> float:
@@ -157,7 +159,9 @@ def _solve_stage(
     choices = solution.choices.tolist()
     seconds = stage.model.phase_seconds(choices)
     temporary_bytes = stage.model.phase_temporary_bytes(choices)
-    memory = stage_memory(stage.phases(choices), temporary_bytes, question.num_microbatches)
+    memory = stage_memory(
+        stage.phases(choices).functions, stage.mesh, temporary_bytes, question.num_microbatches
+    )
     cost = StageCost(
         choices=tuple(choices),
         forward_seconds=seconds.get("forward", 0.0) / question.num_microbatches,
@@ -166,5 +170,6 @@ def _solve_stage(
         **asdict(memory),
         cost=solution.cost,
         lower_bound=solution.lower_bound,
+        is_cut_off=solution.gap > question.target_gap,
     )
     return cost, solution.peak_usage

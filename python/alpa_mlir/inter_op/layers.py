@@ -16,6 +16,7 @@ from alpa_mlir._native import FunctionSummary, Module
 from alpa_mlir.errors import PassError
 from alpa_mlir.intra_op.shard import NormalizedModule, normalize
 from alpa_mlir.ir import jaxlib
+from alpa_mlir.ir.functions import is_of_stage, phase_of
 from alpa_mlir.ir.passes import messages, run_passes
 
 # Names tell stages apart that do the same.
@@ -86,7 +87,11 @@ class SplitStep:
         return next(function for function in self.functions if function.name == name)
 
     def stage_functions(self) -> list[FunctionSummary]:
-        return [function for function in self.functions if "alpa.stage" in function.attributes]
+        return [function for function in self.functions if is_of_stage(function)]
+
+    @property
+    def has_backward(self) -> bool:
+        return any(phase_of(function) == "backward" for function in self.stage_functions())
 
     def stage(self, number: int, num_in_flight: int = 1) -> StageModule:
         """The stage alone, its activations counted `num_in_flight` times."""
@@ -171,3 +176,30 @@ class LayeredStep:
         stage = bounds.index(first_layer)
         split = self.split(bounds, [stage] if is_rematerialized else [])
         return split.stage(stage, num_in_flight)
+
+
+class LayeredSteps:
+    """One step in layers, for the numbers of microbatches and layers that are asked for.
+
+    What was cut once is kept: the search and the lowering want the same step.
+    """
+
+    def __init__(self, normal: NormalizedModule) -> None:
+        self._normal = normal
+        self._known: dict[tuple[int, int, bool], LayeredStep] = {}
+
+    @cached_property
+    def unrolled(self) -> NormalizedModule:
+        """The step with its loops over layers as the layers they stand for."""
+        return unroll_layers(self._normal)
+
+    def get(
+        self, num_microbatches: int, num_layers: int, allow_local_statistics: bool
+    ) -> LayeredStep:
+        """Raises what `LayeredStep.make` raises."""
+        key = (num_microbatches, num_layers, allow_local_statistics)
+        if key not in self._known:
+            step = LayeredStep.make(self.unrolled, *key)
+            self._known[key] = step
+            self._known[num_microbatches, step.num_layers, allow_local_statistics] = step
+        return self._known[key]

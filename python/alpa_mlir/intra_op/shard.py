@@ -1,11 +1,9 @@
-"""Chooses a sharding for every op of a module: strategies, ILP, annotations.
-
-The heart of intra-operator parallelism (Alpa, section 4) from module text to module text.
-"""
+"""Chooses a sharding for every op of a module: strategies, then the cheapest of them (Alpa, 4)."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from alpa_mlir._native import Module, ShardingModel
 from alpa_mlir.cluster import Cluster, LogicalMesh
@@ -16,10 +14,11 @@ from alpa_mlir.intra_op.solution import Solution
 from alpa_mlir.intra_op.solve import solve
 from alpa_mlir.ir import jaxlib
 from alpa_mlir.ir.passes import messages, pass_errors, run_passes
-from alpa_mlir.plan.data import FIXED_BY_USER, Choice
-from alpa_mlir.progress import Phases
-
-ANNOTATE = ("alpa-annotate-shardings", "alpa-verify-shardings")
+from alpa_mlir.ir.spec import Spec, parse_spec
+from alpa_mlir.plan.check import check_plan, check_program
+from alpa_mlir.plan.data import FIXED_BY_USER, Choice, PlanData
+from alpa_mlir.plan.versions import Versions
+from alpa_mlir.progress import Stopwatch
 
 
 @dataclass(frozen=True)
@@ -35,24 +34,45 @@ class NormalizedModule:
     remarks: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class ShardedModule:
-    """A module with shardings, and how they were found.
+@dataclass(frozen=True)
+class Boundary:
+    """How the arguments and results of a function lie, and why.
 
     Attributes:
-      text: annotated module in generic form; boundary: how its arguments and results lie.
-      model: the C++ view of the strategies; holds the module the choices were made on.
+      readers: for each argument the `alpa.op` id of the op that best explains its sharding: the
+        nearest product (or table look-up) behind it, or else its first reader; -1: nobody.
+    """
+
+    arguments: tuple[Spec, ...]
+    results: tuple[Spec, ...]
+    readers: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ShardedModule:
+    """A module, and a strategy for every node of its sharding problem.
+
+    Attributes:
+      module: what the model was made of; writing the choices into it is for the lowering.
       choices: index of the strategy of each node.
       solution: the solver's answer; None where the choices came from a plan.
     """
 
-    text: str
-    boundary: jaxlib.Boundary
+    module: Module
     mesh: LogicalMesh
     model: ShardingModel
     choices: list[int]
     solution: Solution | None
     remarks: tuple[str, ...]
+
+    @cached_property
+    def boundary(self) -> Boundary:
+        found = self.model.boundary(self.choices)
+        return Boundary(
+            tuple(map(parse_spec, found.arguments)),
+            tuple(map(parse_spec, found.results)),
+            tuple(found.readers),
+        )
 
 
 def normalize(text: str) -> NormalizedModule:
@@ -79,20 +99,20 @@ def shard(
     memory_limit_bytes: int | None = None,
     time_limit_seconds: float = 60.0,
     target_gap: float = 0.0,
-    phases: Phases | None = None,
+    stopwatch: Stopwatch | None = None,
 ) -> ShardedModule:
     """Finds the cheapest shardings that fit into memory, or any proven within `target_gap` of it.
 
     Raises:
       InfeasibleError: nothing fits. SolverError: nothing was found in time.
     """
-    phases = phases or Phases("shard", is_shown=False)
-    with phases(f"enumerate strategies on {mesh}"):
+    stopwatch = stopwatch or Stopwatch("shard")
+    with stopwatch(f"enumerate strategies on {mesh}"):
         module, model = _model(normal, mesh, cluster, strategy_space, memory_limit_bytes)
-    with phases(f"solve on {mesh}"):
+    with stopwatch(f"solve on {mesh}"):
         solution = _solution(model, mesh, time_limit_seconds, target_gap)
-    with phases(f"annotate on {mesh}"):
-        return _annotated(normal, mesh, module, model, solution.choices.tolist(), solution)
+    remarks = normal.remarks + messages(model.remarks)
+    return ShardedModule(module, mesh, model, solution.choices.tolist(), solution, remarks)
 
 
 def _solution(
@@ -106,7 +126,7 @@ def _solution(
         raise InfeasibleError(f"on the mesh {mesh}: {error}") from None
 
 
-def replay(
+def shard_as_planned(
     normal: NormalizedModule,
     mesh: LogicalMesh,
     cluster: Cluster,
@@ -120,7 +140,18 @@ def replay(
     """
     module, model = _model(normal, mesh, cluster, strategy_space, None)
     indices = strategy_indices(model, choices)
-    return _annotated(normal, mesh, module, model, indices, None)
+    return ShardedModule(module, mesh, model, indices, None, normal.remarks)
+
+
+def replay(normal: NormalizedModule, plan: PlanData) -> ShardedModule:
+    """The module as a plan of one program says.
+
+    Raises:
+      PlanError: the plan breaks a rule, which the message names, or was made for another program.
+    """
+    check_program(plan, normal.hash, Versions.here())
+    check_plan(plan)
+    return shard_as_planned(normal, plan.mesh, plan.cluster, plan.strategy_space, plan.choices)
 
 
 def strategy_indices(model: ShardingModel, choices: Sequence[Choice]) -> list[int]:
@@ -165,28 +196,6 @@ def _model(
     with pass_errors():
         model = ShardingModel(module, on, device, strategy_space)
     return module, model
-
-
-def _annotated(
-    normal: NormalizedModule,
-    mesh: LogicalMesh,
-    module: Module,
-    model: ShardingModel,
-    choices: list[int],
-    solution: Solution | None,
-) -> ShardedModule:
-    model.apply(choices)
-    remarks = run_passes(module, *ANNOTATE)
-    text = module.text(with_locations=True)
-    return ShardedModule(
-        text=text,
-        boundary=jaxlib.boundary(text),
-        mesh=mesh,
-        model=model,
-        choices=choices,
-        solution=solution,
-        remarks=normal.remarks + messages(model.remarks) + messages(remarks),
-    )
 
 
 def _strategy_index(model: ShardingModel, node: int, choice: Choice) -> int:

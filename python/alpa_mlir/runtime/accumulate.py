@@ -12,7 +12,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-COMBINERS: dict[str, Callable[[Any, Any], Any]] = {
+# Of every name in `alpa_mlir.program.pipeline.COMBINERS`.
+COMBINE: dict[str, Callable[[Any, Any], Any]] = {
     "add": jnp.add,
     "mul": jnp.multiply,
     "min": jnp.minimum,
@@ -29,7 +30,7 @@ def compile_accumulation(
 
     def accumulate(*arrays: Any) -> tuple[Any, ...]:
         sums, parts = arrays[: len(combiners)], arrays[len(combiners) :]
-        combine = (COMBINERS[name] for name in combiners)
+        combine = (COMBINE[name] for name in combiners)
         return tuple(f(a, b) for f, a, b in zip(combine, sums, parts, strict=True))
 
     structs = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals]

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from alpa_mlir.errors import ArgumentError
+from alpa_mlir.errors import ArgumentMismatchError
 from alpa_mlir.program.pipeline import PipelineArgument
 from alpa_mlir.program.placement import devices_of
 from alpa_mlir.runtime.shared_buffers import without_shared_buffers
@@ -107,7 +107,7 @@ class ArgumentPlacer:
             got = jax.dtypes.canonicalize_dtype(array.dtype)
             array = array.astype(got, copy=False)
         if array.shape != shape or got != dtype:
-            raise ArgumentError(
+            raise ArgumentMismatchError(
                 f"expected {dtype}{list(shape)} for argument {self._names[position]}, got "
                 f"{got}{list(array.shape)}; compile again for arguments of other types"
             )

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from alpa_mlir.program.pipeline import BatchDim
+from alpa_mlir.ir.functions import BatchDim
 
 ResultReader = Callable[[Sequence[Any], list[Any]], Any]
 

@@ -10,7 +10,6 @@ knows XLA to make one by one (cpp/core/Reshard.h), over prime factors of the mes
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +20,7 @@ from jax.lax import with_sharding_constraint
 from jax.sharding import NamedSharding
 
 from alpa_mlir._native import DeviceMesh, DeviceSpec, ReshardTable
-from alpa_mlir.ir.spec import Spec
+from alpa_mlir.ir.spec import parse_spec, spec_text
 from alpa_mlir.program.placement import Placement, devices_of
 
 Arrays = list[Any]
@@ -86,16 +85,8 @@ def _steps(aval: Any, source: NamedSharding, target: NamedSharding) -> list[Name
         return []
     native = DeviceMesh(names, sizes, [0.0] * len(sizes), [1.0] * len(sizes))
     table = ReshardTable(list(aval.shape), aval.dtype.itemsize, native, _ANY_DEVICE)
-    route = table.route(native, _text(begin.spec), _text(end.spec), aval.ndim)
+    route = table.route(native, spec_text(begin.spec), spec_text(end.spec), aval.ndim)
     devices = {device.id: device for device in devices_of(source)}
-    return [replace(begin, spec=_spec(reached)).sharding(devices) for reached, _, _ in route[:-1]]
-
-
-def _text(spec: Spec) -> str:
-    return ",".join("{" + ",".join(axes) + "}" for axes in spec)
-
-
-def _spec(text: str) -> Spec:
-    return tuple(
-        tuple(axis for axis in dim.split(",") if axis) for dim in re.findall(r"\{([^}]*)\}", text)
-    )
+    return [
+        replace(begin, spec=parse_spec(reached)).sharding(devices) for reached, _, _ in route[:-1]
+    ]

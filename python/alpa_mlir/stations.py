@@ -3,10 +3,6 @@
 One program over all devices, and a pipeline of programs, have a type each with the same methods.
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any

@@ -149,7 +149,7 @@ def _is_float(node: Node) -> bool:
 
 
 def _is_number(node: Node) -> bool:
-    return node.dtype in (np.float32, np.int32)
+    return node.dtype.name in ("float32", "int32")
 
 
 def _has_rank(*ranks: int) -> Callable[[Node], bool]:
@@ -233,7 +233,7 @@ def write_convolution(w: Writer) -> None:
     outputs = groups * w.choose([1, 2, 8])
     kernel = w.input((*window, channels // groups, outputs))
     layout = ("NWC", "WIO", "NWC") if len(spatial) == 1 else ("NHWC", "HWIO", "NHWC")
-    options = {
+    options: dict[str, Any] = {
         "window_strides": [w.choose([1, 1, 2]) for _ in spatial],
         "padding": w.choose(["SAME", "VALID"]),
         "rhs_dilation": [w.choose([1, 1, 2]) for _ in spatial],
@@ -434,6 +434,6 @@ def random_program(seed: int) -> Program:
             w.choose(writers)(w)
     nodes = w.program.nodes
     used = {i for node in nodes for i in node.operands}
-    sinks = [i for i, node in enumerate(nodes) if i not in used]
+    sinks = [i for i in range(len(nodes)) if i not in used]
     w.program.outputs = [*sinks, *(i for i in range(len(nodes)) if w.rng.random() < 0.1)]
     return w.program

@@ -22,6 +22,7 @@ from alpa_mlir.report.timeline import save_svg, save_trace
 from alpa_mlir.runtime.accumulate import COMBINERS, compile_accumulation
 from alpa_mlir.runtime.compile import compile_pipeline
 from alpa_mlir.runtime.compiled_programs import CompiledPrograms
+from alpa_mlir.runtime.executable import PipelineExecutable
 from alpa_mlir.runtime.results import compile_join
 from alpa_mlir.runtime.timeline import without_late_watchers
 from alpa_mlir.schedule.instructions import Run, Transfer
@@ -59,7 +60,7 @@ CASES = [
 
 def error(actual: Any, expected: Any) -> float:
     def leaf(a: Any, b: Any) -> float:
-        if jax.dtypes.issubdtype(b.dtype, jax.dtypes.prng_key):
+        if jnp.issubdtype(b.dtype, jax.dtypes.prng_key):
             a, b = jax.random.key_data(a), jax.random.key_data(b)
         a, b = np.asarray(a), np.asarray(b)
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
@@ -82,7 +83,9 @@ def trained(num_stages: int, num_microbatches: int) -> Any:
 
 
 @functools.cache
-def compiled(layout: str, schedule: str, num_microbatches: int, is_donated: bool = True):
+def compiled(
+    layout: str, schedule: str, num_microbatches: int, is_donated: bool = True
+) -> PipelineExecutable:
     program = make_pipeline(LAYOUTS[layout], schedule, num_microbatches, is_donated)
     return compile_pipeline(program, jax.devices())
 
@@ -259,6 +262,7 @@ def test_memory_is_what_lives_and_temporaries(schedule: str) -> None:
         each.step(store)
         if isinstance(each.instruction, Run):
             stats = executable.compiled[each.instruction.task.kind].memory_analysis()
+            assert stats is not None
             live = live_bytes(store)
             for device in executable.layout.devices(each.mesh):
                 peak[device] = max(peak[device], live[device] + stats.temp_size_in_bytes)

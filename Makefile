@@ -88,6 +88,7 @@ lint: setup
 	$(bin)/pyright --pythonpath $(run)
 	$(bin)/codespell
 	$(run) .ci/import_doors.py
+	$(run) .ci/sizes.py
 	git ls-files '*.cpp' '*.h' | xargs $(bin)/clang-format --dry-run --Werror
 
 # --- The rest ---

@@ -16,17 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from alpa_mlir.errors import ArgumentError, ClusterError, CompileError, PlanError
-from alpa_mlir.program.pipeline import BatchDim, PipelineProgram
+from alpa_mlir.errors import ArgumentError, ClusterError
+from alpa_mlir.program.pipeline import PipelineProgram
 from alpa_mlir.report.timeline import save_svg, save_trace
-from alpa_mlir.runtime.accumulate import COMBINERS, compile_accumulation
 from alpa_mlir.runtime.compile import compile_pipeline
-from alpa_mlir.runtime.compiled_programs import CompiledPrograms
 from alpa_mlir.runtime.executable import PipelineExecutable
-from alpa_mlir.runtime.results import compile_join
 from alpa_mlir.runtime.timeline import without_late_watchers
 from alpa_mlir.schedule.instructions import Run, Transfer
-from alpa_mlir.schedule.schedule import Phase, TaskKind
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from oracles.pipelines import Placement, initial_state, make_batch, make_pipeline, reference_step
 
@@ -212,46 +208,6 @@ def test_create_state_puts_leaves_where_they_are_owned() -> None:
         executable.create_state(lambda: wrong)
 
 
-def test_equal_programs_of_a_mesh_are_compiled_once() -> None:
-    middle = Placement((2,), 2)
-    placements = (Placement((2,), 0), middle, middle, Placement((2,), 4))
-    executable = compile_pipeline(make_pipeline(placements, "ONE_F_ONE_B", 1), jax.devices())
-    second, third = TaskKind(1, Phase.FORWARD), TaskKind(2, Phase.FORWARD)
-    assert executable.compiled[second] is executable.compiled[third]
-    assert error(train(executable, 4), trained(4, 1)) < 1e-5
-
-
-def test_schedules_of_one_plan_share_their_executables() -> None:
-    shared = CompiledPrograms()
-    first, second, elsewhere = (
-        compile_pipeline(make_pipeline(TWO, schedule, 4), devices, shared=shared)
-        for schedule, devices in [
-            ("GPIPE", jax.devices()),
-            ("ONE_F_ONE_B", jax.devices()),
-            ("ONE_F_ONE_B", jax.devices()[::-1]),
-        ]
-    )
-    for kind, compiled in second.compiled.items():
-        assert compiled is first.compiled[kind]
-        assert compiled is not elsewhere.compiled[kind]
-    for executable in (first, second, elsewhere):
-        assert error(train(executable, 2), trained(2, 4)) < 1e-5
-
-
-def test_what_failed_is_compiled_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    program, shared = make_pipeline(TWO, "ONE_F_ONE_B", 1), CompiledPrograms()
-
-    def fail(*_: Any) -> Any:
-        raise CompileError("out of luck")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("alpa_mlir.runtime.compile.compile_program", fail)
-        with pytest.raises(CompileError, match="out of luck"):
-            compile_pipeline(program, jax.devices(), shared=shared)
-    executable = compile_pipeline(program, jax.devices(), shared=shared)
-    assert error(train(executable, 2), trained(2, 1)) < 1e-5
-
-
 @pytest.mark.parametrize("schedule", ["GPIPE", "ONE_F_ONE_B"])
 def test_memory_is_what_lives_and_temporaries(schedule: str) -> None:
     executable = compiled("unequal", schedule, 4)
@@ -334,80 +290,3 @@ def test_errors_name_what_is_wrong() -> None:
         executable(state, batch | {"weights": batch["weights"][:8]}, np.float32(0))
     with pytest.raises(ArgumentError, match=r"int32\[\] for argument \[0\]\['count'\], got float"):
         executable(state | {"count": jnp.zeros(())}, batch, np.float32(0))
-
-
-def test_failing_compile_names_stage_and_phase() -> None:
-    program = make_pipeline(TWO, "ONE_F_ONE_B", 1)
-    kind = TaskKind(1, Phase.BACKWARD)
-    broken = dataclasses.replace(program.programs[kind], text="module { not a module }")
-    programs = {**program.programs, kind: broken}
-    with pytest.raises(CompileError, match="backward of stage 1: "):
-        compile_pipeline(dataclasses.replace(program, programs=programs), jax.devices())
-
-
-def changed(program: PipelineProgram, what: str) -> PipelineProgram:
-    arguments, values = program.arguments, program.values
-    match what:
-        case "stages":
-            return dataclasses.replace(program, stages=program.stages[:1])
-        case "combiner":
-            return dataclasses.replace(program, combiners={})
-        case "owner":
-            orphan = tuple(dataclasses.replace(a, owner=None) for a in arguments)
-            return dataclasses.replace(program, arguments=orphan)
-        case "kept":
-            kept = {v: s for v, s in values.kept.items() if v != "loss"}
-            return dataclasses.replace(program, values=dataclasses.replace(values, kept=kept))
-        case "type":
-            wide = tuple(
-                dataclasses.replace(a, aval=jax.ShapeDtypeStruct((9, 9), jnp.float32))
-                if a.value == "w0" else a for a in arguments
-            )  # fmt: skip
-            return dataclasses.replace(program, arguments=wide)
-        case _:
-            programs = dict(list(program.programs.items())[1:])
-            return dataclasses.replace(program, programs=programs)
-
-
-@pytest.mark.parametrize(
-    ("what", "message"),
-    [
-        ("stages", "expected 2 stages, got 1"),
-        ("combiner", "expected a way to combine 'gb0', one of add,"),
-        ("owner", "expected the owner of 'b0' to be one of the stages"),
-        ("kept", "result 'loss' to be kept on the stage that writes it"),
-        ("type", r"expected 'w0' of task F0 to be float32\[9, 9\], got float32\[8, 8\]"),
-        ("programs", "expected a program for every signature"),
-    ],
-)
-def test_programs_that_do_not_fit_are_refused(what: str, message: str) -> None:
-    with pytest.raises(PlanError, match=message):
-        compile_pipeline(changed(make_pipeline(TWO, "ONE_F_ONE_B", 2), what), jax.devices())
-
-
-@pytest.mark.parametrize("combiner", COMBINERS)
-def test_accumulation_combines(combiner: str) -> None:
-    dtype = bool if combiner in ("and", "or") else np.float32
-    rng = np.random.default_rng(0)
-    a, b = (rng.integers(0, 3, (4, 4)).astype(dtype) for _ in range(2))
-    sharding = NamedSharding(Mesh(np.array(jax.devices()[:2]), ("x",)), PartitionSpec("x"))
-    add = compile_accumulation([combiner], [a], [sharding])
-    (actual,) = add(*jax.device_put([a, b], [sharding, sharding]))
-    expected = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum,
-                "and": np.logical_and, "or": np.logical_or}[combiner](a, b)  # fmt: skip
-    np.testing.assert_array_equal(np.asarray(actual), expected)
-
-
-@pytest.mark.parametrize(("outer", "minor", "dim"), [(1, 1, 0), (1, 3, 1), (2, 1, 0), (2, 3, 1)])
-def test_examples_are_joined_within_folded_dims(outer: int, minor: int, dim: int) -> None:
-    size, num_parts = 8, 4
-    whole = np.arange(outer * size * minor * 2).reshape(outer, size, minor, 2)
-    parts = [p.reshape(-1, 2) for p in np.split(whole, num_parts, axis=1)]
-    expected = whole.reshape(-1, 2)
-    if dim == 1:
-        parts, expected = [p.T for p in parts], expected.T
-    sharding = NamedSharding(Mesh(np.array(jax.devices()[:2]), ("x",)), PartitionSpec("x"))
-    struct = jax.ShapeDtypeStruct(parts[0].shape, jnp.int32)
-    join = compile_join(struct, sharding, BatchDim(dim, size, minor), num_parts)
-    actual = join(*[jax.device_put(jnp.asarray(p, jnp.int32), sharding) for p in parts])
-    np.testing.assert_array_equal(np.asarray(actual), expected)

@@ -89,6 +89,7 @@ lint: setup
 	$(bin)/codespell
 	$(bin)/lint-imports --no-logo --no-cache
 	$(run) .ci/import_doors.py
+	$(run) .ci/sizes.py
 	git ls-files '*.cpp' '*.h' | xargs $(bin)/clang-format --dry-run --Werror
 
 # --- The rest ---

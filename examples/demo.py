@@ -95,7 +95,7 @@ def demo_cluster() -> alpa.Cluster:
     return replace(local, device=replace(local.device, memory_bytes=MEMORY_BYTES))
 
 
-def compare_predictions(executable: PipelineExecutable) -> None:
+def compare_predictions(executable: PipelineExecutable[Any]) -> None:
     """Prints what the plan predicted beside what XLA really does."""
     plan = executable.plan
     predicted, actual = plan.collective_bytes(), bytes_by_kind(executable.collectives())
@@ -109,7 +109,7 @@ def compare_predictions(executable: PipelineExecutable) -> None:
     console.print(table)
 
 
-def show_timeline(executable: PipelineExecutable, state: Any, batch: Any) -> None:
+def show_timeline(executable: PipelineExecutable[Any], state: Any, batch: Any) -> None:
     """Runs one more step and prints when its tasks ran."""
     timeline = executable.timeline(state, batch)
     console.print("\nplanned:", to_text(timeline.planned), sep="\n", markup=False, highlight=False)

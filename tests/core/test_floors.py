@@ -1,4 +1,4 @@
-"""`make lint` proves the floors: broken on purpose, lazily or for types, they are seen to be broken."""
+"""`make lint` proves the floors: broken on purpose, lazily or for types, that is seen."""
 
 import os
 import shutil
@@ -11,7 +11,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 LAZY = "\n\ndef _late():\n    from alpa_mlir.runtime.driver import Driver\n    return Driver\n"
-FOR_TYPES = "\n\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from alpa_mlir.plans import Plan\n"
+FOR_TYPES = """
+
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from alpa_mlir.plans import Plan
+"""
 
 
 @pytest.fixture

@@ -1,28 +1,33 @@
 """Meshes, shardings and reshard routes of the C++ core, by hand-made examples and their laws."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from alpa_mlir._native import DeviceMesh, DeviceSpec, ReshardTable, all_shardings
 from hypothesis import given
 from hypothesis import strategies as st
 
 
-def mesh(*sizes, bandwidth=1e9):
+def mesh(*sizes: int, bandwidth: float = 1e9) -> DeviceMesh:
     names = list("xyz"[: len(sizes)])
     return DeviceMesh(names, list(sizes), [1e-6] * len(sizes), [bandwidth] * len(sizes))
 
 
-def device(memory_bandwidth=1e11):
+def device(memory_bandwidth: float = 1e11) -> DeviceSpec:
     return DeviceSpec({"f32": 1e12}, memory_bandwidth, 0, has_reduce_scatter=False)
 
 
-def route(shape, on, source, target):
+def route(
+    shape: Sequence[int], on: DeviceMesh, source: str, target: str
+) -> list[tuple[str, str, int]]:
     return ReshardTable(list(shape), 4, on, device()).route(on, source, target, len(shape))
 
 
 # --- Meshes ---
 
 
-def test_mesh_has_the_product_of_its_axes():
+def test_mesh_has_the_product_of_its_axes() -> None:
     assert mesh(2, 4).num_devices == 8
 
 
@@ -37,7 +42,13 @@ def test_mesh_has_the_product_of_its_axes():
         (["x"], [2, 2], [0], [1], "one size, latency and bandwidth per mesh axis, got 1 names"),
     ],
 )
-def test_mesh_that_cannot_be_is_refused(names, sizes, latencies, bandwidths, message):
+def test_mesh_that_cannot_be_is_refused(
+    names: list[str],
+    sizes: list[int],
+    latencies: list[float],
+    bandwidths: list[float],
+    message: str,
+) -> None:
     with pytest.raises(ValueError, match=message):
         DeviceMesh(names, sizes, latencies, bandwidths)
 
@@ -51,7 +62,7 @@ def test_mesh_that_cannot_be_is_refused(names, sizes, latencies, bandwidths, mes
         (({"f32": 1.0}, 1.0, -1, True), "memory size of at least 0 bytes, got -1"),
     ],
 )
-def test_device_that_cannot_be_is_refused(arguments, message):
+def test_device_that_cannot_be_is_refused(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DeviceSpec(*arguments)
 
@@ -59,7 +70,7 @@ def test_device_that_cannot_be_is_refused(arguments, message):
 # --- Shardings ---
 
 
-def test_all_shardings_divide_every_dim():
+def test_all_shardings_divide_every_dim() -> None:
     assert all_shardings([4, 3], mesh(2, 2)) == [
         "{},{}",
         "{y},{}",
@@ -69,7 +80,7 @@ def test_all_shardings_divide_every_dim():
     ]
 
 
-def test_axis_of_one_device_splits_nothing():
+def test_axis_of_one_device_splits_nothing() -> None:
     assert all_shardings([4], mesh(1, 2)) == ["{}", "{y}"]
 
 
@@ -82,12 +93,12 @@ def test_axis_of_one_device_splits_nothing():
         ("x", "expected a dim in braces"),
     ],
 )
-def test_sharding_text_that_means_nothing_is_refused(text, message):
+def test_sharding_text_that_means_nothing_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         route((4,), mesh(2), text, "{}")
 
 
-def test_sharding_that_does_not_divide_is_refused():
+def test_sharding_that_does_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a sharding that divides the tensor"):
         route((4, 3), mesh(2), "{},{x}", "{},{}")
 
@@ -114,7 +125,9 @@ def test_sharding_that_does_not_divide_is_refused():
         ),
     ],
 )
-def test_route_of_an_8x8_tensor_on_2x2(source, target, steps):
+def test_route_of_an_8x8_tensor_on_2x2(
+    source: str, target: str, steps: list[tuple[str, str, int]]
+) -> None:
     assert route((8, 8), mesh(2, 2), source, target) == steps
 
 
@@ -122,7 +135,7 @@ SIZES = st.sampled_from([1, 2, 3, 4, 6, 8])
 
 
 @given(st.data())
-def test_routes_end_at_their_target_and_no_detour_is_cheaper(data):
+def test_routes_end_at_their_target_and_no_detour_is_cheaper(data: st.DataObject) -> None:
     shape = data.draw(st.lists(SIZES, min_size=1, max_size=3))
     on = mesh(*data.draw(st.lists(st.sampled_from([1, 2, 4]), min_size=1, max_size=3)))
     table = ReshardTable(shape, 4, on, device())
@@ -137,7 +150,7 @@ def test_routes_end_at_their_target_and_no_detour_is_cheaper(data):
     assert table.seconds(on, source, target) <= detour * (1 + 1e-9)
 
 
-def test_collectives_cost_what_the_alpha_beta_model_says():
+def test_collectives_cost_what_the_alpha_beta_model_says() -> None:
     # 256 bytes over 4 devices at 1 byte/s and no latency to speak of; local copies are free.
     on = DeviceMesh(["x"], [4], [0.0], [1.0])
     table = ReshardTable([8, 8], 4, on, device(memory_bandwidth=1e30))

@@ -46,7 +46,9 @@ def test_choose_stages_takes_the_fastest_problem(problems: list[StageProblem]) -
     assert plan.step_seconds == pytest.approx(min(optima), rel=1e-12)
 
 
-def deep_problem(kind: ScheduleKind, memory_limit_bytes: int, num_microbatches: int = 8):
+def deep_problem(
+    kind: ScheduleKind, memory_limit_bytes: int, num_microbatches: int = 8
+) -> StageProblem:
     """Four equal layers on four devices: one stage, or one layer each on one device."""
     candidates = [candidate(0, 4, 2, compute_seconds=1.25, resident_bytes=4, activation_bytes=1)]
     candidates += [

@@ -149,7 +149,7 @@ class StrategyTrial:
         return Outcome(
             strategy=name,
             predicted={k: v for k, v in sorted(predicted.items()) if v},
-            actual=dict(sorted(bytes_by_kind(parse_collectives(compiled.as_text())).items())),
+            actual=dict(sorted(bytes_by_kind(parse_collectives(compiled.as_text() or "")).items())),
             rematerializations=tuple(rematerializations(log)),
             error=_error(jax.tree.leaves(compiled(*placed)), self.expected),
         )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import pytest
 from alpa_mlir.errors import PassError
 from alpa_mlir.ir import jaxlib
+from alpa_mlir.stations import Lowered
 
 STEP = """
 sdy.mesh @mesh = <["x"=2, "y"=4]>
@@ -67,6 +68,7 @@ def test_explicit_collectives_agree_with_the_plan(square: Any, num_missing_bytes
     struct = jax.ShapeDtypeStruct((256, 256), jnp.float32)
     method = alpa.DataParallel(mesh_shape=(8,))
     lowered = alpa.parallelize(step, method).lower([struct, struct], struct)
+    assert isinstance(lowered, Lowered)
     found = jaxlib.explicit_collectives(lowered.program.text)
     assert {c.kind for c in found} == {"all-reduce"}
     total = sum(c.bytes for c in found) + num_missing_bytes

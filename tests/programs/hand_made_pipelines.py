@@ -19,6 +19,7 @@ from alpa_mlir.inter_op.sharded_stage import ShardedStage, StageModel
 from alpa_mlir.intra_op.shard import normalize
 from alpa_mlir.intra_op.solve import solve
 from alpa_mlir.lower.pipeline import annotate_outline
+from alpa_mlir.program.annotated import AnnotatedProgram
 from alpa_mlir.program.pipeline import PipelineProgram
 from alpa_mlir.schedule.kinds import SCHEDULE_KINDS, make_schedule
 from alpa_mlir.schedule.schedule import Phase
@@ -32,7 +33,7 @@ def hand_made_pipeline(
     *,
     allow_local_statistics: bool = False,
     rematerialized: Sequence[int] = (),
-) -> PipelineProgram:
+) -> PipelineProgram[AnnotatedProgram]:
     """`fn` of such arguments with a stage on each of these logical meshes, under 1F1B."""
     cluster = alpa.Cluster.local()
     signature = Signature(fn)
@@ -54,7 +55,9 @@ def hand_made_pipeline(
     return annotate_outline(program, outline, stages, prologue)
 
 
-def with_schedule(program: PipelineProgram, name: str) -> PipelineProgram:
+def with_schedule(
+    program: PipelineProgram[AnnotatedProgram], name: str
+) -> PipelineProgram[AnnotatedProgram]:
     """The same tasks in the order of another schedule."""
     kinds = program.values.signatures
     prologue = next((kind.stage for kind in kinds if kind.phase == Phase.PROLOGUE), None)

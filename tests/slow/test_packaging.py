@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alpa_mlir import _native
@@ -21,7 +22,7 @@ MODULE = """
 """
 
 
-def output_of(*command: str | Path, **options: object) -> str:
+def output_of(*command: str | Path, **options: Any) -> str:
     result = subprocess.run(command, capture_output=True, text=True, **options)
     assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
     return result.stdout

@@ -35,6 +35,7 @@ int ReshardTable::indexOf(const Sharding &sharding) const {
   return found->second;
 }
 
+// long: one paragraph for each kind of step, through one `add`
 std::vector<ReshardStep> ReshardTable::stepsFrom(const Sharding &from) const {
   std::vector<ReshardStep> steps;
   const int rank = static_cast<int>(shape.size());

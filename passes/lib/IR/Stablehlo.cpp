@@ -14,6 +14,7 @@
 namespace alpa {
 namespace {
 
+// long: the table of all ops
 llvm::StringMap<OpEntry> makeOpTable() {
   llvm::StringMap<OpEntry> table;
   auto add = [&](llvm::StringRef dialect, OpKind kind, double flopsPerElement,

@@ -5,10 +5,6 @@ is this argument's next value), JAX's own marks of donation, and `sdy.sharding` 
 fixed).
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal

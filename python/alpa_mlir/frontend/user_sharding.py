@@ -1,9 +1,5 @@
 """Shardings the user has chosen: those on the arguments, as Shardy text."""
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from collections.abc import Sequence
 from typing import Any
 

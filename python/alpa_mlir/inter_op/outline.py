@@ -188,7 +188,7 @@ class _OutlineBuilder:
                 continue
             next_value = argument.state_result
             writer = None if next_value is None else writers.get(result_name(next_value))
-            owners[i] = writer if writer in reading and writer is not None else reading[0]
+            owners[i] = writer if writer in reading else reading[0]
         return owners
 
     def _writers(self) -> dict[str, int]:

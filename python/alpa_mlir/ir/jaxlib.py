@@ -3,10 +3,6 @@
 Everything goes in and out as text: our passes live in another MLIR (see docs, "Two MLIRs").
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager

@@ -6,8 +6,7 @@ what a call of plain `jax.jit` costs. Public JAX only.
 """
 
 # JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false, reportUntypedFunctionDecorator=false
+# pyright: reportUntypedFunctionDecorator=false
 
 from collections.abc import Callable, Sequence
 from typing import Any

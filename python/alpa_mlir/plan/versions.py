@@ -18,7 +18,7 @@ class Versions:
 
     @staticmethod
     def here() -> Versions:
-        return Versions(jax.__version__, _native.__version__)
+        return Versions(jax.__version__, _native.VERSION)
 
     def __str__(self) -> str:
         return f"JAX {self.jax} and passes {self.passes}"

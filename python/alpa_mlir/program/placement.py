@@ -1,9 +1,5 @@
 """How an array lies on devices known by number, which need not exist: plans are for any cluster."""
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping

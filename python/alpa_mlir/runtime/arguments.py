@@ -1,9 +1,5 @@
 """Puts the arguments of a step into its store: state on its owner's mesh, batches in slices."""
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

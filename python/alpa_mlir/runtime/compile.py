@@ -4,10 +4,6 @@
 instruction lists, one per mesh. Here one thread issues them all, in `issue_order`.
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import dataclasses

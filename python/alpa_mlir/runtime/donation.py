@@ -7,10 +7,6 @@ XLA could not use it otherwise. State comes before other inputs (sums of gradien
 parameters), so that it is updated in place and nothing old is left with the user.
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections import Counter

@@ -1,9 +1,5 @@
 """Where buffers of a step lie on devices: their shardings, and slots in the store."""
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -10,10 +10,6 @@ that is not donated) live throughout. Reshards on the way of a transfer are left
 are gone when it is done.
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections import defaultdict

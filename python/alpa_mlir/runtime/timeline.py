@@ -6,10 +6,6 @@ on its mesh has ended, and what it reads has arrived. Arrays may be donated befo
 to them, so it waits for a copy of one element, made on the first device of the mesh.
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import queue

@@ -4,10 +4,6 @@ XLA solves some changes only by replicating the array. Those are taken in the st
 knows XLA to make one by one (cpp/core/Reshard.h), over prime factors of the mesh's axes.
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

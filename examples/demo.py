@@ -112,6 +112,7 @@ def compare_predictions(executable: PipelineExecutable[Any]) -> None:
 def show_timeline(executable: PipelineExecutable[Any], state: Any, batch: Any) -> None:
     """Runs one more step and prints when its tasks ran."""
     timeline = executable.timeline(state, batch)
+    assert timeline.planned is not None
     console.print("\nplanned:", to_text(timeline.planned), sep="\n", markup=False, highlight=False)
     console.print(
         "\nmeasured:", to_text(timeline.measured), sep="\n", markup=False, highlight=False

@@ -224,7 +224,7 @@ def test_memory_is_what_lives_and_temporaries(schedule: str) -> None:
             for device in executable.driver.layout.devices(each.mesh):
                 peak[device] = max(peak[device], live[device] + stats.temp_size_in_bytes)
     jax.block_until_ready(executable.driver.finish(leaves, store))
-    assert executable.memory_analysis() == peak
+    assert executable.memory_by_device() == peak
 
 
 def live_bytes(store: list[Any]) -> Counter[Any]:
@@ -237,8 +237,8 @@ def live_bytes(store: list[Any]) -> Counter[Any]:
 
 
 def test_memory_of_gpipe_is_above_that_of_1f1b() -> None:
-    gpipe = compiled("unequal", "GPIPE", 4).memory_analysis()
-    peak = compiled("unequal", "ONE_F_ONE_B", 4).memory_analysis()
+    gpipe = compiled("unequal", "GPIPE", 4).memory_by_device()
+    peak = compiled("unequal", "ONE_F_ONE_B", 4).memory_by_device()
     assert set(peak) == set(jax.devices())
     last = compiled("unequal", "ONE_F_ONE_B", 4).driver.layout.devices(2)
     assert all(peak[device] < gpipe[device] for device in last)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import gcd
 
-from alpa_mlir._native import FunctionSummary, max_in_flight
+from alpa_mlir._native import FunctionSummary, ValueKind, max_in_flight, value_name
 from alpa_mlir.errors import ArgumentError, InfeasibleError
 from alpa_mlir.frontend.trace import Program
 from alpa_mlir.inter_op.costs import StageQuestion, cost_stage
@@ -90,7 +90,7 @@ def _places(program: Program, leader: Plan) -> dict[str, _Place]:
         if name := _same_path(argument.name, list(names)):
             tensor = names[name]
             assert tensor.stage is not None
-            places[f"a{position}"] = _Place(tensor.stage, tensor.spec)
+            places[value_name(ValueKind.ARGUMENT, position)] = _Place(tensor.stage, tensor.spec)
     return places
 
 

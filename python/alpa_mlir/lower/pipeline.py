@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-from alpa_mlir._native import FunctionSummary, ValueSummary
+from alpa_mlir._native import FunctionSummary, ValueKind, ValueSummary, value_name, value_number
 from alpa_mlir.cluster import Cluster
 from alpa_mlir.frontend.trace import Program
 from alpa_mlir.inter_op.layers import SplitStep
@@ -176,12 +176,13 @@ class _PipelineLowering:
         """Arguments and results of the user have the types the user knows (a PRNG key is one)."""
         name = value.attributes["alpa.value"]
         m = self.split.num_microbatches
-        if (number := value.attributes.get("alpa.argument")) and name[0] == "a":
-            argument = self.program.arguments[int(number)]
+        if (number := value_number(name, ValueKind.ARGUMENT)) is not None:
+            argument = self.program.arguments[number]
             is_part = argument.is_batch and kind.phase.runs_per_microbatch
             return _part(argument.aval, 0, m) if is_part else argument.aval
-        if (number := value.attributes.get("alpa.result")) and name[0] == "r":
-            aval = self.program.results[int(number)].aval
+        number = value_number(name, ValueKind.RESULT)
+        if number is not None and "alpa.result" in value.attributes:
+            aval = self.program.results[number].aval
             batch_dim = _batch_dim(value)
             return _part(aval, batch_dim.dim, m) if batch_dim else aval
         return aval_of(value.type)
@@ -192,11 +193,11 @@ class _PipelineLowering:
         owners = self._owners()
         return [
             PipelineArgument(
-                value=f"a{i}",
+                value=_argument(i),
                 aval=argument.aval,
                 is_batch=argument.is_batch,
                 is_donated=argument.is_donated,
-                owner=None if argument.is_batch else owners.get(f"a{i}"),
+                owner=None if argument.is_batch else owners.get(_argument(i)),
             )
             for i, argument in enumerate(self.program.arguments)
         ]
@@ -214,9 +215,11 @@ class _PipelineLowering:
         }
         owners = {value: stages[0] for value, stages in readers.items()}
         for i, argument in enumerate(self.program.arguments):
-            writer = writers.get(f"r{argument.state_result}")
-            if writer is not None and writer in readers.get(f"a{i}", ()):
-                owners[f"a{i}"] = writer
+            if argument.state_result is None:
+                continue
+            writer = writers.get(value_name(ValueKind.RESULT, argument.state_result))
+            if writer is not None and writer in readers.get(_argument(i), ()):
+                owners[_argument(i)] = writer
         return owners
 
     def _results(self) -> Iterator[PipelineResult]:
@@ -227,8 +230,8 @@ class _PipelineLowering:
                 if number is None:
                     continue
                 value, batch_dim = result.attributes["alpa.value"], _batch_dim(result)
-                if value[0] == "a":
-                    found[int(number)] = ArgumentResult(int(value[1:]))
+                if (argument := value_number(value, ValueKind.ARGUMENT)) is not None:
+                    found[int(number)] = ArgumentResult(argument)
                 elif batch_dim:
                     found[int(number)] = ExamplesResult(value, batch_dim)
                 else:
@@ -251,7 +254,7 @@ class _PipelineLowering:
                 kept[result.value] = frozenset([writers[result.value]])
             elif (owner := arguments[result.position].owner) is not None:
                 kept[arguments[result.position].value] = frozenset([owner])
-        batch = {a.value for a in arguments if a.is_batch} | {"index"}
+        batch = {a.value for a in arguments if a.is_batch} | {value_name(ValueKind.MICROBATCH)}
         return PipelineValues(
             signatures=self.signatures,
             state=frozenset(a.value for a in arguments if not a.is_batch and a.value in read),
@@ -259,6 +262,10 @@ class _PipelineLowering:
             accumulated=frozenset(self.combiners),
             kept=kept,
         )
+
+
+def _argument(position: int) -> str:
+    return value_name(ValueKind.ARGUMENT, position)
 
 
 def _task_name(kind: TaskKind) -> str:

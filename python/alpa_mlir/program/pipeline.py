@@ -14,6 +14,7 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
+from alpa_mlir._native import ValueKind, value_name
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.errors import PlanError
 from alpa_mlir.program.annotated import AnnotatedProgram
@@ -115,7 +116,7 @@ class PipelineProgram:
     results: tuple[PipelineResult, ...]
     in_tree: Any
     out_tree: Any
-    index: str = "index"
+    index: str = value_name(ValueKind.MICROBATCH)
 
     @cached_property
     def home_meshes(self) -> dict[str, int]:

@@ -239,7 +239,7 @@ private:
            made = made->getPrevNode())
         made->setDiscardableAttr(kPhaseAttr, op->getAttr(kPhaseAttr)
                                                  ? op->getAttr(kPhaseAttr)
-                                                 : builder.getStringAttr("forward"));
+                                                 : builder.getStringAttr(name(Phase::Forward)));
     }
   }
 

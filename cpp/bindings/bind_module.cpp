@@ -58,6 +58,12 @@ void bindModule(nb::module_ &m) {
            nb::call_guard<nb::gil_scoped_release>())
       .def("functions", &alpa::Module::functions, nb::call_guard<nb::gil_scoped_release>())
       .def("run", &alpa::Module::run, nb::arg("pipeline"), nb::call_guard<nb::gil_scoped_release>())
+      .def("num_layers", &alpa::Module::numLayers,
+           "How many alpa-cluster-layers made; 0 before it.")
+      .def("content_hash", &alpa::Module::contentHash, nb::call_guard<nb::gil_scoped_release>(),
+           "SHA-256 of its text without locations.")
+      .def("structure_key", &alpa::Module::structureKey, nb::call_guard<nb::gil_scoped_release>(),
+           "As content_hash, equal for modules that do the same to different values of a step.")
       .def("text", &alpa::Module::text, nb::arg("with_locations") = false,
            nb::call_guard<nb::gil_scoped_release>());
 }

@@ -3,7 +3,6 @@
 The heart of intra-operator parallelism (Alpa, section 4) from module text to module text.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -66,7 +65,7 @@ def normalize(text: str) -> NormalizedModule:
     remarks = run_passes(module, "alpa-normalize")
     return NormalizedModule(
         text=jaxlib.populate_rules(module.text(with_locations=True)),
-        hash=hashlib.sha256(module.text().encode()).hexdigest(),
+        hash=module.content_hash(),
         remarks=messages(remarks),
     )
 

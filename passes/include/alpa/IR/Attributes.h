@@ -2,7 +2,7 @@
 // ones.
 #pragma once
 
-#include "mlir/IR/Operation.h"
+#include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/StringRef.h"
 #include <optional>
 
@@ -68,5 +68,7 @@ std::optional<int64_t> integerOf(mlir::Attribute attribute);
 
 /// None for an op that belongs nowhere.
 std::optional<int64_t> layerOf(mlir::Operation *op);
+/// Of the highest layer of an op, one more; 0 where no op has one.
+int64_t numLayers(mlir::ModuleOp module);
 
 } // namespace alpa

@@ -241,21 +241,17 @@ struct SplitStages : impl::SplitStagesBase<SplitStages> {
   }
 
   llvm::LogicalResult checkFirstLayers() {
-    int64_t numLayers = 0;
-    getOperation().walk([&](mlir::Operation *op) {
-      if (std::optional<int64_t> layer = layerOf(op))
-        numLayers = std::max(numLayers, *layer + 1);
-    });
-    if (numLayers == 0)
+    const int64_t layers = numLayers(getOperation());
+    if (layers == 0)
       return getOperation().emitError("expected ops with '")
              << kLayerAttr << "', got none; run alpa-cluster-layers first";
     bool isGood = !firstLayers.empty() && firstLayers[0] == 0;
     for (size_t i = 1; i < firstLayers.size(); ++i)
       isGood &= firstLayers[i - 1] < firstLayers[i];
-    if (isGood && firstLayers[firstLayers.size() - 1] < numLayers)
+    if (isGood && firstLayers[firstLayers.size() - 1] < layers)
       return mlir::success();
     auto error = getOperation().emitError("expected first-layers that ascend from 0 and are below ")
-                 << numLayers << ", the number of layers, got ";
+                 << layers << ", the number of layers, got ";
     llvm::interleaveComma(*firstLayers, error);
     return error;
   }

@@ -14,6 +14,7 @@ namespace nb = nanobind;
 namespace {
 
 void bindMesh(nb::module_ &m) {
+  m.attr("MAX_MESH_AXES") = alpa::kMaxMeshAxes;
   nb::class_<alpa::DeviceMesh>(m, "DeviceMesh")
       .def(
           "__init__",

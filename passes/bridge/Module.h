@@ -63,6 +63,16 @@ public:
   /// Generic-form text, with locations when `withLocations`.
   std::string text(bool withLocations = false) const;
 
+  /// How many layers alpa-cluster-layers made; 0 before it.
+  int64_t numLayers() const;
+
+  /// SHA-256 of its text without locations, in hexadecimal.
+  std::string contentHash() const;
+
+  /// As contentHash(), but equal for modules that do the same to different values of a step: the
+  /// names and numbers of arguments and results do not count.
+  std::string structureKey() const;
+
   mlir::ModuleOp get() const;
 
 private:

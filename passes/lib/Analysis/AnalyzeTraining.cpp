@@ -1,6 +1,7 @@
 // alpa-analyze-training: writes the structure of a training step into the IR and tells it to
 // people.
 
+#include "alpa/Analysis/StepAnalysis.h"
 #include "alpa/Analysis/TrainingPhases.h"
 #include "alpa/IR/Attributes.h"
 #include "alpa/Passes.h"
@@ -84,16 +85,14 @@ void reportFrontier(const TrainingPhases &training) {
 
 struct AnalyzeTraining : impl::AnalyzeTrainingBase<AnalyzeTraining> {
   void runOnOperation() override {
-    mlir::FailureOr<OpGraph> graph = OpGraph::build(getOperation());
-    if (mlir::failed(graph))
+    mlir::FailureOr<StepAnalysis> step = StepAnalysis::of(getOperation());
+    if (mlir::failed(step))
       return signalPassFailure();
-    mlir::FailureOr<BatchDims> batch = BatchDims::compute(*graph);
-    if (mlir::failed(batch))
-      return signalPassFailure();
-    TrainingPhases training = trainingPhases(*graph, *batch);
-    annotate(*graph, training);
+    const auto &[graph, batch] = *step;
+    TrainingPhases training = trainingPhases(graph, batch);
+    annotate(graph, training);
 
-    reportPhases(*graph, training);
+    reportPhases(graph, training);
     reportFrontier(training);
     for (mlir::Value value : training.prologue)
       mlir::emitRemark(value.getLoc())
@@ -104,8 +103,8 @@ struct AnalyzeTraining : impl::AnalyzeTrainingBase<AnalyzeTraining> {
           << "examples meet in '" << mixing.op->getName() << "': " << mixing.reason;
     for (auto [number, role] : llvm::enumerate(training.roles))
       if (role == ArgumentRole::Parameter && !training.isGradientFound(number))
-        mlir::emitRemark(graph->function().getArgument(number).getLoc())
-            << nameOf(graph->function(), number) << ": no gradient reaches this parameter";
+        mlir::emitRemark(graph.function().getArgument(number).getLoc())
+            << nameOf(graph.function(), number) << ": no gradient reaches this parameter";
   }
 };
 

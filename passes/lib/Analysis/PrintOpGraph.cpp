@@ -1,7 +1,7 @@
 // alpa-print-op-graph: what the analyses found, as remarks at the ops, for people and for tests.
 
-#include "alpa/Analysis/BatchDims.h"
 #include "alpa/Analysis/Liveness.h"
+#include "alpa/Analysis/StepAnalysis.h"
 #include "alpa/Analysis/TrainingPhases.h"
 #include "alpa/Passes.h"
 #include "llvm/Support/Format.h"
@@ -63,32 +63,30 @@ std::string describe(const OpGraph &graph, int index, const Liveness &liveness,
 
 struct PrintOpGraph : impl::PrintOpGraphBase<PrintOpGraph> {
   void runOnOperation() override {
-    mlir::FailureOr<OpGraph> graph = OpGraph::build(getOperation());
-    if (mlir::failed(graph))
+    mlir::FailureOr<StepAnalysis> step = StepAnalysis::of(getOperation());
+    if (mlir::failed(step))
       return signalPassFailure();
-    mlir::FailureOr<BatchDims> batch = BatchDims::compute(*graph);
-    if (mlir::failed(batch))
-      return signalPassFailure();
-    Liveness liveness(*graph);
+    const auto &[graph, batch] = *step;
+    Liveness liveness(graph);
 
-    std::vector<ArgumentRole> roles = argumentRoles(*graph, *batch);
-    for (mlir::BlockArgument argument : graph->function().getArguments())
+    std::vector<ArgumentRole> roles = argumentRoles(graph, batch);
+    for (mlir::BlockArgument argument : graph.function().getArguments())
       mlir::emitRemark(argument.getLoc())
           << "argument " << argument.getArgNumber() << ": " << name(roles[argument.getArgNumber()])
-          << ", " << describe(argument, liveness, *batch);
+          << ", " << describe(argument, liveness, batch);
     llvm::DenseMap<mlir::Operation *, BatchEnd> ends;
-    for (BatchDims::End end : batch->ends())
+    for (BatchDims::End end : batch.ends())
       ends[end.op] = end.kind;
-    for (int index = 0; index < graph->size(); ++index) {
-      mlir::Operation *op = (*graph)[index].op;
-      auto remark = mlir::emitRemark(op->getLoc()) << describe(*graph, index, liveness, *batch);
+    for (int index = 0; index < graph.size(); ++index) {
+      mlir::Operation *op = graph[index].op;
+      auto remark = mlir::emitRemark(op->getLoc()) << describe(graph, index, liveness, batch);
       if (auto end = ends.find(op); end != ends.end())
         remark << "; " << name(end->second);
     }
-    for (mlir::Operation *loop : graph->loopsOfUnknownLength())
+    for (mlir::Operation *loop : graph.loopsOfUnknownLength())
       mlir::emitRemark(loop->getLoc())
           << "expected a loop with a constant trip count, counted once";
-    mlir::emitRemark(graph->function().getLoc()) << "peak of " << liveness.peakBytes() << " bytes";
+    mlir::emitRemark(graph.function().getLoc()) << "peak of " << liveness.peakBytes() << " bytes";
     markAllAnalysesPreserved();
   }
 };

@@ -1,7 +1,7 @@
 // Restricts strategies to data parallelism, ZeRO-2 or ZeRO-3.
 
 #include "alpa/Sharding/MethodRestrictions.h"
-#include "alpa/Analysis/BatchDims.h"
+#include "alpa/Analysis/StepAnalysis.h"
 #include <functional>
 
 namespace alpa {
@@ -69,18 +69,15 @@ mlir::LogicalResult restrictToMethod(const ShardingTarget &target, mlir::Functio
                                      std::vector<Vertex> &vertices) {
   if (target.method == ShardingMethod::Auto)
     return mlir::success();
-  mlir::FailureOr<OpGraph> graph = OpGraph::build(func->getParentOfType<mlir::ModuleOp>());
-  if (mlir::failed(graph))
+  mlir::FailureOr<StepAnalysis> step = StepAnalysis::of(func->getParentOfType<mlir::ModuleOp>());
+  if (mlir::failed(step))
     return mlir::failure();
-  mlir::FailureOr<BatchDims> batch = BatchDims::compute(*graph);
-  if (mlir::failed(batch))
-    return mlir::failure();
-  const std::vector<ArgumentRole> roles = argumentRoles(*graph, *batch);
+  const std::vector<ArgumentRole> roles = argumentRoles(step->graph, step->batch);
   if (!llvm::is_contained(roles, ArgumentRole::Batch))
     return func->emitError() << "expected an argument that is a batch (alpa.batch), got none: data "
                                 "parallelism and ZeRO need batch_argnums";
 
-  const Restriction restriction(*batch, target.method, target.mesh);
+  const Restriction restriction(step->batch, target.method, target.mesh);
   for (Vertex &vertex : vertices) {
     switch (vertex.kind) {
     case Vertex::Kind::Argument:

@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 from jax.sharding import Mesh
 
+from alpa_mlir._native import MAX_MESH_AXES
 from alpa_mlir.cluster.cluster import Cluster, Link
 from alpa_mlir.errors import ArgumentError, ClusterError
 
@@ -27,9 +28,9 @@ class LogicalMesh:
         Raises:
           ArgumentError: the shape is not one of one to three positive sizes.
         """
-        if not 1 <= len(shape) <= len(AXIS_NAMES) or min(shape) < 1:
+        if not 1 <= len(shape) <= MAX_MESH_AXES or min(shape) < 1:
             raise ArgumentError(
-                f"expected a mesh_shape of one to {len(AXIS_NAMES)} positive sizes, got {shape}"
+                f"expected a mesh_shape of one to {MAX_MESH_AXES} positive sizes, got {shape}"
             )
         return LogicalMesh(AXIS_NAMES[: len(shape)], tuple(shape))
 

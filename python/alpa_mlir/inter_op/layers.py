@@ -6,8 +6,6 @@ program"). Everything here is text in, text out; the passes do the work.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,12 +16,6 @@ from alpa_mlir.intra_op.shard import NormalizedModule, normalize
 from alpa_mlir.ir import jaxlib
 from alpa_mlir.ir.functions import is_of_stage, phase_of
 from alpa_mlir.ir.passes import messages, run_passes
-
-# Names tell stages apart that do the same.
-_NAMES = re.compile(
-    r"(\balpa\.(?:value|name|argument|result|accumulator|prologue|batch_dim) = )"
-    r'(?:"(?:[^"\\]|\\.)*"|array<[^>]*>|\d+ : i64)'
-)
 
 
 def unroll_layers(normal: NormalizedModule) -> NormalizedModule:
@@ -62,7 +54,7 @@ class StageModule:
     @cached_property
     def key(self) -> str:
         """Equal for stages that do the same on values of the same types, whatever their names."""
-        return hashlib.sha256(_NAMES.sub(r"\1_", self.module.text()).encode()).hexdigest()
+        return self.module.structure_key()
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,11 +134,10 @@ class LayeredStep:
         except PassError as error:  # which names the option as passes spell it
             text = str(error).replace("allow-local-statistics=true", "allow_local_statistics=True")
             raise PassError(text) from None
-        counts = (int(layer) for layer in re.findall(r"alpa\.layer = (\d+)", module.text()))
         # What each sum over the batch is would fill pages.
         told = [r for r in remarks if not r.message.startswith("microbatches combine")]
         return LayeredStep(
-            module, num_microbatches, 1 + max(counts, default=0), tuple(r.message for r in told)
+            module, num_microbatches, max(module.num_layers(), 1), tuple(r.message for r in told)
         )
 
     def split(self, first_layers: Sequence[int], rematerialized: Sequence[int] = ()) -> SplitStep:

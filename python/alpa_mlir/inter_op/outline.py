@@ -26,7 +26,6 @@ from alpa_mlir.ir.functions import (
     phase_of,
     result_name,
     result_of,
-    returned_argument,
     round_of,
     spec_of_value,
 )
@@ -202,7 +201,7 @@ class _OutlineBuilder:
                 number = result_of(result)
                 if number is None:
                     continue
-                if (position := returned_argument(result)) is not None:
+                if (position := argument_of(result)) is not None:
                     found[number] = ArgumentResult(position)
                 elif batch_dim := batch_dim_of(result):
                     found[number] = ExamplesResult(name_of(result), batch_dim)

@@ -1,6 +1,5 @@
 """Chooses a sharding for every op of a module: strategies, then the cheapest of them (Alpa, 4)."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -86,7 +85,7 @@ def normalize(text: str) -> NormalizedModule:
     remarks = run_passes(module, "alpa-normalize")
     return NormalizedModule(
         text=jaxlib.populate_rules(module.text(with_locations=True)),
-        hash=hashlib.sha256(module.text().encode()).hexdigest(),
+        hash=module.content_hash(),
         remarks=messages(remarks),
     )
 

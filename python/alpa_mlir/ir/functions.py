@@ -1,6 +1,6 @@
 """What our passes write on functions, arguments and results, read in one place.
 
-A value of a step has a name that is unique in it (passes/lib/Pipeline/Stages/ValueNames.h): `a3` is
+A value of a step has a name that is unique in it (passes/include/alpa/IR/ValueNames.h): `a3` is
 argument 3 of the user's function, `r1` its result 1, `index` the number of the microbatch; others
 are the passes' own.
 """
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alpa_mlir._native import FunctionSummary, ValueSummary
+from alpa_mlir._native import FunctionSummary, ValueKind, ValueSummary, value_name, value_number
 from alpa_mlir.ir.spec import Spec, parse_spec, replicated
 
-INDEX = "index"
+INDEX = value_name(ValueKind.MICROBATCH)
 PHASES = ("prologue", "forward", "backward", "update")
 
 
@@ -29,11 +29,11 @@ class BatchDim:
 
 
 def argument_name(number: int) -> str:
-    return f"a{number}"
+    return value_name(ValueKind.ARGUMENT, number)
 
 
 def result_name(number: int) -> str:
-    return f"r{number}"
+    return value_name(ValueKind.RESULT, number)
 
 
 # --- Functions ---
@@ -65,22 +65,14 @@ def name_of(value: ValueSummary) -> str:
 
 
 def argument_of(value: ValueSummary) -> int | None:
-    """The number of the user's argument that it is, or a microbatch of."""
-    number = value.attributes.get("alpa.argument")
-    is_it = number is not None and name_of(value) == argument_name(int(number))
-    return int(number) if is_it and number is not None else None
+    """The number of the user's argument that it is, or part of; None for others."""
+    return value_number(name_of(value), ValueKind.ARGUMENT)
 
 
 def result_of(value: ValueSummary) -> int | None:
     """The number of the user's result that it is returned as, also where it is an argument."""
     number = value.attributes.get("alpa.result")
     return None if number is None else int(number)
-
-
-def returned_argument(value: ValueSummary) -> int | None:
-    """The number of the argument that a result returns as it came; None for what is computed."""
-    name = name_of(value)
-    return int(name[1:]) if name[0] == "a" and name[1:].isdigit() else None
 
 
 def combiner_of(value: ValueSummary) -> str | None:

@@ -3,7 +3,7 @@
 
 #include "Normalize/Normalize.h"
 #include "SimplifyUnrolled.h"
-#include "alpa/Analysis/BatchDims.h"
+#include "alpa/Analysis/StepAnalysis.h"
 #include "alpa/IR/Attributes.h"
 #include "alpa/Passes.h"
 #include "mlir/IR/IRMapping.h"
@@ -225,14 +225,11 @@ struct UnrollLoops : impl::UnrollLoopsBase<UnrollLoops> {
   using UnrollLoopsBase::UnrollLoopsBase;
 
   void runOnOperation() override {
-    mlir::FailureOr<OpGraph> graph = OpGraph::build(getOperation());
-    if (mlir::failed(graph))
+    mlir::FailureOr<StepAnalysis> step = StepAnalysis::of(getOperation());
+    if (mlir::failed(step))
       return signalPassFailure();
-    mlir::FailureOr<BatchDims> batch = BatchDims::compute(*graph);
-    if (mlir::failed(batch))
-      return signalPassFailure();
-    if (LoopChoice(*graph, *batch, all).mark())
-      Unroller(maxTripCount).run(graph->function());
+    if (LoopChoice(step->graph, step->batch, all).mark())
+      Unroller(maxTripCount).run(step->graph.function());
   }
 };
 

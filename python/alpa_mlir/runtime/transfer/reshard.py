@@ -15,13 +15,12 @@ import jax.numpy as jnp
 from jax.lax import with_sharding_constraint
 from jax.sharding import NamedSharding
 
-from alpa_mlir._native import DeviceMesh, DeviceSpec, ReshardTable
+from alpa_mlir._native import MAX_MESH_AXES, DeviceMesh, DeviceSpec, ReshardTable
 from alpa_mlir.ir.spec import parse_spec, spec_text
 from alpa_mlir.program.placement import Placement, devices_of
 
 Arrays = list[Any]
 
-_MOST_AXES = 3  # of a mesh, to the core
 _ANY_DEVICE = DeviceSpec({"f32": 1.0}, 1.0, 0, has_reduce_scatter=False)
 
 
@@ -77,7 +76,7 @@ def _steps(aval: Any, source: NamedSharding, target: NamedSharding) -> list[Name
     begin, end = (Placement.of(sharding, aval.ndim).in_primes for sharding in (source, target))
     names, sizes = list(begin.mesh.axis_names), list(begin.mesh.axis_sizes)
     is_known = begin.mesh == end.mesh and begin.devices == end.devices
-    if not is_plain or not is_known or not 1 <= len(names) <= _MOST_AXES:
+    if not is_plain or not is_known or not 1 <= len(names) <= MAX_MESH_AXES:
         return []
     native = DeviceMesh(names, sizes, [0.0] * len(sizes), [1.0] * len(sizes))
     table = ReshardTable(list(aval.shape), aval.dtype.itemsize, native, _ANY_DEVICE)

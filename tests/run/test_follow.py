@@ -25,7 +25,13 @@ def loss_of_params(params: Any, batch: Any) -> Any:
 def trained() -> Any:
     model = workload("gpt", "debug", 8, optax.adam(1e-3), num_layers=2)
     method = alpa.PipelineParallel(
-        num_stages=2, num_microbatches=2, num_processes=0, cache_dir=None
+        num_stages=2,
+        num_microbatches=2,
+        num_layers=2,
+        schedule="1f1b",
+        num_processes=0,
+        cache_dir=None,
+        target_gap=0.2,
     )
     step = alpa.parallelize(model.train_step, method)
     step.compile(*model.abstract_arguments())

@@ -37,7 +37,8 @@ def test_parameter_count_is_what_the_size_says(model: str, size: str) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_loss_falls_when_debug_size_trains(model: str) -> None:
     setup = workload(model, "debug", batch_size=8, optimizer=optax.adam(1e-3))
-    state, batch = setup.init_state(jax.random.key(0)), setup.example_batch(jax.random.key(1))
+    state = jax.jit(setup.init_state)(jax.random.key(0))
+    batch = setup.example_batch(jax.random.key(1))
     step = jax.jit(setup.train_step)
     losses = []
     for _ in range(5):
@@ -65,11 +66,12 @@ def test_largest_sizes_plan_from_shapes_alone() -> None:
 def test_forms_of_gpt_compute_the_same_function(form: str) -> None:
     unrolled = gpt.SIZES["debug"]
     config = replace(unrolled, form=form)
+    init, apply = jax.jit(gpt.init, static_argnums=1), jax.jit(gpt.apply, static_argnums=2)
     key, batch = jax.random.key(0), gpt.example_batch(jax.random.key(1), unrolled, 4)
-    expected_params, params = gpt.init(key, unrolled), gpt.init(key, config)
+    expected_params, params = init(key, unrolled), init(key, config)
     assert count_params(params) == count_params(expected_params)
-    expected = gpt.apply(expected_params, batch["tokens"], unrolled)
-    actual = gpt.apply(params, batch["tokens"], config)
+    expected = apply(expected_params, batch["tokens"], unrolled)
+    actual = apply(params, batch["tokens"], config)
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -78,7 +80,8 @@ def test_gpt_sees_no_later_token() -> None:
     params = gpt.init(jax.random.key(0), config)
     tokens = gpt.example_batch(jax.random.key(1), config, 2)["tokens"]
     changed = tokens.at[:, 20].add(1) % config.vocabulary_size
-    before, after = (gpt.apply(params, t, config) for t in (tokens, changed))
+    apply = jax.jit(gpt.apply, static_argnums=2)
+    before, after = (apply(params, t, config) for t in (tokens, changed))
     np.testing.assert_array_equal(before[:, :20], after[:, :20])
     assert not np.allclose(before[:, 20], after[:, 20])
 

@@ -27,6 +27,7 @@ def method(schedule: ScheduleName) -> alpa.PipelineParallel:
         schedule=schedule,
         num_processes=0,
         cache_dir=None,
+        target_gap=0.2,
     )
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import alpa_mlir as alpa
 import click
-from alpa_mlir.ir.jaxlib import explicit_collectives
+from alpa_mlir.ir.shardy_collectives import explicit_collectives
 from alpa_mlir.stations import Lowered
 from alpa_mlir.validate.collectives import bytes_by_kind
 from rich.console import Console

@@ -13,7 +13,6 @@ from alpa_mlir._native import FunctionSummary, ValueKind, ValueSummary, value_na
 from alpa_mlir.ir.spec import Spec, parse_spec, replicated
 
 INDEX = value_name(ValueKind.MICROBATCH)
-PHASES = ("prologue", "forward", "backward", "update")
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def is_of_stage(function: FunctionSummary) -> bool:
 
 
 def phase_of(function: FunctionSummary) -> str:
-    """One of `PHASES`."""
+    """prologue, forward, backward or update."""
     return function.attributes["alpa.phase"]
 
 

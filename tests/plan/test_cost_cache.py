@@ -1,6 +1,7 @@
 """Costs of stages on disk: bounded, and none that more time might better."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ def test_what_a_time_limit_cut_off_is_not_kept(
             raise SolverError("out of time")
         if answer == "nothing fits":
             return None
-        return StageCost(**{**COST.to_json(), "is_cut_off": answer == "cut off"})
+        return replace(COST, is_cut_off=answer == "cut off")
 
     monkeypatch.setattr(cost_table, "cost_stage", cost_stage)
     questions: list[Question] = [Question("a")]

@@ -36,7 +36,8 @@ void bindModule(nb::module_ &m) {
   nb::class_<alpa::Diagnostic>(m, "Diagnostic")
       .def_ro("severity", &alpa::Diagnostic::severity)
       .def_ro("location", &alpa::Diagnostic::location)
-      .def_ro("message", &alpa::Diagnostic::message);
+      .def_ro("message", &alpa::Diagnostic::message)
+      .def_ro("code", &alpa::Diagnostic::code);
 
   nb::class_<alpa::ValueSummary>(m, "ValueSummary")
       .def_ro("attributes", &alpa::ValueSummary::attributes)

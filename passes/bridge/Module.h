@@ -20,6 +20,7 @@ struct Diagnostic {
   std::string severity; ///< "error", "warning", "remark" or "note"
   std::string location; ///< "file:line:column", or empty where unknown
   std::string message;
+  std::string code; ///< of a remark: what it is about ("frontier"), whatever the words
 };
 
 /// An argument or result of a function. Attributes are text: strings without their quotes, integers

@@ -4,6 +4,7 @@
 #include "alpa/Analysis/StepAnalysis.h"
 #include "alpa/Analysis/TrainingPhases.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/Remark.h"
 #include "alpa/Passes.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/Support/Format.h"
@@ -64,7 +65,7 @@ void reportPhases(const OpGraph &graph, const TrainingPhases &training) {
         flops += graph[index].flops * graph[index].multiplicity;
       }
     if (count > 0)
-      mlir::emitRemark(graph.function().getLoc())
+      emitCodedRemark(graph.function().getLoc(), "phase")
           << name(phase) << ": " << count << (count == 1 ? " op, " : " ops, ") << printed(flops)
           << " flops";
   }
@@ -72,7 +73,7 @@ void reportPhases(const OpGraph &graph, const TrainingPhases &training) {
 
 void reportFrontier(const TrainingPhases &training) {
   for (const FrontierValue &frontier : training.frontier) {
-    auto remark = mlir::emitRemark(frontier.value.getLoc())
+    auto remark = emitCodedRemark(frontier.value.getLoc(), "frontier")
                   << "microbatches combine by " << name(frontier.combine) << ": ";
     if (frontier.gradientOf.empty())
       remark << "loss or metric";
@@ -95,15 +96,15 @@ struct AnalyzeTraining : impl::AnalyzeTrainingBase<AnalyzeTraining> {
     reportPhases(graph, training);
     reportFrontier(training);
     for (mlir::Value value : training.prologue)
-      mlir::emitRemark(value.getLoc())
+      emitCodedRemark(value.getLoc(), "prologue")
           << "prologue: computed once from the whole batch, every microbatch uses it, "
           << value.getType();
     for (const MixingOp &mixing : training.mixing)
-      mlir::emitRemark(mixing.op->getLoc())
+      emitCodedRemark(mixing.op->getLoc(), "mixing")
           << "examples meet in '" << mixing.op->getName() << "': " << mixing.reason;
     for (auto [number, role] : llvm::enumerate(training.roles))
       if (role == ArgumentRole::Parameter && !training.isGradientFound(number))
-        mlir::emitRemark(graph.function().getArgument(number).getLoc())
+        emitCodedRemark(graph.function().getArgument(number).getLoc(), "no-gradient")
             << nameOf(graph.function(), number) << ": no gradient reaches this parameter";
   }
 };

@@ -3,6 +3,7 @@
 #include "alpa/Analysis/Liveness.h"
 #include "alpa/Analysis/StepAnalysis.h"
 #include "alpa/Analysis/TrainingPhases.h"
+#include "alpa/IR/Remark.h"
 #include "alpa/Passes.h"
 #include "llvm/Support/Format.h"
 
@@ -71,7 +72,7 @@ struct PrintOpGraph : impl::PrintOpGraphBase<PrintOpGraph> {
 
     std::vector<ArgumentRole> roles = argumentRoles(graph, batch);
     for (mlir::BlockArgument argument : graph.function().getArguments())
-      mlir::emitRemark(argument.getLoc())
+      emitCodedRemark(argument.getLoc(), "argument")
           << "argument " << argument.getArgNumber() << ": " << name(roles[argument.getArgNumber()])
           << ", " << describe(argument, liveness, batch);
     llvm::DenseMap<mlir::Operation *, BatchEnd> ends;
@@ -79,14 +80,15 @@ struct PrintOpGraph : impl::PrintOpGraphBase<PrintOpGraph> {
       ends[end.op] = end.kind;
     for (int index = 0; index < graph.size(); ++index) {
       mlir::Operation *op = graph[index].op;
-      auto remark = mlir::emitRemark(op->getLoc()) << describe(graph, index, liveness, batch);
+      auto remark = emitCodedRemark(op->getLoc(), "op") << describe(graph, index, liveness, batch);
       if (auto end = ends.find(op); end != ends.end())
         remark << "; " << name(end->second);
     }
     for (mlir::Operation *loop : graph.loopsOfUnknownLength())
-      mlir::emitRemark(loop->getLoc())
+      emitCodedRemark(loop->getLoc(), "unknown-trip-count")
           << "expected a loop with a constant trip count, counted once";
-    mlir::emitRemark(graph.function().getLoc()) << "peak of " << liveness.peakBytes() << " bytes";
+    emitCodedRemark(graph.function().getLoc(), "peak")
+        << "peak of " << liveness.peakBytes() << " bytes";
     markAllAnalysesPreserved();
   }
 };

@@ -135,7 +135,7 @@ class LayeredStep:
             text = str(error).replace("allow-local-statistics=true", "allow_local_statistics=True")
             raise PassError(text) from None
         # What each sum over the batch is would fill pages.
-        told = [r for r in remarks if not r.message.startswith("microbatches combine")]
+        told = [r for r in remarks if r.code != "frontier"]
         return LayeredStep(
             module, num_microbatches, max(module.num_layers(), 1), tuple(r.message for r in told)
         )

@@ -5,6 +5,7 @@
 #include "SimplifyUnrolled.h"
 #include "alpa/Analysis/StepAnalysis.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/Remark.h"
 #include "alpa/Passes.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/TypeUtilities.h"
@@ -184,7 +185,7 @@ private:
     if (trips && *trips <= maxTripCount)
       return trips;
     loop->walk([](mlir::Operation *op) { op->removeDiscardableAttr(kUnrollAttr); });
-    auto remark = mlir::emitRemark(loop->getLoc())
+    auto remark = emitCodedRemark(loop->getLoc(), "loop-kept")
                   << "expected a loop that " << reason.getValue() << " to run at most "
                   << maxTripCount << " times, got ";
     if (trips)

@@ -141,7 +141,6 @@ const OpEntry &entryOf(mlir::Operation *op) {
 
 OpKind kindOf(mlir::Operation *op) { return entryOf(op).kind; }
 bool isElementwise(mlir::Operation *op) { return kindOf(op) == OpKind::Elementwise; }
-bool isCollective(mlir::Operation *op) { return kindOf(op) == OpKind::Collective; }
 bool isWhile(mlir::Operation *op) {
   if (kindOf(op) != OpKind::While || op->getNumRegions() != 2)
     return false;

@@ -46,7 +46,12 @@ private:
     const ReshardStep *step;
   };
   const std::vector<Reached> &routesFrom(int source) const;
+  int rank() const { return static_cast<int>(shape.size()); }
   std::vector<ReshardStep> stepsFrom(const Sharding &from) const;
+  void addStep(std::vector<ReshardStep> &to, const Sharding &target, Collective collective) const;
+  void addSlices(std::vector<ReshardStep> &to, const Sharding &from) const;
+  void addGathers(std::vector<ReshardStep> &to, const Sharding &from, int dim) const;
+  void addPermutes(std::vector<ReshardStep> &to, const Sharding &from) const;
 
   std::vector<int64_t> shape;
   int64_t tensorBytes;

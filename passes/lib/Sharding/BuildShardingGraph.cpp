@@ -1,6 +1,7 @@
 // Builds the sharding graph: walks the function in program order, into loops and branches, and
 // gives every argument, op and carried value its strategies, live interval and memory use.
 
+#include "alpa/Analysis/Liveness.h"
 #include "alpa/Analysis/OpGraph.h"
 #include "alpa/IR/Attributes.h"
 #include "alpa/IR/OpRules.h"
@@ -15,7 +16,7 @@ namespace alpa {
 
 class GraphBuilder {
 public:
-  GraphBuilder(mlir::FunctionOpInterface func, const ShardingTarget &target) {
+  GraphBuilder(mlir::FunctionOpInterface func, const ShardingTarget &target) : liveness(func) {
     graph.func = func;
     graph.shardingTarget = target;
     graph.tables = std::make_unique<ReshardTables>(target.mesh, target.device);
@@ -30,7 +31,6 @@ private:
     unsigned result;
   };
 
-  void number(mlir::Region &region);
   mlir::LogicalResult addArguments();
   mlir::LogicalResult visit(mlir::Block &block, double multiplicity);
   mlir::LogicalResult addOp(mlir::Operation *op, double multiplicity);
@@ -51,63 +51,13 @@ private:
   OpCost costOf(mlir::Operation *op) const;
   double runsInStep(mlir::Operation *op, double multiplicity);
   int64_t numCopies(const Vertex &vertex);
-  int64_t lastUse(mlir::Value value) const;
 
   ShardingGraph graph;
   llvm::DenseMap<mlir::Value, Source> sources;
-  llvm::DenseMap<mlir::Operation *, Interval> times; ///< of an op and all that is nested in it
-  int64_t end = 0;
+  const Liveness liveness;
 };
 
-namespace {
-
-/// Whether the result of `op` lies where its first operand did: a view of it, or an update in place
-/// of a buffer that nobody else reads.
-bool isInPlace(mlir::Operation *op) {
-  switch (kindOf(op)) {
-  case OpKind::Reshape:
-  case OpKind::OptimizationBarrier:
-  case OpKind::ShardingConstraint:
-    return true;
-  case OpKind::DynamicUpdateSlice:
-  case OpKind::Scatter:
-    return op->getOperand(0).hasOneUse();
-  default:
-    return false;
-  }
-}
-
-/// Whether value `index` leaves the loop `op` as it came in: no copy of it is made.
-bool isCarriedUnchanged(mlir::Operation *op, unsigned index) {
-  return isWhile(op) &&
-         whileBody(op).front().back().getOperand(index) == whileBody(op).front().getArgument(index);
-}
-
-/// Whether XLA computes `op` inside the loops of its readers, so that its result never reaches
-/// memory: a broadcast in each of them anew, other maps of elements only in a single one.
-bool isFusedAway(mlir::Operation *op) {
-  const bool isBroadcast = kindOf(op) == OpKind::BroadcastInDim;
-  if (!(isBroadcast || isElementwise(op)) || op->getNumResults() != 1 || op->use_empty() ||
-      !(isBroadcast || op->getResult(0).hasOneUse()))
-    return false;
-  return llvm::all_of(op->getUsers(), [&](mlir::Operation *user) {
-    return user->getBlock() == op->getBlock() && (isElementwise(user) || isReduction(user));
-  });
-}
-
-/// Whether what operand `index` of `op` holds is still needed while result `index` is: under a new
-/// name, or to be broadcast again.
-bool livesOn(mlir::Operation *op, unsigned index) {
-  if (index >= op->getNumResults())
-    return false;
-  return isInPlace(op) || isCarriedUnchanged(op, index) ||
-         (kindOf(op) == OpKind::BroadcastInDim && isFusedAway(op));
-}
-
-} // namespace
-
 mlir::FailureOr<ShardingGraph> GraphBuilder::run() {
-  number(graph.func.getFunctionBody());
   if (mlir::failed(addArguments()) ||
       mlir::failed(visit(graph.func.getFunctionBody().front(), /*multiplicity=*/1)))
     return mlir::failure();
@@ -116,34 +66,6 @@ mlir::FailureOr<ShardingGraph> GraphBuilder::run() {
   for (Vertex &vertex : graph.allVertices)
     addUsages(vertex);
   return std::move(graph);
-}
-
-void GraphBuilder::number(mlir::Region &region) {
-  for (mlir::Block &block : region)
-    for (mlir::Operation &op : block) {
-      const int64_t begin = end++;
-      if (isWhile(&op) || kindOf(&op) == OpKind::Branch)
-        for (mlir::Region &nested : op.getRegions())
-          number(nested);
-      times[&op] = {begin, end};
-    }
-}
-
-int64_t GraphBuilder::lastUse(mlir::Value value) const {
-  int64_t last = 0;
-  for (mlir::OpOperand &use : value.getUses()) {
-    mlir::Operation *user = use.getOwner();
-    const unsigned number = use.getOperandNumber();
-    // What a nested op reads lives until the op around it, in the block of the value, is over.
-    mlir::Operation *ancestor = value.getParentBlock()->findAncestorOpInBlock(*user);
-    // What a loop starts from and changes is no longer needed when it runs: it has a buffer itself.
-    const bool isTakenOver = user == ancestor && isWhile(user) && !isCarriedUnchanged(user, number);
-    const Interval time = times.lookup(ancestor);
-    last = std::max(last, isTakenOver ? time.begin : time.end);
-    if (livesOn(user, number))
-      last = std::max(last, lastUse(user->getResult(number)));
-  }
-  return last;
 }
 
 std::vector<Strategy> GraphBuilder::anySharding(mlir::Type type) const {
@@ -214,15 +136,12 @@ int64_t GraphBuilder::numCopies(const Vertex &vertex) {
 
 void GraphBuilder::addUsages(Vertex &vertex) {
   const int64_t copies = numCopies(vertex);
-  const bool needsNone =
-      (vertex.kind == Vertex::Kind::Op && (isFusedAway(vertex.op) || isInPlace(vertex.op))) ||
-      (vertex.kind == Vertex::Kind::Carried &&
-       (isInPlace(vertex.op) || isCarriedUnchanged(vertex.op, vertex.index)));
   for (const Strategy &strategy : vertex.strategies) {
     int64_t usage = 0;
     for (auto [value, sharding] : llvm::zip(valuesOf(vertex), strategy.results))
-      usage += bytes(value.getType()) / sharding.numShards(graph.shardingTarget.mesh);
-    vertex.usages.push_back(needsNone ? 0 : copies * usage);
+      if (Liveness::needsMemory(value))
+        usage += bytes(value.getType()) / sharding.numShards(graph.shardingTarget.mesh);
+    vertex.usages.push_back(copies * usage);
   }
 }
 
@@ -239,7 +158,7 @@ mlir::LogicalResult GraphBuilder::addArguments() {
     vertex.kind = Vertex::Kind::Argument;
     vertex.index = argument.getArgNumber();
     vertex.strategies = anySharding(argument.getType());
-    vertex.live = {0, isDonated(graph.func, vertex.index) ? lastUse(argument) : end};
+    vertex.live = liveness.intervalOf(argument);
     if (mlir::failed(keepFixedArgument(graph.func, vertex.index, graph.shardingTarget.mesh,
                                        vertex.strategies)))
       return mlir::failure();
@@ -299,10 +218,9 @@ mlir::LogicalResult GraphBuilder::addOp(mlir::Operation *op, double multiplicity
     vertex.strategies.push_back(replicatedStrategy(op, cost, graph.shardingTarget.device));
   }
 
-  vertex.live.begin = times.lookup(op).begin;
-  vertex.live.end = times.lookup(op).end;
+  vertex.live = liveness.timeOf(op);
   for (mlir::Value result : op->getResults())
-    vertex.live.end = std::max(vertex.live.end, lastUse(result));
+    vertex.live.end = std::max(vertex.live.end, liveness.intervalOf(result).end);
   const int number = addVertex(std::move(vertex));
   for (mlir::OpResult result : op->getResults())
     setSource(result, number, result.getResultNumber());
@@ -318,8 +236,7 @@ int GraphBuilder::addCarried(mlir::Operation *op, unsigned index, double multipl
   vertex.index = index;
   vertex.multiplicity = multiplicity;
   vertex.strategies = anySharding(op->getResult(index).getType());
-  const Interval time = times.lookup(op);
-  vertex.live = {time.begin, std::max(time.end, lastUse(op->getResult(index)))};
+  vertex.live = liveness.intervalOf(op->getResult(index));
   const int number = addVertex(std::move(vertex));
   setSource(op->getResult(index), number, 0);
   return number;

@@ -5,7 +5,7 @@ The heart of intra-operator parallelism (Alpa, section 4) from module text to mo
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from alpa_mlir._native import Module, ShardingModel
 from alpa_mlir.cluster import Cluster, LogicalMesh
@@ -16,7 +16,7 @@ from alpa_mlir.intra_op.solution import Solution
 from alpa_mlir.intra_op.solve import solve
 from alpa_mlir.ir import jaxlib
 from alpa_mlir.ir.passes import messages, pass_errors, run_passes
-from alpa_mlir.plan.data import FIXED_BY_USER, Choice
+from alpa_mlir.plan.data import Choice
 from alpa_mlir.progress import Phases
 
 ANNOTATE = ("alpa-annotate-shardings", "alpa-verify-shardings")
@@ -42,8 +42,8 @@ class ShardedModule:
     Attributes:
       text: annotated module in generic form; boundary: how its arguments and results lie.
       model: the C++ view of the strategies; holds the module the choices were made on.
-      choices: index of the strategy of each node.
-      solution: the solver's answer; None where the choices came from a plan.
+      choices: index of the strategy of each vertex of the model.
+      solution: the solver's answer, of all nodes; None where the choices came from a plan.
     """
 
     text: str
@@ -92,7 +92,13 @@ def shard(
     with phases(f"solve on {mesh}"):
         solution = _solution(model, mesh, time_limit_seconds, target_gap)
     with phases(f"annotate on {mesh}"):
-        return _annotated(normal, mesh, module, model, solution.choices.tolist(), solution)
+        choices = vertex_choices(model, solution)
+        return _annotated(normal, mesh, module, model, choices, solution)
+
+
+def vertex_choices(model: ShardingModel, solution: Solution) -> list[int]:
+    """What is chosen for arguments, ops and carried values; the views of the problem follow."""
+    return solution.choices[: model.num_vertices].tolist()
 
 
 def _solution(
@@ -129,15 +135,20 @@ def strategy_indices(model: ShardingModel, choices: Sequence[Choice]) -> list[in
     Raises:
       PlanError: a choice names a node or strategy that is not there.
     """
-    if len(choices) != model.num_nodes:
-        raise PlanError(f"expected {model.num_nodes} choices, got {len(choices)}; plan again")
+    if len(choices) != model.num_vertices:
+        raise PlanError(f"expected {model.num_vertices} choices, got {len(choices)}; plan again")
     return [_strategy_index(model, node, choice) for node, choice in enumerate(choices)]
 
 
 def named_choices(model: ShardingModel, choices: Sequence[int]) -> tuple[Choice, ...]:
     """Choices in a form that outlives the model."""
     return tuple(
-        Choice(model.op_id(node), model.node_name(node), model.strategy_names(node)[index])
+        Choice(
+            model.op_id(node),
+            model.node_name(node),
+            model.strategy_names(node)[index],
+            model.is_fixed(node),
+        )
         for node, index in enumerate(choices)
     )
 
@@ -146,11 +157,7 @@ def unmarked_choices(
     marked: ShardingModel, choices: Sequence[int], unmarked: ShardingModel
 ) -> tuple[int, ...]:
     """The same strategies in the model of the module without fixed shardings."""
-    named = [
-        replace(choice, strategy=choice.strategy.removesuffix(FIXED_BY_USER))
-        for choice in named_choices(marked, choices)
-    ]
-    return tuple(strategy_indices(unmarked, named))
+    return tuple(strategy_indices(unmarked, named_choices(marked, choices)))
 
 
 def _model(

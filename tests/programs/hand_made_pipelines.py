@@ -16,7 +16,7 @@ from alpa_mlir.inter_op.layers import LayeredStep, unroll_layers
 from alpa_mlir.inter_op.outline import outline_pipeline
 from alpa_mlir.inter_op.prologue import shard_prologue
 from alpa_mlir.inter_op.sharded_stage import ShardedStage, StageModel
-from alpa_mlir.intra_op.shard import normalize
+from alpa_mlir.intra_op.shard import normalize, vertex_choices
 from alpa_mlir.intra_op.solve import solve
 from alpa_mlir.lower.pipeline import annotate_outline
 from alpa_mlir.program.annotated import AnnotatedProgram
@@ -48,7 +48,7 @@ def hand_made_pipeline(
         text = split.stage(number).text_with_locations
         model = StageModel.make(text, mesh, cluster)
         solution = solve(model.model.problem, time_limit_seconds=2.0, target_gap=0.2)
-        stages.append(model.phases(solution.choices.tolist(), number))
+        stages.append(model.phases(vertex_choices(model.model, solution), number))
         first_devices.append(first_devices[-1] + mesh.num_devices)
     prologue = shard_prologue(split, [stage.mesh for stage in stages], cluster)
     outline = outline_pipeline(program, split, stages, first_devices[:-1], prologue, "1f1b")

@@ -62,8 +62,9 @@ def PrintOpGraph : Pass<"alpa-print-op-graph", "::mlir::ModuleOp"> {
 
     Leaves: the module as it is. For every argument a remark with its role, for every op one with its floating-point
     operations, the bytes it moves, how often it runs, the ops it reads from and those that read it; for every value its
-    bytes, the ops between which it lives and the dim that counts examples; and one with the peak of memory. "Batch
-    reduced here" marks the frontier of the batch, "mixed" an op in which examples meet otherwise.
+    bytes (0 where it needs no memory of its own), the ops between which it lives and the dim that counts examples; and
+    one with the peak of memory. "Batch reduced here" marks the frontier of the batch, "mixed" an op in which examples
+    meet otherwise.
 
     Fails: a module that is not normalized, a sharding rule that does not fit its op, a batch argument without dims.
 

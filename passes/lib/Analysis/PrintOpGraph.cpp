@@ -4,6 +4,7 @@
 #include "alpa/Analysis/StepAnalysis.h"
 #include "alpa/Analysis/TrainingPhases.h"
 #include "alpa/IR/Remark.h"
+#include "alpa/IR/Stablehlo.h"
 #include "alpa/Passes.h"
 #include "llvm/Support/Format.h"
 
@@ -37,10 +38,19 @@ std::string list(llvm::ArrayRef<int> indices) {
   return "[" + text + "]";
 }
 
-std::string describe(mlir::Value value, const Liveness &liveness, const BatchDims &batch) {
-  const LiveInterval &buffer = liveness.intervalOf(value);
-  std::string text = std::to_string(buffer.bytes) + " bytes live [" + std::to_string(buffer.first) +
-                     ", " + std::to_string(buffer.last) + "]";
+/// The number of the first op that does not begin before `time`.
+int64_t opAt(int64_t time, const OpGraph &graph, const Liveness &liveness) {
+  auto beginsBefore = [&](const OpNode &node) { return liveness.timeOf(node.op).begin < time; };
+  return llvm::partition_point(graph.nodes(), beginsBefore) - graph.nodes().begin();
+}
+
+std::string describe(mlir::Value value, const OpGraph &graph, const Liveness &liveness,
+                     const BatchDims &batch) {
+  const Interval live = liveness.intervalOf(value);
+  const int64_t size = Liveness::needsMemory(value) ? bytes(value.getType()) : 0;
+  std::string text = std::to_string(size) + " bytes live [" +
+                     std::to_string(opAt(live.begin, graph, liveness)) + ", " +
+                     std::to_string(opAt(live.end, graph, liveness) - 1) + "]";
   if (std::optional<BatchDim> dim = batch.of(value)) {
     text += ", batch in dim " + std::to_string(dim->dim);
     if (dim->minor != 1)
@@ -58,7 +68,7 @@ std::string describe(const OpGraph &graph, int index, const Liveness &liveness,
                      number(node.multiplicity) + ", from " + list(node.producers) + " to " +
                      list(node.users);
   for (mlir::Value value : node.op->getResults())
-    text += "; " + describe(value, liveness, batch);
+    text += "; " + describe(value, graph, liveness, batch);
   return text;
 }
 
@@ -68,13 +78,13 @@ struct PrintOpGraph : impl::PrintOpGraphBase<PrintOpGraph> {
     if (mlir::failed(step))
       return signalPassFailure();
     const auto &[graph, batch] = *step;
-    Liveness liveness(graph);
+    const Liveness liveness(graph.function());
 
     std::vector<ArgumentRole> roles = argumentRoles(graph, batch);
     for (mlir::BlockArgument argument : graph.function().getArguments())
       emitCodedRemark(argument.getLoc(), "argument")
           << "argument " << argument.getArgNumber() << ": " << name(roles[argument.getArgNumber()])
-          << ", " << describe(argument, liveness, batch);
+          << ", " << describe(argument, graph, liveness, batch);
     llvm::DenseMap<mlir::Operation *, BatchEnd> ends;
     for (BatchDims::End end : batch.ends())
       ends[end.op] = end.kind;

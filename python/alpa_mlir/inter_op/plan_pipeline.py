@@ -150,13 +150,14 @@ def _planned_stage(stage: ChosenStage, option: StageOption, model: StageModel) -
 def _planned_prologue(prologue: Prologue) -> PlannedPrologue:
     sharded = prologue.sharded
     assert sharded.solution is not None
+    cost = sharded.model.cost(sharded.choices)
     return PlannedPrologue(
         stage=prologue.stage,
         choices=named_choices(sharded.model, sharded.choices),
         collectives=planned_collectives(sharded.model, sharded.choices),
-        seconds=sharded.solution.cost * PICOSECOND,
-        cost=sharded.solution.cost,
-        lower_bound=sharded.solution.lower_bound,
+        seconds=cost * PICOSECOND,
+        cost=cost,
+        lower_bound=min(sharded.solution.lower_bound, cost),
     )
 
 

@@ -34,6 +34,7 @@ def make_plan(
     """The plan of a module that was just sharded."""
     assert sharded.solution is not None
     boundary = sharded.boundary
+    cost = sharded.model.cost(sharded.choices)
     choices = named_choices(sharded.model, sharded.choices)
     reasons = _reasons(boundary.readers, choices)
     stage = PlannedStage(
@@ -44,14 +45,14 @@ def make_plan(
         mesh=sharded.mesh,
         choices=choices,
         collectives=planned_collectives(sharded.model, sharded.choices),
-        forward_seconds=sharded.solution.cost * PICOSECOND,
+        forward_seconds=cost * PICOSECOND,
         backward_seconds=0.0,
         update_seconds=0.0,
         is_rematerialized=False,
         num_in_flight=1,
         memory_bytes=sharded.solution.peak_usage,
-        cost=sharded.solution.cost,
-        lower_bound=sharded.solution.lower_bound,
+        cost=cost,
+        lower_bound=min(sharded.solution.lower_bound, cost),
     )
     return PlanData(
         versions=Versions.here(),
@@ -77,7 +78,7 @@ def make_plan(
             )
         ),
         transfers=(),
-        step_seconds=sharded.solution.cost * PICOSECOND,
+        step_seconds=cost * PICOSECOND,
         remarks=sharded.remarks,
     )
 
@@ -138,9 +139,12 @@ def _reasons(readers: Sequence[int], choices: Sequence[Choice]) -> list[str]:
     """For each argument, the op that reads it first, a product if there is one, and how it runs."""
     strategies = {c.op_id: c for c in reversed(choices) if c.op_id >= 0}
     reasons: list[str] = []
-    for op_id in readers:
+    for argument, op_id in enumerate(readers):
         choice = strategies.get(op_id)
-        reasons.append(_in_words(choice) if choice else "")
+        words = _in_words(choice) if choice else ""
+        if choices[argument].is_fixed:
+            words = f"{words} (fixed by the user)".strip()
+        reasons.append(words)
     return reasons
 
 

@@ -1,7 +1,7 @@
 """Chooses a sharding for every op of a module: strategies, then the cheapest of them (Alpa, 4)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from alpa_mlir._native import Module, ShardingModel
@@ -15,7 +15,7 @@ from alpa_mlir.ir import jaxlib
 from alpa_mlir.ir.passes import messages, pass_errors, run_passes
 from alpa_mlir.ir.spec import Spec, parse_spec
 from alpa_mlir.plan.check import check_plan, check_program
-from alpa_mlir.plan.data import FIXED_BY_USER, Choice, PlanData
+from alpa_mlir.plan.data import Choice, PlanData
 from alpa_mlir.plan.versions import Versions
 from alpa_mlir.progress import Stopwatch
 
@@ -49,12 +49,12 @@ class Boundary:
 
 @dataclass(frozen=True, eq=False)
 class ShardedModule:
-    """A module, and a strategy for every node of its sharding problem.
+    """A module, and a strategy for every vertex of its sharding graph.
 
     Attributes:
       module: what the model was made of; writing the choices into it is for the lowering.
-      choices: index of the strategy of each node.
-      solution: the solver's answer; None where the choices came from a plan.
+      choices: index of the strategy of each vertex of the model.
+      solution: the solver's answer, of all nodes; None where the choices came from a plan.
     """
 
     module: Module
@@ -111,7 +111,12 @@ def shard(
     with stopwatch(f"solve on {mesh}"):
         solution = _solution(model, mesh, time_limit_seconds, target_gap)
     remarks = normal.remarks + messages(model.remarks)
-    return ShardedModule(module, mesh, model, solution.choices.tolist(), solution, remarks)
+    return ShardedModule(module, mesh, model, vertex_choices(model, solution), solution, remarks)
+
+
+def vertex_choices(model: ShardingModel, solution: Solution) -> list[int]:
+    """What is chosen for arguments, ops and carried values; the views of the problem follow."""
+    return solution.choices[: model.num_vertices].tolist()
 
 
 def _solution(
@@ -159,15 +164,20 @@ def strategy_indices(model: ShardingModel, choices: Sequence[Choice]) -> list[in
     Raises:
       PlanError: a choice names a node or strategy that is not there.
     """
-    if len(choices) != model.num_nodes:
-        raise PlanError(f"expected {model.num_nodes} choices, got {len(choices)}; plan again")
+    if len(choices) != model.num_vertices:
+        raise PlanError(f"expected {model.num_vertices} choices, got {len(choices)}; plan again")
     return [_strategy_index(model, node, choice) for node, choice in enumerate(choices)]
 
 
 def named_choices(model: ShardingModel, choices: Sequence[int]) -> tuple[Choice, ...]:
     """Choices in a form that outlives the model."""
     return tuple(
-        Choice(model.op_id(node), model.node_name(node), model.strategy_names(node)[index])
+        Choice(
+            model.op_id(node),
+            model.node_name(node),
+            model.strategy_names(node)[index],
+            model.is_fixed(node),
+        )
         for node, index in enumerate(choices)
     )
 
@@ -176,11 +186,7 @@ def unmarked_choices(
     marked: ShardingModel, choices: Sequence[int], unmarked: ShardingModel
 ) -> tuple[int, ...]:
     """The same strategies in the model of the module without fixed shardings."""
-    named = [
-        replace(choice, strategy=choice.strategy.removesuffix(FIXED_BY_USER))
-        for choice in named_choices(marked, choices)
-    ]
-    return tuple(strategy_indices(unmarked, named))
+    return tuple(strategy_indices(unmarked, named_choices(marked, choices)))
 
 
 def _model(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
+from alpa_mlir._native import STRATEGY_SPACES
 from alpa_mlir.errors import PlanError
-from alpa_mlir.plan.data import STRATEGY_SPACES, PlanData, PlannedStage
+from alpa_mlir.plan.data import PlanData, PlannedStage
 from alpa_mlir.plan.versions import Versions
 
 

@@ -12,11 +12,6 @@ from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.ir.spec import Spec
 from alpa_mlir.plan.versions import Versions
 
-# Of strategies, as in passes/lib/Sharding/TargetOptions.cpp.
-STRATEGY_SPACES = ("auto", "data", "zero2", "zero3")
-# Ends the names of strategies where a sharding is marked; passes/lib/Sharding/FixedShardings.cpp.
-FIXED_BY_USER = " (fixed by the user)"
-
 
 @dataclass(frozen=True)
 class TensorPlan:
@@ -42,11 +37,16 @@ class TensorPlan:
 
 @dataclass(frozen=True)
 class Choice:
-    """The strategy of one node of the sharding problem: an op, or an argument (op_id -1)."""
+    """The strategy of one node of the sharding problem: an op, or an argument (op_id -1).
+
+    Attributes:
+      is_fixed: whether the user had fixed the sharding.
+    """
 
     op_id: int
     node: str
     strategy: str
+    is_fixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,14 @@ class PlannedStage:
     Attributes:
       submesh: nodes, and devices in each; first_device: of the cluster, where it starts.
       mesh: the logical mesh over these devices.
-      choices: a strategy for every node of the stage's sharding problem.
+      choices: a strategy for every argument, op and carried value of the stage.
       collectives: predicted, all runs in a step counted.
       forward_seconds, backward_seconds: of one microbatch; update_seconds: once.
       is_rematerialized: whether its backward computes the forward of its layers again.
       num_in_flight: microbatches whose activations it holds at most.
       memory_bytes: predicted peak of one of its devices.
-      cost, lower_bound: of the sharding problem; no sharding costs less than the bound.
+      cost: of a step, picoseconds; lower_bound: no other choice has a lower price in the sharding
+        problem, which prices none below its cost.
     """
 
     first_layer: int
@@ -202,7 +203,7 @@ class PlanData:
     @property
     def has_user_shardings(self) -> bool:
         """Whether it was made for arguments or values whose shardings the user had fixed."""
-        return any(choice.strategy.endswith(FIXED_BY_USER) for choice in self.choices)
+        return any(choice.is_fixed for choice in self.choices)
 
     @property
     def memory_bytes(self) -> int:

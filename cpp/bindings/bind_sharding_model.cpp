@@ -114,17 +114,18 @@ void bindShardingModel(nb::module_ &m) {
   nb::class_<Model>(m, "ShardingModel")
       .def(nb::init<alpa::Module &, const alpa::DeviceMesh &, const alpa::DeviceSpec &,
                     const std::string &>(),
-           nb::arg("module"), nb::arg("mesh"), nb::arg("device"), nb::arg("method") = "auto",
-           nb::keep_alive<1, 2>(), released)
+           nb::arg("module"), nb::arg("mesh"), nb::arg("device"),
+           nb::arg("strategy_space") = "auto", nb::keep_alive<1, 2>(), released)
       .def_prop_ro("problem", &Model::problem, nb::rv_policy::reference_internal)
       .def_prop_ro("remarks", &Model::remarks)
       .def_prop_ro("num_nodes", &Model::numNodes)
       .def("op_id", &Model::opId, nb::arg("node"))
       .def("node_name", &Model::nodeName, nb::arg("node"))
       .def("strategy_names", &Model::strategyNames, nb::arg("node"))
+      .def("is_fixed", &Model::isFixed, nb::arg("node"))
       .def("apply", &Model::apply, nb::arg("choices"), released)
       .def("collectives", &Model::collectives, nb::arg("choices"), released)
       .def("phase_seconds", &Model::phaseSeconds, nb::arg("choices"), released)
-      .def("phase_temporary_bytes", &Model::phaseTemporaryBytes, nb::arg("choices"), released)
-      .def("argument_shardings", &Model::argumentShardings, nb::arg("choices"), released);
+      .def("phase_temporary_bytes", &Model::phaseTemporaryBytes, nb::arg("choices"), released);
+  m.attr("STRATEGY_SPACES") = nb::tuple(nb::cast(alpa::strategySpaces()));
 }

@@ -1,11 +1,10 @@
 // alpa::ShardingModel on top of the sharding graph.
 
 #include "bridge/ShardingModel.h"
-#include "bridge/DiagnosticCollector.h"
-#include "Sharding/TargetOptions.h"
 #include "alpa/IR/Attributes.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/ShardingGraph.h"
+#include "bridge/DiagnosticCollector.h"
 #include <stdexcept>
 
 namespace alpa {
@@ -18,6 +17,8 @@ int64_t idOf(mlir::Operation *op) {
 
 } // namespace
 
+std::vector<std::string> strategySpaces() { return strategySpaceNames(); }
+
 struct ShardingModel::State {
   std::optional<ShardingGraph> graph;
   ShardingProblem problem;
@@ -25,15 +26,15 @@ struct ShardingModel::State {
 };
 
 ShardingModel::ShardingModel(Module &module, const DeviceMesh &mesh, const DeviceSpec &device,
-                             const std::string &method)
+                             const std::string &strategySpace)
     : state(std::make_unique<State>()) {
   mesh.check();
   device.check();
-  std::optional<ShardingMethod> parsed = parseMethod(method);
-  if (!parsed)
-    throw std::invalid_argument("expected the method auto, data, zero2 or zero3, got '" + method +
-                                "'");
-  const ShardingTarget target{mesh, device, *parsed};
+  std::string error;
+  std::optional<StrategySpace> space = parseStrategySpace(strategySpace, error);
+  if (!space)
+    throw std::invalid_argument(error);
+  const ShardingTarget target{mesh, device, *space};
   DiagnosticCollector collector(module.get().getContext());
   mlir::FailureOr<ShardingGraph> graph = ShardingGraph::build(module.get(), target);
   if (mlir::failed(graph))
@@ -73,6 +74,10 @@ std::vector<std::string> ShardingModel::strategyNames(int node) const {
   for (const Strategy &strategy : state->graph->vertices().at(node).strategies)
     names.push_back(strategy.name);
   return names;
+}
+
+bool ShardingModel::isFixed(int node) const {
+  return state->graph->vertices().at(node).strategies.front().isFixed;
 }
 
 void ShardingModel::check(const std::vector<int> &choices) const {
@@ -122,23 +127,6 @@ std::map<std::string, int64_t>
 ShardingModel::phaseTemporaryBytes(const std::vector<int> &choices) const {
   check(choices);
   return state->graph->phaseTemporaryBytes(choices);
-}
-
-std::vector<DimAxes> ShardingModel::argumentShardings(const std::vector<int> &choices) const {
-  check(choices);
-  const DeviceMesh &mesh = state->graph->target().mesh;
-  std::vector<DimAxes> shardings;
-  for (auto [vertex, choice] : llvm::zip(state->graph->vertices(), choices)) {
-    if (vertex.kind != Vertex::Kind::Argument)
-      break; // arguments come first
-    mlir::Type type = state->graph->function().getArgument(vertex.index).getType();
-    DimAxes dims(shapeOf(type).size());
-    for (size_t dim = 0; dim < dims.size(); ++dim)
-      for (int axis : vertex.strategies[choice].results[0].axesOf(static_cast<int>(dim)))
-        dims[dim].push_back(mesh.axes[axis].name);
-    shardings.push_back(std::move(dims));
-  }
-  return shardings;
 }
 
 } // namespace alpa

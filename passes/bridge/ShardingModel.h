@@ -24,17 +24,16 @@ struct CollectiveReport {
   std::string reason;
 };
 
-/// Per dim, its axes, major first.
-using DimAxes = std::vector<std::vector<std::string>>;
+/// What `strategySpace` may be: "auto", "data", "zero2", "zero3".
+std::vector<std::string> strategySpaces();
 
 class ShardingModel {
 public:
-  /// Enumerates the strategies of a normalised module whose ops have sharding rules. `method` is
-  /// "auto", "data", "zero2" or "zero3". Throws std::invalid_argument on a bad mesh, device or
-  /// method and std::runtime_error with the diagnostics on a bad module. Keeps a reference to
-  /// `module`, which must outlive it.
+  /// Enumerates the strategies of a normalised module whose ops have sharding rules. Throws
+  /// std::invalid_argument on a bad mesh, device or strategy space and std::runtime_error with the
+  /// diagnostics on a bad module. Keeps a reference to `module`, which must outlive it.
   ShardingModel(Module &module, const DeviceMesh &mesh, const DeviceSpec &device,
-                const std::string &method);
+                const std::string &strategySpace);
   ~ShardingModel();
 
   const ShardingProblem &problem() const;
@@ -46,6 +45,8 @@ public:
   /// The argument's name, or "argument 3"; "stablehlo.dot_general", "carried 2 of stablehlo.while".
   std::string nodeName(int node) const;
   std::vector<std::string> strategyNames(int node) const;
+  /// Whether the user has fixed its sharding, so that no others are to choose from.
+  bool isFixed(int node) const;
 
   // Each takes one strategy per node and throws std::invalid_argument on any other list.
   void apply(const std::vector<int> &choices);
@@ -54,7 +55,6 @@ public:
   std::map<std::string, double> phaseSeconds(const std::vector<int> &choices) const;
   /// Peak bytes by `alpa.phase` of what lives within the phase.
   std::map<std::string, int64_t> phaseTemporaryBytes(const std::vector<int> &choices) const;
-  std::vector<DimAxes> argumentShardings(const std::vector<int> &choices) const;
 
 private:
   void check(const std::vector<int> &choices) const;

@@ -62,9 +62,9 @@ func.func public @main(%arg0: tensor<4xf32>) -> tensor<4xf32> {
 
 // What the user has fixed is the only choice; an open dim may take more axes.
 
-// FIXED: %arg0: tensor<8x8xf32> {alpa.strategies = ["{x},{} (fixed by the user)", "{x},{y} (fixed by the user)"]
+// FIXED: %arg0: tensor<8x8xf32> {alpa.strategies = ["{x},{}", "{x},{y}"]
 // FIXED: sdy.sharding_constraint
-// FIXED-SAME: alpa.strategies = ["x=j,y=i (fixed by the user)"]
+// FIXED-SAME: alpa.strategies = ["x=j,y=i"]
 
 //--- fixed.mlir
 sdy.mesh @mesh = <["x"=2, "y"=4]>

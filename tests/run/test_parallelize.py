@@ -181,6 +181,10 @@ def test_user_shardings_are_kept() -> None:
     plan = step.plan(w, x)
     assert plan.mesh.axis_names == ("data", "model")
     assert plan.arguments[0].spec == ((), ("model",))
+    assert plan.has_user_shardings
+    assert alpa.Plan.from_json(plan.to_json()) == plan
+    assert [choice.is_fixed for choice in plan.choices] == [True, False, False, True]
+    assert "(fixed by the user)" in plan.explain()
     result = step(w, x)
     np.testing.assert_allclose(result, np.full((16, 64), 64.0))
     with pytest.raises(ArgumentError, match=r"expected mesh_shape \(4, 2\)"):

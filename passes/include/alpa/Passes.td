@@ -53,7 +53,7 @@ def NormalizeModule : Pass<"alpa-normalize", "::mlir::ModuleOp"> {
 }
 
 // What the machine is like, for the passes that enumerate strategies. The order of strategies depends on the mesh, on
-// reduce-scatter and on the method only.
+// reduce-scatter and on the strategy space only.
 class TargetOptions {
   list<Option> targetOptions = [
     ListOption<"mesh", "mesh", "std::string", "Axes of the mesh, as in mesh=x=2,y=4 (one to three)">,
@@ -64,7 +64,7 @@ class TargetOptions {
     Option<"memoryLimitBytes", "memory-limit-bytes", "int64_t", "0", "Memory of a device; 0 is no limit">,
     Option<"hasReduceScatter", "has-reduce-scatter", "bool", "true",
            "Whether XLA makes reduce-scatters for these devices (GPU: yes, CPU: no)">,
-    Option<"method", "method", "std::string", "\"auto\"", "auto, data, zero2 or zero3">
+    Option<"strategySpace", "strategy-space", "std::string", "\"auto\"", "auto, data, zero2 or zero3">
   ];
 }
 

@@ -9,7 +9,6 @@
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/FixedShardings.h"
-#include "alpa/Sharding/MethodRestrictions.h"
 #include "alpa/Sharding/ShardingGraph.h"
 
 namespace alpa {
@@ -61,7 +60,7 @@ mlir::FailureOr<ShardingGraph> GraphBuilder::run() {
   if (mlir::failed(addArguments()) ||
       mlir::failed(visit(graph.func.getFunctionBody().front(), /*multiplicity=*/1)))
     return mlir::failure();
-  if (mlir::failed(restrictToMethod(graph.shardingTarget, graph.func, graph.allVertices)))
+  if (mlir::failed(restrictStrategies(graph.shardingTarget, graph.func, graph.allVertices)))
     return mlir::failure();
   for (Vertex &vertex : graph.allVertices)
     addUsages(vertex);

@@ -71,7 +71,7 @@ struct ChooseStrategies : impl::ChooseStrategiesBase<ChooseStrategies> {
             memoryBytesPerSecond,
             memoryLimitBytes,
             hasReduceScatter,
-            method};
+            strategySpace};
   }
 
   mlir::LogicalResult check(const ShardingGraph &graph, const Choices &chosen) {

@@ -135,9 +135,12 @@ def _reasons(readers: Sequence[int], choices: Sequence[Choice]) -> list[str]:
     """For each argument, the op that reads it first, a product if there is one, and how it runs."""
     strategies = {c.op_id: c for c in reversed(choices) if c.op_id >= 0}
     reasons: list[str] = []
-    for op_id in readers:
+    for argument, op_id in enumerate(readers):
         choice = strategies.get(op_id)
-        reasons.append(_in_words(choice) if choice else "")
+        words = _in_words(choice) if choice else ""
+        if choices[argument].is_fixed:
+            words = f"{words} (fixed by the user)".strip()
+        reasons.append(words)
     return reasons
 
 

@@ -5,7 +5,7 @@ The heart of intra-operator parallelism (Alpa, section 4) from module text to mo
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from alpa_mlir._native import Module, ShardingModel
 from alpa_mlir.cluster import Cluster, LogicalMesh
@@ -16,7 +16,7 @@ from alpa_mlir.intra_op.solution import Solution
 from alpa_mlir.intra_op.solve import solve
 from alpa_mlir.ir import jaxlib
 from alpa_mlir.ir.passes import messages, pass_errors, run_passes
-from alpa_mlir.plan.data import FIXED_BY_USER, Choice
+from alpa_mlir.plan.data import Choice
 from alpa_mlir.progress import Phases
 
 ANNOTATE = ("alpa-annotate-shardings", "alpa-verify-shardings")
@@ -137,7 +137,12 @@ def strategy_indices(model: ShardingModel, choices: Sequence[Choice]) -> list[in
 def named_choices(model: ShardingModel, choices: Sequence[int]) -> tuple[Choice, ...]:
     """Choices in a form that outlives the model."""
     return tuple(
-        Choice(model.op_id(node), model.node_name(node), model.strategy_names(node)[index])
+        Choice(
+            model.op_id(node),
+            model.node_name(node),
+            model.strategy_names(node)[index],
+            model.is_fixed(node),
+        )
         for node, index in enumerate(choices)
     )
 
@@ -146,11 +151,7 @@ def unmarked_choices(
     marked: ShardingModel, choices: Sequence[int], unmarked: ShardingModel
 ) -> tuple[int, ...]:
     """The same strategies in the model of the module without fixed shardings."""
-    named = [
-        replace(choice, strategy=choice.strategy.removesuffix(FIXED_BY_USER))
-        for choice in named_choices(marked, choices)
-    ]
-    return tuple(strategy_indices(unmarked, named))
+    return tuple(strategy_indices(unmarked, named_choices(marked, choices)))
 
 
 def _model(

@@ -11,16 +11,12 @@ from math import prod
 from pathlib import Path
 from typing import Any, cast
 
+from alpa_mlir._native import STRATEGY_SPACES
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.errors import ClusterError, PlanError
 from alpa_mlir.ir.spec import Spec
 
 VERSION = 2
-
-# Of strategies, as in passes/lib/Sharding/TargetOptions.cpp.
-STRATEGY_SPACES = ("auto", "data", "zero2", "zero3")
-# Ends the names of strategies where a sharding is marked; passes/lib/Sharding/FixedShardings.cpp.
-FIXED_BY_USER = " (fixed by the user)"
 
 
 @dataclass(frozen=True)
@@ -47,11 +43,16 @@ class TensorPlan:
 
 @dataclass(frozen=True)
 class Choice:
-    """The strategy of one node of the sharding problem: an op, or an argument (op_id -1)."""
+    """The strategy of one node of the sharding problem: an op, or an argument (op_id -1).
+
+    Attributes:
+      is_fixed: whether the user had fixed the sharding.
+    """
 
     op_id: int
     node: str
     strategy: str
+    is_fixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ class Plan:
     @property
     def has_user_shardings(self) -> bool:
         """Whether it was made for arguments or values whose shardings the user had fixed."""
-        return any(choice.strategy.endswith(FIXED_BY_USER) for choice in self.choices)
+        return any(choice.is_fixed for choice in self.choices)
 
     @property
     def memory_bytes(self) -> int:

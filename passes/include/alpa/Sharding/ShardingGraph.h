@@ -4,6 +4,7 @@
 
 #include "alpa/Sharding/ReshardTables.h"
 #include "alpa/Sharding/Strategy.h"
+#include "alpa/Sharding/StrategySpace.h"
 #include "core/sharding/ShardingProblem.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
@@ -12,19 +13,11 @@
 
 namespace alpa {
 
-/// Which plans are allowed. All but Auto are baselines and ablations.
-enum class ShardingMethod {
-  Auto,  ///< everything
-  Data,  ///< batch split over all axes, parameters and optimizer state replicated
-  Zero2, ///< batch split, parameters replicated, optimizer state sharded
-  Zero3, ///< batch split, parameters and optimizer state sharded
-};
-
 /// What a sharding graph is made for.
 struct ShardingTarget {
   DeviceMesh mesh;
   DeviceSpec device;
-  ShardingMethod method = ShardingMethod::Auto;
+  StrategySpace strategySpace = StrategySpace::Auto;
 };
 
 /// Something that chooses a strategy: a node of the sharding problem.

@@ -5,6 +5,7 @@
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/ShardingGraph.h"
 #include "bridge/DiagnosticCollector.h"
+#include <cmath>
 #include <stdexcept>
 
 namespace alpa {
@@ -48,12 +49,14 @@ ShardingModel::~ShardingModel() = default;
 
 const ShardingProblem &ShardingModel::problem() const { return state->problem; }
 const std::vector<Diagnostic> &ShardingModel::remarks() const { return state->remarks; }
-int ShardingModel::numNodes() const { return static_cast<int>(state->graph->vertices().size()); }
+int ShardingModel::numVertices() const { return static_cast<int>(state->graph->vertices().size()); }
 
-int64_t ShardingModel::opId(int node) const { return idOf(state->graph->vertices().at(node).op); }
+int64_t ShardingModel::opId(int vertex) const {
+  return idOf(state->graph->vertices().at(vertex).op);
+}
 
-std::string ShardingModel::nodeName(int node) const {
-  const Vertex &vertex = state->graph->vertices().at(node);
+std::string ShardingModel::nodeName(int number) const {
+  const Vertex &vertex = state->graph->vertices().at(number);
   switch (vertex.kind) {
   case Vertex::Kind::Argument:
     if (auto given =
@@ -69,15 +72,15 @@ std::string ShardingModel::nodeName(int node) const {
   return "";
 }
 
-std::vector<std::string> ShardingModel::strategyNames(int node) const {
+std::vector<std::string> ShardingModel::strategyNames(int vertex) const {
   std::vector<std::string> names;
-  for (const Strategy &strategy : state->graph->vertices().at(node).strategies)
+  for (const Strategy &strategy : state->graph->vertices().at(vertex).strategies)
     names.push_back(strategy.name);
   return names;
 }
 
-bool ShardingModel::isFixed(int node) const {
-  return state->graph->vertices().at(node).strategies.front().isFixed;
+bool ShardingModel::isFixed(int vertex) const {
+  return state->graph->vertices().at(vertex).strategies.front().isFixed;
 }
 
 void ShardingModel::check(const std::vector<int> &choices) const {
@@ -90,6 +93,11 @@ void ShardingModel::check(const std::vector<int> &choices) const {
       throw std::invalid_argument("expected a choice below " +
                                   std::to_string(vertices[i].strategies.size()) + " for node " +
                                   std::to_string(i) + ", got " + std::to_string(choices[i]));
+}
+
+std::vector<int> ShardingModel::complete(const std::vector<int> &choices) const {
+  check(choices);
+  return state->graph->complete(choices);
 }
 
 void ShardingModel::apply(const std::vector<int> &choices) {
@@ -116,6 +124,19 @@ std::vector<CollectiveReport> ShardingModel::collectives(const std::vector<int> 
     reports.push_back(std::move(report));
   }
   return reports;
+}
+
+std::map<std::string, double> ShardingModel::seconds(const std::vector<int> &choices) const {
+  check(choices);
+  const ShardingGraph::Seconds seconds = state->graph->seconds(choices);
+  return {{"compute", seconds.compute},
+          {"collectives", seconds.collectives},
+          {"copies", seconds.copies}};
+}
+
+int64_t ShardingModel::cost(const std::vector<int> &choices) const {
+  check(choices);
+  return std::llround(state->graph->seconds(choices).total() * 1e12);
 }
 
 std::map<std::string, double> ShardingModel::phaseSeconds(const std::vector<int> &choices) const {

@@ -144,3 +144,50 @@ def test_collectives_cost_what_the_alpha_beta_model_says():
     assert table.seconds(on, "{x},{}", "{},{}") == pytest.approx(256 * 3 / 4)  # all-gather
     assert table.seconds(on, "{x},{}", "{},{x}") == pytest.approx(64 * 3 / 4)  # all-to-all
     assert table.seconds(on, "{},{}", "{},{x}") == pytest.approx(0)  # slice
+
+
+# --- Trees: one value for several readers ---
+
+
+def test_tree_of_readers_that_want_the_same_has_their_route_once():
+    on = mesh(2, 2)
+    table = ReshardTable([8, 8], 4, on, device())
+    steps, arrivals, seconds = table.tree(on, "{x,y},{}", ["{},{y}"] * 3, 2)
+    assert steps == [(-1, "{x},{y}"), (0, "{},{y}")]
+    assert arrivals == [1, 1, 1]
+    assert seconds == pytest.approx(table.seconds(on, "{x,y},{}", "{},{y}"))
+
+
+def test_tree_goes_on_from_the_view_and_from_what_was_made():
+    # One gather for the reader of the whole; its slice is cheaper than an all-to-all.
+    on = mesh(2)
+    table = ReshardTable([512, 512], 4, on, device())
+    steps, arrivals, _ = table.tree(on, "{x},{}", ["{},{x}", "{x},{}", "{},{}"], 2)
+    assert steps == [(-1, "{},{}"), (0, "{},{x}")]
+    assert arrivals == [1, -1, 0]
+
+
+@given(st.data())
+def test_tree_is_cheapest_for_two_readers_and_never_dearer_than_routes(data):
+    shape = data.draw(st.lists(SIZES, min_size=1, max_size=3))
+    on = mesh(*data.draw(st.lists(st.sampled_from([1, 2, 4]), min_size=1, max_size=3)))
+    table = ReshardTable(shape, 4, on, device())
+    shardings = all_shardings(shape, on)
+    made, *wanted = data.draw(st.lists(st.sampled_from(shardings), min_size=2, max_size=5))
+    steps, arrivals, seconds = table.tree(on, made, wanted, len(shape))
+
+    reached = [made]
+    for source, target in steps:
+        assert source < len(reached) - 1
+        assert len(table.route(on, reached[source + 1], target, len(shape))) == 1
+        reached.append(target)
+    assert [reached[step + 1] for step in arrivals] == wanted
+
+    def via(view):
+        return table.seconds(on, made, view) + sum(table.seconds(on, view, w) for w in wanted)
+
+    best = min(map(via, shardings))
+    assert seconds <= best * (1 + 1e-9)
+    if len({made, *wanted}) == len(wanted) + 1 <= 3:
+        assert seconds == pytest.approx(best)
+    assert table.tree(on, made, wanted[::-1], len(shape))[0] == steps

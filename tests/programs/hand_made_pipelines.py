@@ -15,7 +15,7 @@ from alpa_mlir.frontend.trace import trace
 from alpa_mlir.inter_op.layers import LayeredStep, unroll_layers
 from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
 from alpa_mlir.inter_op.sharded_stage import StageModel
-from alpa_mlir.intra_op.shard import normalize
+from alpa_mlir.intra_op.shard import normalize, vertex_choices
 from alpa_mlir.intra_op.solve import solve
 from alpa_mlir.lower.pipeline import StageToLower, lower_pipeline
 from alpa_mlir.program.pipeline import PipelineProgram
@@ -46,7 +46,8 @@ def hand_made_pipeline(
         text = split.stage(number).text_with_locations
         model = StageModel.make(text, mesh, cluster)
         solution = solve(model.model.problem, time_limit_seconds=2.0, target_gap=0.2)
-        stages.append(StageToLower(model, solution.choices.tolist(), first_device))
+        choices = vertex_choices(model.model, solution)
+        stages.append(StageToLower(model, choices, first_device))
         first_device += mesh.num_devices
     return lower_pipeline(program, split, stages, "1f1b", cluster)
 

@@ -30,6 +30,8 @@ public:
   ReshardTable(std::vector<int64_t> shape, int64_t elementBytes, const DeviceMesh &mesh,
                const DeviceSpec &device);
 
+  int size() const { return static_cast<int>(shardings.size()); }
+  const Sharding &operator[](int number) const { return shardings[number]; }
   /// The number of a sharding. Throws std::invalid_argument where it does not divide the shape.
   int indexOf(const Sharding &sharding) const;
   /// Seconds of the cheapest route; 0 from a sharding to itself.

@@ -76,7 +76,8 @@ def EnumerateStrategies : Pass<"alpa-enumerate-strategies", "::mlir::ModuleOp">,
     Leaves: `alpa.strategies` on every op, loop and argument that has a choice to make: in each strategy every mesh axis
     splits one factor of the op's rule, or none (`x=i` splits factor i along x; `x=k` with a reduction factor k ends in an
     all-reduce; `x=k>0` in a reduce-scatter over result dim 0). With `problem-file` the sharding problem is written in
-    IOPDDL's JSON, nodes in the order in which a walk meets them: arguments, then ops.
+    IOPDDL's JSON, nodes in the order in which a walk meets them: arguments, then ops. After those comes a node for each
+    value with several readers, the sharding it is given them in: a reshard that they share costs once.
 
     A remark names each op that stays replicated because it has no rule. Fails: a mesh that cannot be; a sharding fixed by
     the user that the mesh cannot give.
@@ -104,7 +105,8 @@ def ChooseStrategies : Pass<"alpa-choose-strategies", "::mlir::ModuleOp">, Targe
   let summary = "A solution of the sharding problem, written into the IR";
   let description = [{
     Needs: what alpa-enumerate-strategies needs, the same options, and one choice per node of the problem: as a list, or in
-    a file that holds a JSON list or an object with `choices`, as `alpa-solve` writes it.
+    a file that holds a JSON list or an object with `choices`, as `alpa-solve` writes it. Those of arguments and ops are
+    enough; the others follow from them.
 
     Leaves: `alpa.mesh` on the module, `alpa.sharding` on every argument, `alpa.operands` and `alpa.results` on every op:
     the shardings it reads and leaves.
@@ -139,7 +141,8 @@ def AnnotateShardings : Pass<"alpa-annotate-shardings", "::mlir::ModuleOp"> {
     Leaves: one `sdy.mesh`; a sharding of every argument and result; a sharding constraint after each op whose sharding
     would not follow from what it reads, and one for each step of a reshard. XLA's partitioner has a pattern for single
     steps only (gather, slice, all-to-all, permute) and replicates a tensor otherwise, so longer routes are spelled out.
-    Readers that want the same share the steps. State goes out as it came in. Rules and choices are gone.
+    Readers share the steps: the value goes to one sharding for all of them, from where each goes on. State goes out as
+    it came in. Rules and choices are gone.
 
     Fails: no `alpa.mesh`; a sharding that is malformed or does not divide its tensor.
 

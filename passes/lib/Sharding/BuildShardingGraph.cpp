@@ -42,7 +42,9 @@ private:
   int addVertex(Vertex vertex);
   mlir::ValueRange valuesOf(const Vertex &vertex);
   void addUsages(Vertex &vertex);
-  void addFlow(mlir::Value value, int consumer, unsigned operand, double multiplicity);
+  void addFlow(mlir::Value value, mlir::Operation *reader, int vertex, unsigned operand);
+  Flow &flowOf(mlir::Value value, const Source &source, mlir::Operation *reader);
+  bool isKnown(const Flow &flow, const Reader &reader) const;
   void setSource(mlir::Value value, int vertex, unsigned result) {
     sources[value] = {vertex, result};
   }
@@ -53,6 +55,9 @@ private:
 
   ShardingGraph graph;
   llvm::DenseMap<mlir::Value, Source> sources;
+  llvm::DenseMap<mlir::Block *, double> runs; ///< of blocks, in one call
+  /// By value, phase and round.
+  std::map<std::tuple<void *, llvm::StringRef, int64_t>, size_t> flowNumbers;
   const Liveness liveness;
 };
 
@@ -114,10 +119,7 @@ int64_t GraphBuilder::numCopies(const Vertex &vertex) {
   auto inFlight = graph.func->getAttrOfType<mlir::IntegerAttr>(kNumInFlightAttr);
   if (!inFlight)
     return 1;
-  auto isOfPhase = [](mlir::Operation *op, llvm::StringRef name) {
-    auto phase = op->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
-    return phase && phase.getValue() == name;
-  };
+  auto isOfPhase = [](mlir::Operation *op, llvm::StringRef name) { return phaseOf(op) == name; };
   const bool isOnce = vertex.kind == Vertex::Kind::Argument
                           ? graph.func.getArgAttr(vertex.index, kArgumentAttr) &&
                                 !graph.func.getArgAttr(vertex.index, kBatchAttr)
@@ -144,11 +146,47 @@ void GraphBuilder::addUsages(Vertex &vertex) {
   }
 }
 
-void GraphBuilder::addFlow(mlir::Value value, int consumer, unsigned operand, double multiplicity) {
+void GraphBuilder::addFlow(mlir::Value value, mlir::Operation *reader, int vertex,
+                           unsigned operand) {
   auto source = sources.find(value);
-  if (source != sources.end())
-    graph.allFlows.push_back(
-        {value, source->second.vertex, source->second.result, consumer, operand, multiplicity});
+  if (source == sources.end() || source->second.vertex == vertex) // or carried on as it came
+    return;
+  Flow &flow = flowOf(value, source->second, reader);
+  if (!isKnown(flow, {vertex, operand}))
+    flow.readers.push_back({vertex, operand});
+}
+
+/// The flow of `value` to the phase of `reader`. What is returned is resharded where it is made.
+Flow &GraphBuilder::flowOf(mlir::Value value, const Source &source, mlir::Operation *reader) {
+  mlir::Block &body = graph.func.getFunctionBody().front();
+  mlir::Operation *where = reader == &body.back() ? value.getDefiningOp() : graph.topLevel(reader);
+  const llvm::StringRef phase = where ? phaseOf(where) : "";
+  auto roundAttr =
+      where ? where->getAttrOfType<mlir::IntegerAttr>(kRoundAttr) : mlir::IntegerAttr();
+  const int64_t round = roundAttr ? roundAttr.getInt() : 0;
+  auto [found, isNew] =
+      flowNumbers.try_emplace({value.getAsOpaquePointer(), phase, round}, graph.allFlows.size());
+  if (isNew) {
+    double count = runs.lookup(value.getParentBlock());
+    if (where && value.getParentBlock() == &body)
+      count = runsInStep(where, count);
+    graph.allFlows.push_back({value, source.vertex, source.result, phase, count, {}});
+  }
+  return graph.allFlows[found->second];
+}
+
+/// Whether a vertex reads the value already, and always in the same sharding: the square of a value
+/// is one reader.
+bool GraphBuilder::isKnown(const Flow &flow, const Reader &reader) const {
+  const int numStrategies = static_cast<int>(graph.allVertices[reader.vertex].strategies.size());
+  return llvm::any_of(flow.readers, [&](const Reader &known) {
+    if (known.vertex != reader.vertex)
+      return false;
+    for (int strategy = 0; strategy < numStrategies; ++strategy)
+      if (!(graph.consumed(known, strategy) == graph.consumed(reader, strategy)))
+        return false;
+    return true;
+  });
 }
 
 mlir::LogicalResult GraphBuilder::addArguments() {
@@ -167,19 +205,20 @@ mlir::LogicalResult GraphBuilder::addArguments() {
 }
 
 mlir::LogicalResult GraphBuilder::visit(mlir::Block &block, double multiplicity) {
+  runs[&block] = multiplicity;
   for (mlir::Operation &op : block) {
     mlir::LogicalResult result = mlir::success();
     if (isConstantLike(&op))
       continue;
-    const double runs = runsInStep(&op, multiplicity);
+    const double count = runsInStep(&op, multiplicity);
     if (isWhile(&op))
-      result = addLoop(&op, runs);
+      result = addLoop(&op, count);
     else if (kindOf(&op) == OpKind::Branch)
-      result = addBranch(&op, runs);
+      result = addBranch(&op, count);
     else if (kindOf(&op) == OpKind::OptimizationBarrier)
-      addBarrier(&op, runs);
+      addBarrier(&op, count);
     else if (&op != &block.back()) // the last op of a block returns
-      result = addOp(&op, runs);
+      result = addOp(&op, count);
     else if (block.getParentOp() == graph.func.getOperation())
       addReturn(&op);
     if (mlir::failed(result))
@@ -191,8 +230,8 @@ mlir::LogicalResult GraphBuilder::visit(mlir::Block &block, double multiplicity)
 /// Of a stage, forward and backward run once per microbatch.
 double GraphBuilder::runsInStep(mlir::Operation *op, double multiplicity) {
   auto count = graph.func->getAttrOfType<mlir::IntegerAttr>(kNumMicrobatchesAttr);
-  auto phase = op->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
-  if (!count || !phase || phase.getValue() == "update" ||
+  const llvm::StringRef phase = phaseOf(op);
+  if (!count || phase.empty() || phase == "update" ||
       op->getParentOp() != graph.func.getOperation())
     return multiplicity;
   return multiplicity * static_cast<double>(count.getInt());
@@ -224,7 +263,7 @@ mlir::LogicalResult GraphBuilder::addOp(mlir::Operation *op, double multiplicity
   for (mlir::OpResult result : op->getResults())
     setSource(result, number, result.getResultNumber());
   for (mlir::OpOperand &operand : op->getOpOperands())
-    addFlow(operand.get(), number, operand.getOperandNumber(), multiplicity);
+    addFlow(operand.get(), op, number, operand.getOperandNumber());
   return mlir::success();
 }
 
@@ -254,14 +293,14 @@ mlir::LogicalResult GraphBuilder::addLoop(mlir::Operation *op, double multiplici
   for (mlir::OpOperand &initial : op->getOpOperands()) {
     const unsigned index = initial.getOperandNumber();
     carried.push_back(addCarried(op, index, multiplicity));
-    addFlow(initial.get(), carried[index], 0, multiplicity);
+    addFlow(initial.get(), op, carried[index], 0);
     setSource(condition.getArgument(index), carried[index], 0);
     setSource(body.getArgument(index), carried[index], 0);
   }
   if (mlir::failed(visit(condition, inside)) || mlir::failed(visit(body, inside)))
     return mlir::failure();
   for (mlir::OpOperand &next : body.back().getOpOperands())
-    addFlow(next.get(), carried[next.getOperandNumber()], 0, inside);
+    addFlow(next.get(), next.getOwner(), carried[next.getOperandNumber()], 0);
   return mlir::success();
 }
 
@@ -273,7 +312,7 @@ mlir::LogicalResult GraphBuilder::addBranch(mlir::Operation *op, double multipli
     if (mlir::failed(visit(branch.front(), multiplicity)))
       return mlir::failure();
     for (mlir::OpOperand &yielded : branch.front().back().getOpOperands())
-      addFlow(yielded.get(), carried[yielded.getOperandNumber()], 0, multiplicity);
+      addFlow(yielded.get(), yielded.getOwner(), carried[yielded.getOperandNumber()], 0);
   }
   return mlir::success();
 }
@@ -283,7 +322,7 @@ mlir::LogicalResult GraphBuilder::addBranch(mlir::Operation *op, double multipli
 void GraphBuilder::addBarrier(mlir::Operation *op, double multiplicity) {
   for (mlir::OpOperand &operand : op->getOpOperands()) {
     const unsigned index = operand.getOperandNumber();
-    addFlow(operand.get(), addCarried(op, index, multiplicity), 0, multiplicity);
+    addFlow(operand.get(), op, addCarried(op, index, multiplicity), 0);
   }
 }
 
@@ -292,7 +331,7 @@ void GraphBuilder::addReturn(mlir::Operation *op) {
   // vertices of the arguments are the first ones, in order.
   for (unsigned argument = 0; argument < graph.func.getNumArguments(); ++argument)
     if (std::optional<unsigned> result = updatedBy(graph.func, argument))
-      addFlow(op->getOperand(*result), static_cast<int>(argument), 0, 1);
+      addFlow(op->getOperand(*result), op, static_cast<int>(argument), 0);
 }
 
 mlir::FailureOr<ShardingGraph> ShardingGraph::build(mlir::ModuleOp module,

@@ -47,7 +47,7 @@ class StageModel:
         """Cuts the stage into its phases, sharded as chosen. To be called once.
 
         Raises:
-          PlanError: the choices are not one strategy for every node.
+          PlanError: the choices are not one strategy for every vertex of the model.
         """
         try:
             self.model.apply(list(choices))

@@ -33,6 +33,7 @@ def make_plan(
     """The plan of a module that was just sharded."""
     assert sharded.solution is not None
     boundary = sharded.boundary
+    cost = sharded.model.cost(sharded.choices)
     choices = named_choices(sharded.model, sharded.choices)
     reasons = _reasons(boundary.readers, choices)
     stage = PlannedStage(
@@ -43,14 +44,14 @@ def make_plan(
         mesh=sharded.mesh,
         choices=choices,
         collectives=planned_collectives(sharded.model, sharded.choices),
-        forward_seconds=sharded.solution.cost * _PICOSECOND,
+        forward_seconds=cost * _PICOSECOND,
         backward_seconds=0.0,
         update_seconds=0.0,
         is_rematerialized=False,
         num_in_flight=1,
         memory_bytes=sharded.solution.peak_usage,
-        cost=sharded.solution.cost,
-        lower_bound=sharded.solution.lower_bound,
+        cost=cost,
+        lower_bound=min(sharded.solution.lower_bound, cost),
     )
     return Plan(
         program_name=program.name,
@@ -74,7 +75,7 @@ def make_plan(
             )
         ),
         transfers=(),
-        step_seconds=sharded.solution.cost * _PICOSECOND,
+        step_seconds=cost * _PICOSECOND,
         remarks=sharded.remarks,
     )
 

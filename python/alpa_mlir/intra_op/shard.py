@@ -42,8 +42,8 @@ class ShardedModule:
     Attributes:
       text: annotated module in generic form; boundary: how its arguments and results lie.
       model: the C++ view of the strategies; holds the module the choices were made on.
-      choices: index of the strategy of each node.
-      solution: the solver's answer; None where the choices came from a plan.
+      choices: index of the strategy of each vertex of the model.
+      solution: the solver's answer, of all nodes; None where the choices came from a plan.
     """
 
     text: str
@@ -92,7 +92,13 @@ def shard(
     with phases(f"solve on {mesh}"):
         solution = _solution(model, mesh, time_limit_seconds, target_gap)
     with phases(f"annotate on {mesh}"):
-        return _annotated(normal, mesh, module, model, solution.choices.tolist(), solution)
+        choices = vertex_choices(model, solution)
+        return _annotated(normal, mesh, module, model, choices, solution)
+
+
+def vertex_choices(model: ShardingModel, solution: Solution) -> list[int]:
+    """What is chosen for arguments, ops and carried values; the views of the problem follow."""
+    return solution.choices[: model.num_vertices].tolist()
 
 
 def _solution(
@@ -129,8 +135,8 @@ def strategy_indices(model: ShardingModel, choices: Sequence[Choice]) -> list[in
     Raises:
       PlanError: a choice names a node or strategy that is not there.
     """
-    if len(choices) != model.num_nodes:
-        raise PlanError(f"expected {model.num_nodes} choices, got {len(choices)}; plan again")
+    if len(choices) != model.num_vertices:
+        raise PlanError(f"expected {model.num_vertices} choices, got {len(choices)}; plan again")
     return [_strategy_index(model, node, choice) for node, choice in enumerate(choices)]
 
 

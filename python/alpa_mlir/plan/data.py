@@ -92,13 +92,14 @@ class PlannedStage:
     Attributes:
       submesh: nodes, and devices in each; first_device: of the cluster, where it starts.
       mesh: the logical mesh over these devices.
-      choices: a strategy for every node of the stage's sharding problem.
+      choices: a strategy for every argument, op and carried value of the stage.
       collectives: predicted, all runs in a step counted.
       forward_seconds, backward_seconds: of one microbatch; update_seconds: once.
       is_rematerialized: whether its backward computes the forward of its layers again.
       num_in_flight: microbatches whose activations it holds at most.
       memory_bytes: predicted peak of one of its devices.
-      cost, lower_bound: of the sharding problem; no sharding costs less than the bound.
+      cost: of a step, picoseconds; lower_bound: no other choice has a lower price in the sharding
+        problem, which prices none below its cost.
     """
 
     first_layer: int

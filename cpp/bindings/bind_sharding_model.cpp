@@ -153,5 +153,5 @@ void bindShardingModel(nb::module_ &m) {
       .def("phase_seconds", &Model::phaseSeconds, nb::arg("choices"), released)
       .def("phase_temporary_bytes", &Model::phaseTemporaryBytes, nb::arg("choices"), released)
       .def("boundary", &Model::boundary, nb::arg("choices"), released);
-  m.attr("STRATEGY_SPACES") = nb::tuple(nb::cast(alpa::strategySpaces()));
+  m.def("strategy_spaces", &alpa::strategySpaces);
 }

@@ -181,7 +181,7 @@ def test_tree_goes_on_from_the_view_and_from_what_was_made():
 
 
 @given(st.data())
-def test_tree_is_cheapest_for_two_readers_and_never_dearer_than_routes(data):
+def test_tree_is_cheapest_for_two_readers_and_never_dearer_than_routes(data: st.DataObject) -> None:
     shape = data.draw(st.lists(SIZES, min_size=1, max_size=3))
     on = mesh(*data.draw(st.lists(st.sampled_from([1, 2, 4]), min_size=1, max_size=3)))
     table = ReshardTable(shape, 4, on, device())
@@ -196,7 +196,7 @@ def test_tree_is_cheapest_for_two_readers_and_never_dearer_than_routes(data):
         reached.append(target)
     assert [reached[step + 1] for step in arrivals] == wanted
 
-    def via(view):
+    def via(view: str) -> float:
         return table.seconds(on, made, view) + sum(table.seconds(on, view, w) for w in wanted)
 
     best = min(map(via, shardings))

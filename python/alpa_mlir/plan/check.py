@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from alpa_mlir._native import STRATEGY_SPACES
+from alpa_mlir._native import strategy_spaces
 from alpa_mlir.errors import PlanError
 from alpa_mlir.plan.data import PlanData, PlannedStage
 from alpa_mlir.plan.versions import Versions
@@ -44,8 +44,8 @@ def check_program(plan: PlanData, program_hash: str, versions: Versions) -> None
 
 def _broken_types(plan: PlanData) -> Iterator[tuple[int, str]]:
     """What makes no sense of itself; the rules count on this."""
-    if plan.strategy_space not in STRATEGY_SPACES:
-        known = ", ".join(STRATEGY_SPACES)
+    if plan.strategy_space not in strategy_spaces():
+        known = ", ".join(strategy_spaces())
         yield 0, f"a strategy_space of {known}, got {plan.strategy_space!r}"
     for name in ("num_microbatches", "num_layers"):
         if not _is_whole(getattr(plan, name)):

@@ -20,6 +20,7 @@ from alpa_mlir.inter_op.sharded_stage import StageModel
 from alpa_mlir.intra_op.shard import NormalizedModule, normalize, vertex_choices
 from alpa_mlir.intra_op.solution import Solution
 from alpa_mlir.intra_op.solve import solve
+from alpa_mlir.ir import jaxlib
 from oracles.random_sharding import random_choices
 from oracles.training_equality import case
 
@@ -139,3 +140,37 @@ def test_complete_finds_the_views_of_the_solver(make: partial[ShardingModel]) ->
     found = solution(model)
     completed = model.complete(vertex_choices(model, found))
     assert model.problem.evaluate(completed).cost <= found.cost
+
+
+LOOP = """
+func.func public @main(%x: tensor<64x64xf32>, %w: tensor<64x64xf32>) -> tensor<64x64xf32> {
+  %zero = stablehlo.constant dense<0> : tensor<i32>
+  %0:2 = stablehlo.while(%i = %zero, %y = %x) : tensor<i32>, tensor<64x64xf32>
+  cond {
+    %limit = stablehlo.constant dense<5> : tensor<i32>
+    %1 = stablehlo.compare LT, %i, %limit : (tensor<i32>, tensor<i32>) -> tensor<i1>
+    stablehlo.return %1 : tensor<i1>
+  } do {
+    %one = stablehlo.constant dense<1> : tensor<i32>
+    %1 = stablehlo.add %i, %one : tensor<i32>
+    %2 = stablehlo.dot_general %y, %w, contracting_dims = [1] x [0]
+         : (tensor<64x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
+    stablehlo.return %1, %2 : tensor<i32>, tensor<64x64xf32>
+  }
+  return %0#1 : tensor<64x64xf32>
+}
+"""
+
+
+def test_reshard_runs_as_often_as_its_value_is_made() -> None:
+    mesh = LogicalMesh.of_shape((8,))
+    module = Module.parse(normalize(jaxlib.to_generic(LOOP)).text)
+    model = ShardingModel(module, native_mesh(mesh, CLUSTER), native_device(CLUSTER, None))
+    chosen = {"argument 1": "{x},{}", "carried 1 of stablehlo.while": "{x},{}"}
+    choices = [
+        model.strategy_names(vertex).index(chosen[name]) if name in chosen else 0
+        for vertex, name in enumerate(map(model.node_name, range(model.num_vertices)))
+    ]
+    # The weight is gathered before the loop, what the loop carries in each of its rounds.
+    gathers = [c.count for c in model.collectives(choices) if c.kind == "all-gather"]
+    assert sorted(gathers) == [1, 5]

@@ -21,7 +21,7 @@ from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cost.memory import stage_memory
 from alpa_mlir.errors import InfeasibleError, PlanError
 from alpa_mlir.inter_op.sharded_stage import StageModel
-from alpa_mlir.intra_op.shard import vertex_choices
+from alpa_mlir.intra_op.shard import cost_and_bound, vertex_choices
 from alpa_mlir.intra_op.solve import solve
 
 _VERSION = 4  # of the answers: a new one where this package's Python changes them
@@ -158,7 +158,8 @@ def _solve_stage(
     except InfeasibleError:
         return None
     choices = vertex_choices(stage.model, solution)
-    picoseconds = stage.model.cost(choices)  # asked before the phases are cut: they end the model
+    # All is asked before the phases are cut, which ends the model.
+    picoseconds, lower_bound = cost_and_bound(stage.model, solution)
     seconds = stage.model.phase_seconds(choices)
     temporary_bytes = stage.model.phase_temporary_bytes(choices)
     memory = stage_memory(
@@ -171,7 +172,7 @@ def _solve_stage(
         update_seconds=seconds.get("update", 0.0) + seconds.get("", 0.0),
         **asdict(memory),
         cost=picoseconds,
-        lower_bound=min(solution.lower_bound, picoseconds),
+        lower_bound=lower_bound,
         is_cut_off=solution.gap > question.target_gap,
     )
     return cost, solution.peak_usage

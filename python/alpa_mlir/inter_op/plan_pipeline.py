@@ -25,7 +25,7 @@ from alpa_mlir.intra_op.describe import (
     result_roles,
     tensor_plan,
 )
-from alpa_mlir.intra_op.shard import NormalizedModule, named_choices
+from alpa_mlir.intra_op.shard import NormalizedModule, cost_and_bound, named_choices
 from alpa_mlir.ir.spec import replicated
 from alpa_mlir.options import FollowPlacement, SearchedPipeline
 from alpa_mlir.plan.data import PlanData, PlannedPrologue, PlannedStage, TensorPlan
@@ -150,14 +150,14 @@ def _planned_stage(stage: ChosenStage, option: StageOption, model: StageModel) -
 def _planned_prologue(prologue: Prologue) -> PlannedPrologue:
     sharded = prologue.sharded
     assert sharded.solution is not None
-    cost = sharded.model.cost(sharded.choices)
+    cost, lower_bound = cost_and_bound(sharded.model, sharded.solution)
     return PlannedPrologue(
         stage=prologue.stage,
         choices=named_choices(sharded.model, sharded.choices),
         collectives=planned_collectives(sharded.model, sharded.choices),
         seconds=cost * PICOSECOND,
         cost=cost,
-        lower_bound=min(sharded.solution.lower_bound, cost),
+        lower_bound=lower_bound,
     )
 
 

@@ -8,7 +8,12 @@ import jax
 from alpa_mlir._native import ShardingModel
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.frontend.trace import Argument, TracedProgram
-from alpa_mlir.intra_op.shard import NormalizedModule, ShardedModule, named_choices
+from alpa_mlir.intra_op.shard import (
+    NormalizedModule,
+    ShardedModule,
+    cost_and_bound,
+    named_choices,
+)
 from alpa_mlir.ir.spec import Spec
 from alpa_mlir.options import Method
 from alpa_mlir.plan.data import (
@@ -34,7 +39,7 @@ def make_plan(
     """The plan of a module that was just sharded."""
     assert sharded.solution is not None
     boundary = sharded.boundary
-    cost = sharded.model.cost(sharded.choices)
+    cost, lower_bound = cost_and_bound(sharded.model, sharded.solution)
     choices = named_choices(sharded.model, sharded.choices)
     reasons = _reasons(boundary.readers, choices)
     stage = PlannedStage(
@@ -52,7 +57,7 @@ def make_plan(
         num_in_flight=1,
         memory_bytes=sharded.solution.peak_usage,
         cost=cost,
-        lower_bound=min(sharded.solution.lower_bound, cost),
+        lower_bound=lower_bound,
     )
     return PlanData(
         versions=Versions.here(),

@@ -119,6 +119,16 @@ def vertex_choices(model: ShardingModel, solution: Solution) -> list[int]:
     return solution.choices[: model.num_vertices].tolist()
 
 
+def cost_and_bound(model: ShardingModel, solution: Solution) -> tuple[int, int]:
+    """What the module costs as chosen, and what no choice is below; picoseconds of a step.
+
+    That is the problem's cost or less (docs/decisions, "One price per reshard"), but for the
+    rounding of the problem's parts.
+    """
+    cost = min(model.cost(vertex_choices(model, solution)), solution.cost)
+    return cost, min(solution.lower_bound, cost)
+
+
 def _solution(
     model: ShardingModel, mesh: LogicalMesh, time_limit_seconds: float, target_gap: float
 ) -> Solution:

@@ -87,7 +87,9 @@ lint: setup
 	$(bin)/ruff check .
 	$(bin)/pyright --pythonpath $(run)
 	$(bin)/codespell
+	$(bin)/lint-imports --no-logo --no-cache
 	$(run) .ci/import_doors.py
+	$(run) .ci/sizes.py
 	git ls-files '*.cpp' '*.h' | xargs $(bin)/clang-format --dry-run --Werror
 
 # --- The rest ---

@@ -81,7 +81,7 @@ def run_highs(file: Path, time_limit: float) -> Result:
 
 
 def run_cp_sat(file: Path, time_limit: float) -> Result:
-    from ortools.sat.python import cp_model
+    from ortools.sat.python import cp_model  # pyright: ignore[reportMissingImports]
 
     start = time.monotonic()
     problem = load_problem(file)
@@ -104,7 +104,7 @@ def run_cp_sat(file: Path, time_limit: float) -> Result:
 
 def cp_sat_model(core: CoreProblem) -> tuple[Any, list[list[Any]]]:
     """One Boolean per strategy and per costly pair, a cumulative constraint for memory."""
-    from ortools.sat.python import cp_model
+    from ortools.sat.python import cp_model  # pyright: ignore[reportMissingImports]
 
     model = cp_model.CpModel()
     sizes = np.diff(core.node_offsets)

@@ -27,13 +27,10 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 os.environ.setdefault("NPROC", "32")
 
-import hashlib
 import json
 import platform
-import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import product
@@ -41,45 +38,22 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import alpa_mlir as alpa
 import click
 import jax
 import optax
-from alpa_mlir._native import StageDurations
-from alpa_mlir.models.workload import Workload, workload
+from alpa_mlir.models.workload import workload
 from alpa_mlir.program.pipeline import num_bytes
-from alpa_mlir.runtime.executable import IssuedStep, PipelineExecutable
-from alpa_mlir.schedule.instructions import Free, Run, Transfer
-from alpa_mlir.schedule.schedule import Phase
-from alpa_mlir.simulate.timeline import simulate
-from alpa_mlir.stations import Pipeline
+from alpa_mlir.runtime.pipeline import PipelineExecutable
+from alpa_mlir.schedule.instructions import Transfer
+from pipeline_rig import Cost, Rig, fastest_drivers, free_cores, mean_costs
 from rich.console import Console
 from rich.table import Table
+from shared_cores import simulate_shared, simulate_unshared
 
 GOAL_DRIVER_SECONDS = 150e-6
 GOAL_STEP, GOAL_MEMORY = 0.15, 0.25
-NUM_MICROBATCHES = 8
 BATCH_SIZE = 16
 SIZES = ("debug", "1M")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Of an instruction that runs alone.
-
-    Attributes:
-      driver_seconds: CPU time of the thread that issues it.
-      seconds: from then on until its results are there; cpu_seconds: of all threads in that time.
-    """
-
-    driver_seconds: float
-    seconds: float
-    cpu_seconds: float
-
-    @property
-    def num_cores(self) -> float:
-        """That it keeps busy, in the mean."""
-        return self.cpu_seconds / self.seconds if self.seconds else 0.0
 
 
 @dataclass(frozen=True)
@@ -124,195 +98,6 @@ class Result:
         return [name for name, part in goals.items() if part > 1]
 
 
-class Rig:
-    """A compiled pipeline and arguments for it."""
-
-    def __init__(self, load: Workload, num_stages: int) -> None:
-        method = alpa.PipelineParallel(
-            num_stages=num_stages,
-            num_microbatches=NUM_MICROBATCHES,
-            num_layers=num_stages,
-            schedule="1f1b",
-            num_processes=0,
-            cache_dir=None,
-        )
-        executable = alpa.parallelize(load.train_step, method).compile(*load.abstract_arguments())
-        assert isinstance(executable, Pipeline)
-        self.plan, self.runtime = executable.plan, executable.runtime
-        self._load = load
-        self._state = self.runtime.create_state(lambda: load.init_state(jax.random.key(0)))
-        self._batch = jax.device_get(load.example_batch(jax.random.key(1)))
-
-    def step_seconds(self) -> float:
-        """Of a whole step, from the call to the last result."""
-        begin = time.perf_counter()
-        self._state, loss = self.runtime(self._state, self._batch)
-        jax.block_until_ready((self._state, loss))
-        return time.perf_counter() - begin
-
-    def placing_seconds(self) -> float:
-        """Until the arguments of a step are where it reads them."""
-        begin = time.perf_counter()
-        _, store = self.runtime.start((self._state, self._batch))
-        jax.block_until_ready([array for array in store if array is not None])
-        return time.perf_counter() - begin
-
-    def one_by_one(self) -> list[Cost]:
-        """A step whose instructions wait for one another."""
-        leaves, store = self.runtime.start((self._state, self._batch))
-        jax.block_until_ready([array for array in store if array is not None])
-        costs = [self._alone(each, store) for each in self.runtime.issued]
-        self._state, _ = self.runtime.finish(leaves, store)
-        return costs
-
-    def _alone(self, each: IssuedStep, store: list[Any]) -> Cost:
-        begin, cpu_begin, driver_begin = (
-            time.perf_counter(),
-            time.process_time(),
-            time.thread_time(),
-        )
-        each.step(store)
-        driver_seconds = time.thread_time() - driver_begin
-        jax.block_until_ready([store[slot] for slot in self._written(each)])
-        seconds = time.perf_counter() - begin - driver_seconds
-        cpu_seconds = time.process_time() - cpu_begin - driver_seconds
-        if isinstance(each.instruction, Free):
-            return Cost(driver_seconds, 0.0, 0.0)
-        return Cost(driver_seconds, max(0.0, seconds), max(0.0, cpu_seconds))
-
-    def _written(self, each: IssuedStep) -> tuple[int, ...]:
-        instruction, layout = each.instruction, self.runtime.layout
-        if isinstance(instruction, Transfer):
-            return layout.slots(instruction.target, instruction.reads)
-        return layout.slots(each.mesh, instruction.writes)
-
-
-def mean_costs(runs: Sequence[Sequence[Cost]]) -> list[Cost]:
-    """Of every instruction."""
-    return [
-        Cost(
-            fmean(cost.driver_seconds for cost in costs),
-            fmean(cost.seconds for cost in costs),
-            fmean(cost.cpu_seconds for cost in costs),
-        )
-        for costs in zip(*runs, strict=True)
-    ]
-
-
-def fastest_drivers(runs: Sequence[Sequence[Cost]]) -> list[float]:
-    """Seconds of every instruction."""
-    return [min(cost.driver_seconds for cost in costs) for costs in zip(*runs, strict=True)]
-
-
-def free_cores(seconds: float = 0.05) -> float:
-    """How many cores the machine gives as many busy threads as it has cores."""
-    num_threads, data = os.cpu_count() or 1, bytes(1 << 18)
-    begin, cpu_begin = time.perf_counter(), time.process_time()
-
-    def work(_: int) -> None:
-        while time.perf_counter() - begin < seconds:
-            hashlib.sha256(data)
-
-    with ThreadPoolExecutor(num_threads) as pool:
-        list(pool.map(work, range(num_threads)))
-    return (time.process_time() - cpu_begin) / (time.perf_counter() - begin)
-
-
-# --- Instructions on a machine with fewer cores than devices ---
-
-
-@dataclass
-class Job:
-    """Work in a line of others, which begins when those it needs have ended."""
-
-    line: Any
-    needs: list[int]
-    seconds_left: float
-    num_cores: float
-
-
-def simulate_shared(runtime: PipelineExecutable, costs: Sequence[Cost], num_cores: float) -> float:
-    """Seconds of a step whose instructions share cores with one another and the driver."""
-    return run_jobs(make_jobs(runtime.issued, costs), num_cores)
-
-
-def make_jobs(issued: Sequence[IssuedStep], costs: Sequence[Cost]) -> list[Job]:
-    """For every instruction one of the driver (even numbers) and one of its mesh or link."""
-    jobs: list[Job] = []
-    origin: dict[Any, int] = {}
-    for each, cost in zip(issued, costs, strict=True):
-        jobs.append(Job("driver", [], cost.driver_seconds, 1.0))
-        number, instruction = len(jobs), each.instruction
-        reads = [origin[each.mesh, b] for b in instruction.reads if (each.mesh, b) in origin]
-        if isinstance(instruction, Transfer):
-            line: Any = (each.mesh, instruction.target)
-            written = [(instruction.target, buffer) for buffer in instruction.reads]
-        else:
-            line, written = each.mesh, [(each.mesh, buffer) for buffer in instruction.writes]
-        needs = [] if isinstance(instruction, Free) else reads
-        jobs.append(Job(line, [number - 1, *needs], cost.seconds, cost.num_cores))
-        origin.update(dict.fromkeys(written, number))
-    return jobs
-
-
-def run_jobs(jobs: Sequence[Job], num_cores: float) -> float:
-    """When the last has ended. Of each line the first that has not ended runs, if it may."""
-    lines: defaultdict[Any, list[int]] = defaultdict(list)
-    for number, job in enumerate(jobs):
-        lines[job.line].append(number)
-    for waiting in lines.values():
-        waiting.reverse()
-    has_ended = [False] * len(jobs)
-    now = 0.0
-    while any(lines.values()):
-        heads = [waiting[-1] for waiting in lines.values() if waiting]
-        running = [n for n in heads if all(has_ended[need] for need in jobs[n].needs)]
-        wanted = sum(jobs[number].num_cores for number in running)
-        rate = min(1.0, num_cores / wanted) if wanted else 1.0
-        elapsed = min(jobs[number].seconds_left for number in running)
-        now += elapsed / rate
-        for number in running:
-            jobs[number].seconds_left -= elapsed
-            if jobs[number].seconds_left <= 1e-12:
-                has_ended[number] = True
-                lines[jobs[number].line].pop()
-    return now
-
-
-def simulate_unshared(runtime: PipelineExecutable, costs: Sequence[Cost]) -> float:
-    """Seconds of the schedule on meshes of their own, with tasks as long as they are alone."""
-    seconds: defaultdict[tuple[int, Phase], list[float]] = defaultdict(list)
-    sends: defaultdict[tuple[int, int], list[float]] = defaultdict(list)
-    for each, cost in zip(runtime.issued, costs, strict=True):
-        match each.instruction:
-            case Run(task):
-                seconds[task.stage, task.phase].append(cost.seconds)
-            case Transfer():
-                sends[each.mesh, each.instruction.target].append(cost.seconds)
-            case _:
-                pass
-    schedule = runtime.program.schedule
-    durations = [
-        StageDurations(
-            forward_seconds=mean(seconds[stage, Phase.FORWARD]),
-            backward_seconds=mean(seconds[stage, Phase.BACKWARD]),
-            update_seconds=sum(seconds[stage, Phase.UPDATE]),
-            send_forward_seconds=mean(sends[stage, stage + 1]),
-            send_backward_seconds=mean(sends[stage, stage - 1]),
-        )
-        for stage in range(schedule.num_stages)
-    ]
-    return simulate(schedule, durations).makespan_seconds
-
-
-def mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return fmean(found) if found else 0.0
-
-
-# --- Tables ---
-
-
 def measure(size: str, num_stages: int, num_repetitions: int) -> Result:
     overrides = {"num_layers": num_stages} if size == "debug" else {}
     rig = Rig(workload("gpt", size, BATCH_SIZE, optax.adam(1e-3), **overrides), num_stages)
@@ -329,9 +114,9 @@ def measure(size: str, num_stages: int, num_repetitions: int) -> Result:
         cores.append(free_cores())
     costs, drivers = mean_costs(runs), fastest_drivers(runs)
     by_kind: defaultdict[str, list[float]] = defaultdict(list)
-    for each, seconds in zip(rig.runtime.issued, drivers, strict=True):
-        by_kind[type(each.step).__name__.removesuffix("Step")].append(seconds)
-    actual = rig.runtime.memory_analysis()
+    for each, seconds in zip(rig.executable.driver.issued, drivers, strict=True):
+        by_kind[type(each.issue).__name__.removesuffix("Step")].append(seconds)
+    actual, layout = rig.executable.memory_by_device(), rig.executable.driver.layout
     num_cores = fmean(cores)
     return Result(
         size=size,
@@ -340,29 +125,33 @@ def measure(size: str, num_stages: int, num_repetitions: int) -> Result:
         driver_mean=fmean(drivers),
         num_cores=num_cores,
         measured_step=fmean(steps),
-        simulated_step=fmean(placings) + simulate_shared(rig.runtime, costs, num_cores),
-        simulated_step_unshared=simulate_unshared(rig.runtime, costs),
+        simulated_step=fmean(placings) + simulate_shared(rig.executable, costs, num_cores),
+        simulated_step_unshared=simulate_unshared(rig.executable, costs),
         memory=[
-            (stage.memory_bytes, max(actual[d] for d in rig.runtime.layout.devices(number)))
+            (
+                stage.memory_bytes,
+                max(actual[d] for d in layout.devices(number)),
+            )
             for number, stage in enumerate(rig.plan.stages)
         ],
         transfer_bytes=(
             rig.plan.transfer_bytes(),
-            issued_bytes(rig.runtime),
-            rig.runtime.transfer_bytes(),
+            issued_bytes(rig.executable),
+            rig.executable.transfer_bytes(),
         ),
     )
 
 
-def issued_bytes(runtime: PipelineExecutable) -> int:
+def issued_bytes(executable: PipelineExecutable[Any]) -> int:
     """Of the values that tasks send, each counted whole; state that is copied is not planned."""
-    state = runtime.program.values.state
+    driver = executable.driver
     return sum(
-        num_bytes(runtime.layout.aval(buffer).shape, runtime.layout.aval(buffer).dtype)
-        for each in runtime.issued
+        num_bytes(aval.shape, aval.dtype)
+        for each in driver.issued
         if isinstance(each.instruction, Transfer)
         for buffer in each.instruction.reads
-        if buffer.value not in state
+        for aval in [driver.layout.aval(buffer)]
+        if buffer.value not in driver.program.values.state
     )
 
 

@@ -60,7 +60,7 @@ def measure(case: Case, target_gap: float) -> tuple[alpa.Plan, dict[str, float]]
     method = alpa.ShardParallel(mesh_shape=(2, 4), target_gap=min(target_gap, case.gap_goal))
     parallel = alpa.parallelize(step, method=method, cluster=alpa.Cluster.preset("dgx-a100"))
     plan = parallel.plan(*avals(case))
-    return plan, parallel.phases.seconds
+    return plan, parallel.stopwatch.seconds
 
 
 @click.command()

@@ -24,7 +24,8 @@ from pathlib import Path
 
 import alpa_mlir as alpa
 import click
-from alpa_mlir.ir.jaxlib import explicit_collectives
+from alpa_mlir.ir.shardy_collectives import explicit_collectives
+from alpa_mlir.stations import Lowered
 from alpa_mlir.validate.collectives import bytes_by_kind
 from rich.console import Console
 
@@ -65,16 +66,19 @@ def compare(name: str, mesh_shape: tuple[int, ...], method: str) -> Comparison:
     setup = case(name)
     step = alpa.parallelize(setup.train_step, METHODS[method](mesh_shape=mesh_shape))
     lowered = step.lower(*setup.abstract_arguments())
+    assert isinstance(lowered, Lowered)
     executable = lowered.compile()
     predicted, actual = lowered.plan.collective_bytes(), bytes_by_kind(executable.collectives())
     shardy: Counter[str] = Counter()
     for collective in explicit_collectives(lowered.program.text):
         shardy[collective.kind] += collective.bytes
     wrong = {kind for kind in {*predicted, *actual} if predicted.get(kind) != actual.get(kind)}
-    planned = [
+    planned: list[Collective] = [
         (c.kind, c.bytes, c.count, f"{c.op_name}: {c.reason}") for c in lowered.plan.collectives
     ]
-    found = [(c.kind, c.bytes, c.count, c.source) for c in executable.collectives()]
+    found: list[Collective] = [
+        (c.kind, c.bytes, c.count, c.source) for c in executable.collectives()
+    ]
     return Comparison(
         predicted,
         actual,

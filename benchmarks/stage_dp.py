@@ -12,7 +12,8 @@ import time
 import click
 import numpy as np
 from alpa_mlir._native import ScheduleKind, StageCandidate, StageProblem, Submesh
-from alpa_mlir.inter_op.choose import solve_stages, submeshes
+from alpa_mlir.cluster.submeshes import standard_submeshes
+from alpa_mlir.inter_op.choose import choose_stages
 
 GOAL_SECONDS = 1.0
 NUM_LOGICAL_MESHES = 4
@@ -29,7 +30,7 @@ def synthetic_problem(
     num_layers: int, cluster: tuple[int, int], scaling: float, limit_gb: float, kind: ScheduleKind
 ) -> StageProblem:
     random = np.random.default_rng(0)
-    shapes = submeshes(*cluster)
+    shapes = [Submesh(*shape) for shape in standard_submeshes(*cluster)]
     candidates = [
         StageCandidate(
             first_layer=first,
@@ -69,7 +70,7 @@ def main(num_layers: int, num_nodes: int, num_devices: int) -> None:
         for name, case in CASES.items():
             problem = synthetic_problem(num_layers, (num_nodes, num_devices), *case, kind)
             start = time.perf_counter()
-            plan = solve_stages([problem])
+            plan = choose_stages([problem])
             seconds = time.perf_counter() - start
             slowest = max(slowest, seconds)
             plan.verify()

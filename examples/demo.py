@@ -29,8 +29,8 @@ import jax
 import numpy as np
 import optax
 from alpa_mlir.models.workload import workload
-from alpa_mlir.report.timeline import to_text
-from alpa_mlir.stations import Pipeline
+from alpa_mlir.runtime.pipeline import PipelineExecutable
+from alpa_mlir.simulate.drawing import to_text
 from alpa_mlir.validate.collectives import bytes_by_kind
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -95,23 +95,24 @@ def demo_cluster() -> alpa.Cluster:
     return replace(local, device=replace(local.device, memory_bytes=MEMORY_BYTES))
 
 
-def compare_predictions(executable: Pipeline) -> None:
+def compare_predictions(executable: PipelineExecutable[Any]) -> None:
     """Prints what the plan predicted beside what XLA really does."""
     plan = executable.plan
     predicted, actual = plan.collective_bytes(), bytes_by_kind(executable.collectives())
     table = Table("of a step", "predicted", "measured")
     for kind in sorted({*predicted, *actual}):
         table.add_row(kind, kilobytes(predicted.get(kind, 0)), kilobytes(actual.get(kind, 0)))
-    sent = executable.runtime.transfer_bytes()
+    sent = executable.transfer_bytes()
     table.add_row("sent between stages", kilobytes(plan.transfer_bytes()), kilobytes(sent))
     memory = plan.memory_bytes, executable.memory_analysis()
     table.add_row("peak memory of a device", *(kilobytes(m) for m in memory))
     console.print(table)
 
 
-def show_timeline(executable: Pipeline, state: Any, batch: Any) -> None:
+def show_timeline(executable: PipelineExecutable[Any], state: Any, batch: Any) -> None:
     """Runs one more step and prints when its tasks ran."""
     timeline = executable.timeline(state, batch)
+    assert timeline.planned is not None
     console.print("\nplanned:", to_text(timeline.planned), sep="\n", markup=False, highlight=False)
     console.print(
         "\nmeasured:", to_text(timeline.measured), sep="\n", markup=False, highlight=False
@@ -153,7 +154,7 @@ def main() -> int:
     seconds = time.perf_counter() - start
     print(executable.plan.explain())
     console.print(f"planned and compiled in {seconds:.0f} s")
-    if not isinstance(executable, Pipeline) or len(executable.plan.stages) < 2:
+    if not isinstance(executable, PipelineExecutable) or len(executable.plan.stages) < 2:
         console.print("[bold red]expected a plan of at least two stages")
         return 1
     compare_predictions(executable)

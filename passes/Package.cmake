@@ -1,10 +1,11 @@
-# The CMake package AlpaMLIR: one archive, its headers, the plugin. `cmake --install` puts it under the prefix; another
+# The CMake package AlpaMLIR: one archive, one header, the plugin. `cmake --install` puts it under the prefix; another
 # framework then says find_package(AlpaMLIR) and links AlpaMLIR::Passes.
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 find_package(Threads REQUIRED)
 
-add_library(AlpaMLIR STATIC $<TARGET_OBJECTS:alpa_passes> $<TARGET_OBJECTS:alpa_core>)
+get_target_property(ALPA_CORE_OBJECTS alpa_core ALPA_OBJECTS)
+add_library(AlpaMLIR STATIC $<TARGET_OBJECTS:alpa_passes> ${ALPA_CORE_OBJECTS})
 set_target_properties(AlpaMLIR PROPERTIES EXPORT_NAME Passes)
 target_compile_features(AlpaMLIR INTERFACE cxx_std_17)
 target_include_directories(AlpaMLIR INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/alpa_mlir>)
@@ -12,9 +13,8 @@ target_include_directories(AlpaMLIR INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTAL
 target_link_libraries(AlpaMLIR INTERFACE MLIRIR MLIRParser MLIRPass MLIRFuncDialect MLIRTransforms Threads::Threads)
 
 install(TARGETS AlpaMLIR EXPORT AlpaMLIRTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT package)
-install(DIRECTORY include/ ${CMAKE_CURRENT_BINARY_DIR}/include/ ${CMAKE_SOURCE_DIR}/cpp/
-        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/alpa_mlir COMPONENT package
-        FILES_MATCHING PATTERN "*.h" PATTERN "*.inc" PATTERN bindings EXCLUDE)
+install(FILES include/alpa/Passes.h ${CMAKE_CURRENT_BINARY_DIR}/include/alpa/Passes.h.inc
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/alpa_mlir/alpa COMPONENT package)
 if(TARGET AlpaPasses)
   install(TARGETS AlpaPasses LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT package)
 endif()

@@ -11,8 +11,14 @@ from hypothesis import settings
 NUM_DEVICES = 8
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-device_flag = f"--xla_force_host_platform_device_count={NUM_DEVICES}"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {device_flag}".strip()
+flags = [
+    f"--xla_force_host_platform_device_count={NUM_DEVICES}",
+    # LLVM does only what it must, in half the time: no test is about its machine code. What XLA
+    # itself does to a program (collectives, fusion, buffers) comes before and is the same.
+    "--xla_backend_optimization_level=0",
+    "--xla_llvm_disable_expensive_passes=true",
+]
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags]).strip()
 # XLA's CPU client sizes its thread pools by NPROC; with two cores, programs full of collectives
 # wait for one another for ever.
 os.environ["NPROC"] = "32"

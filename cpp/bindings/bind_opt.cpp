@@ -1,8 +1,8 @@
 // Binds alpa::runOpt. jaxlib's part is a Python object with the methods read, write and transform;
 // each returns text, or a list of (severity, location, message).
 
-#include "opt/Opt.h"
 #include "native.h"
+#include "opt/Opt.h"
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>

@@ -2,10 +2,10 @@
 // object's own memory.
 
 #include "core/sharding/ShardingProblem.h"
-#include "core/sharding/search/AnytimeSolver.h"
-#include "core/sharding/reductions/Reduction.h"
 #include "core/sharding/StandIn.h"
+#include "core/sharding/reductions/Reduction.h"
 #include "core/sharding/reductions/TieNodes.h"
+#include "core/sharding/search/AnytimeSolver.h"
 #include "native.h"
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/function.h>
@@ -35,7 +35,6 @@ void bindShardingProblem(nb::module_ &m) {
       .def_ro("num_forbidden", &Evaluation::numForbidden)
       .def_ro("peak_usage", &Evaluation::peakUsage)
       .def_ro("peak_time", &Evaluation::peakTime)
-      .def_ro("is_within_limit", &Evaluation::withinLimit)
       .def_prop_ro("is_feasible", &Evaluation::feasible);
 
   nb::class_<ShardingProblem>(m, "ShardingProblem",

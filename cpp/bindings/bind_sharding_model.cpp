@@ -1,7 +1,7 @@
-// Binds meshes, devices and alpha::ShardingModel.
+// Binds meshes, devices and alpa::ShardingModel.
 
 #include "bridge/ShardingModel.h"
-#include "core/mesh/Reshard.h"
+#include "core/mesh/ReshardTree.h"
 #include "native.h"
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/string.h>
@@ -14,6 +14,7 @@ namespace nb = nanobind;
 namespace {
 
 void bindMesh(nb::module_ &m) {
+  m.attr("MAX_MESH_AXES") = alpa::kMaxMeshAxes;
   nb::class_<alpa::DeviceMesh>(m, "DeviceMesh")
       .def(
           "__init__",
@@ -80,7 +81,23 @@ void bindReshard(nb::module_ &m) {
             return steps;
           },
           nb::arg("mesh"), nb::arg("source"), nb::arg("target"), nb::arg("rank"),
-          "Steps as (sharding reached, kind of collective or \"slice\", bytes per device).");
+          "Steps as (sharding reached, kind of collective or \"slice\", bytes per device).")
+      .def(
+          "tree",
+          [](const alpa::ReshardTable &table, const alpa::DeviceMesh &mesh, const std::string &made,
+             const std::vector<std::string> &wanted, int rank) {
+            std::vector<alpa::Sharding> targets;
+            for (const std::string &text : wanted)
+              targets.push_back(parse(text, mesh));
+            const alpa::ReshardTree tree = alpa::reshardTree(table, parse(made, mesh), targets);
+            std::vector<std::tuple<int, std::string>> steps;
+            for (const alpa::ReshardTree::Step &step : tree.steps)
+              steps.emplace_back(step.from, step.step.target.str(rank, mesh));
+            return std::make_tuple(steps, tree.arrivals, tree.seconds());
+          },
+          nb::arg("mesh"), nb::arg("made"), nb::arg("wanted"), nb::arg("rank"),
+          "Steps as (the step it follows or -1, sharding reached), the step that each reader gets, "
+          "seconds.");
   m.def(
       "all_shardings",
       [](const std::vector<int64_t> &shape, const alpa::DeviceMesh &mesh) {
@@ -109,22 +126,32 @@ void bindShardingModel(nb::module_ &m) {
       .def_ro("op_name", &alpa::CollectiveReport::opName)
       .def_ro("reason", &alpa::CollectiveReport::reason);
 
+  nb::class_<alpa::BoundaryReport>(m, "Boundary")
+      .def_ro("arguments", &alpa::BoundaryReport::arguments)
+      .def_ro("results", &alpa::BoundaryReport::results)
+      .def_ro("readers", &alpa::BoundaryReport::readers);
+
   using Model = alpa::ShardingModel;
   const auto released = nb::call_guard<nb::gil_scoped_release>();
   nb::class_<Model>(m, "ShardingModel")
       .def(nb::init<alpa::Module &, const alpa::DeviceMesh &, const alpa::DeviceSpec &,
                     const std::string &>(),
-           nb::arg("module"), nb::arg("mesh"), nb::arg("device"), nb::arg("method") = "auto",
-           nb::keep_alive<1, 2>(), released)
+           nb::arg("module"), nb::arg("mesh"), nb::arg("device"),
+           nb::arg("strategy_space") = "auto", nb::keep_alive<1, 2>(), released)
       .def_prop_ro("problem", &Model::problem, nb::rv_policy::reference_internal)
       .def_prop_ro("remarks", &Model::remarks)
-      .def_prop_ro("num_nodes", &Model::numNodes)
-      .def("op_id", &Model::opId, nb::arg("node"))
-      .def("node_name", &Model::nodeName, nb::arg("node"))
-      .def("strategy_names", &Model::strategyNames, nb::arg("node"))
+      .def_prop_ro("num_vertices", &Model::numVertices)
+      .def("op_id", &Model::opId, nb::arg("vertex"))
+      .def("node_name", &Model::nodeName, nb::arg("vertex"))
+      .def("strategy_names", &Model::strategyNames, nb::arg("vertex"))
+      .def("is_fixed", &Model::isFixed, nb::arg("vertex"))
+      .def("complete", &Model::complete, nb::arg("choices"), released)
       .def("apply", &Model::apply, nb::arg("choices"), released)
       .def("collectives", &Model::collectives, nb::arg("choices"), released)
+      .def("seconds", &Model::seconds, nb::arg("choices"), released)
+      .def("cost", &Model::cost, nb::arg("choices"), released)
       .def("phase_seconds", &Model::phaseSeconds, nb::arg("choices"), released)
       .def("phase_temporary_bytes", &Model::phaseTemporaryBytes, nb::arg("choices"), released)
-      .def("argument_shardings", &Model::argumentShardings, nb::arg("choices"), released);
+      .def("boundary", &Model::boundary, nb::arg("choices"), released);
+  m.def("strategy_spaces", &alpa::strategySpaces);
 }

@@ -85,8 +85,8 @@ void bindStageProblem(nb::module_ &m) {
       .def(
           "solve",
           [](const StageProblem &problem, double cutoff) -> std::optional<std::vector<int32_t>> {
-            std::optional<StagePlan> plan = solveStages(problem, cutoff);
-            return plan ? std::optional(plan->stages) : std::nullopt;
+            std::optional<StageSolution> solution = solveStages(problem, cutoff);
+            return solution ? std::optional(solution->stages) : std::nullopt;
           },
           nb::arg("cutoff_seconds") = std::numeric_limits<double>::infinity(),
           nb::call_guard<nb::gil_scoped_release>(),

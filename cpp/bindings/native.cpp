@@ -6,7 +6,7 @@ NB_MODULE(_native, m) {
   // A solver that the user left running at exit holds on to its problem.
   nanobind::set_leak_warnings(false);
   m.doc() = "C++ core and passes of alpa_mlir";
-  m.attr("__version__") = ALPA_VERSION;
+  m.attr("VERSION") = ALPA_VERSION;
   bindModule(m);
   bindShardingModel(m);
   bindProblem(m);

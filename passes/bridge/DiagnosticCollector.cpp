@@ -1,6 +1,7 @@
 // DiagnosticCollector: severity, location and text of each diagnostic.
 
 #include "bridge/DiagnosticCollector.h"
+#include "alpa/IR/Remark.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/Location.h"
 #include <stdexcept>
@@ -39,8 +40,8 @@ DiagnosticCollector::DiagnosticCollector(mlir::MLIRContext *context)
       }) {}
 
 void DiagnosticCollector::add(mlir::Diagnostic &diagnostic) {
-  all.push_back(
-      {name(diagnostic.getSeverity()), printed(diagnostic.getLocation()), diagnostic.str()});
+  all.push_back({name(diagnostic.getSeverity()), printed(diagnostic.getLocation()),
+                 diagnostic.str(), codeOf(diagnostic).str()});
 }
 
 void DiagnosticCollector::fail(const std::string &fallback) const {

@@ -1,17 +1,21 @@
 // alpa::Module: parse, run a pipeline, print.
 
 #include "bridge/Module.h"
-#include "bridge/DiagnosticCollector.h"
+#include "alpa/IR/Attributes.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Passes.h"
 #include "alpa/Sharding/ChosenShardings.h"
+#include "bridge/DiagnosticCollector.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/AttrTypeSubElements.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/SHA256.h"
 #include "llvm/Support/raw_ostream.h"
 #include <stdexcept>
 
@@ -53,6 +57,22 @@ ValueSummary summarize(mlir::Type type, mlir::DictionaryAttr attributes) {
   summary.shape = shapeOf(type);
   summary.bytes = bytes(type);
   return summary;
+}
+
+/// Leaves of the attributes that tell values of a step apart only that they are there.
+void removeNames(mlir::ModuleOp module) {
+  static const llvm::StringLiteral names[] = {kValueAttr,   kNameAttr,        kArgumentAttr,
+                                              kResultAttr,  kAccumulatorAttr, kPrologueAttr,
+                                              kBatchDimAttr};
+  mlir::AttrTypeReplacer replacer;
+  replacer.addReplacement([](mlir::DictionaryAttr dictionary) -> std::optional<mlir::Attribute> {
+    mlir::NamedAttrList attributes(dictionary);
+    for (llvm::StringRef name : names)
+      if (attributes.get(name))
+        attributes.set(name, mlir::UnitAttr::get(dictionary.getContext()));
+    return attributes.getDictionary(dictionary.getContext());
+  });
+  replacer.recursivelyReplaceElementsIn(module);
 }
 
 } // namespace
@@ -127,6 +147,18 @@ std::vector<Diagnostic> Module::run(const std::string &pipeline) {
   if (mlir::failed(manager.run(state->module.get())))
     collector.fail("the pipeline '" + pipeline + "' failed");
   return collector.take();
+}
+
+int64_t Module::numLayers() const { return alpa::numLayers(state->module.get()); }
+
+std::string Module::contentHash() const {
+  return llvm::toHex(llvm::SHA256::hash(llvm::arrayRefFromStringRef(text())), /*LowerCase=*/true);
+}
+
+std::string Module::structureKey() const {
+  std::unique_ptr<Module> nameless = clone();
+  removeNames(nameless->get());
+  return nameless->contentHash();
 }
 
 std::string Module::text(bool withLocations) const {

@@ -20,6 +20,7 @@ struct Diagnostic {
   std::string severity; ///< "error", "warning", "remark" or "note"
   std::string location; ///< "file:line:column", or empty where unknown
   std::string message;
+  std::string code; ///< of a remark: what it is about ("frontier"), whatever the words
 };
 
 /// An argument or result of a function. Attributes are text: strings without their quotes, integers
@@ -62,6 +63,16 @@ public:
 
   /// Generic-form text, with locations when `withLocations`.
   std::string text(bool withLocations = false) const;
+
+  /// How many layers alpa-cluster-layers made; 0 before it.
+  int64_t numLayers() const;
+
+  /// SHA-256 of its text without locations, in hexadecimal.
+  std::string contentHash() const;
+
+  /// As contentHash(), but equal for modules that do the same to different values of a step: the
+  /// names and numbers of arguments and results do not count.
+  std::string structureKey() const;
 
   mlir::ModuleOp get() const;
 

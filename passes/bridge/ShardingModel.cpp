@@ -1,11 +1,12 @@
 // alpa::ShardingModel on top of the sharding graph.
 
 #include "bridge/ShardingModel.h"
-#include "bridge/DiagnosticCollector.h"
-#include "Sharding/TargetOptions.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/Sharding/Boundary.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/ShardingGraph.h"
+#include "bridge/DiagnosticCollector.h"
+#include <cmath>
 #include <stdexcept>
 
 namespace alpa {
@@ -18,6 +19,8 @@ int64_t idOf(mlir::Operation *op) {
 
 } // namespace
 
+std::vector<std::string> strategySpaces() { return strategySpaceNames(); }
+
 struct ShardingModel::State {
   std::optional<ShardingGraph> graph;
   ShardingProblem problem;
@@ -25,15 +28,15 @@ struct ShardingModel::State {
 };
 
 ShardingModel::ShardingModel(Module &module, const DeviceMesh &mesh, const DeviceSpec &device,
-                             const std::string &method)
+                             const std::string &strategySpace)
     : state(std::make_unique<State>()) {
   mesh.check();
   device.check();
-  std::optional<ShardingMethod> parsed = parseMethod(method);
-  if (!parsed)
-    throw std::invalid_argument("expected the method auto, data, zero2 or zero3, got '" + method +
-                                "'");
-  const ShardingTarget target{mesh, device, *parsed};
+  std::string error;
+  std::optional<StrategySpace> space = parseStrategySpace(strategySpace, error);
+  if (!space)
+    throw std::invalid_argument(error);
+  const ShardingTarget target{mesh, device, *space};
   DiagnosticCollector collector(module.get().getContext());
   mlir::FailureOr<ShardingGraph> graph = ShardingGraph::build(module.get(), target);
   if (mlir::failed(graph))
@@ -47,12 +50,14 @@ ShardingModel::~ShardingModel() = default;
 
 const ShardingProblem &ShardingModel::problem() const { return state->problem; }
 const std::vector<Diagnostic> &ShardingModel::remarks() const { return state->remarks; }
-int ShardingModel::numNodes() const { return static_cast<int>(state->graph->vertices().size()); }
+int ShardingModel::numVertices() const { return static_cast<int>(state->graph->vertices().size()); }
 
-int64_t ShardingModel::opId(int node) const { return idOf(state->graph->vertices().at(node).op); }
+int64_t ShardingModel::opId(int vertex) const {
+  return idOf(state->graph->vertices().at(vertex).op);
+}
 
-std::string ShardingModel::nodeName(int node) const {
-  const Vertex &vertex = state->graph->vertices().at(node);
+std::string ShardingModel::nodeName(int number) const {
+  const Vertex &vertex = state->graph->vertices().at(number);
   switch (vertex.kind) {
   case Vertex::Kind::Argument:
     if (auto given =
@@ -68,11 +73,15 @@ std::string ShardingModel::nodeName(int node) const {
   return "";
 }
 
-std::vector<std::string> ShardingModel::strategyNames(int node) const {
+std::vector<std::string> ShardingModel::strategyNames(int vertex) const {
   std::vector<std::string> names;
-  for (const Strategy &strategy : state->graph->vertices().at(node).strategies)
+  for (const Strategy &strategy : state->graph->vertices().at(vertex).strategies)
     names.push_back(strategy.name);
   return names;
+}
+
+bool ShardingModel::isFixed(int vertex) const {
+  return state->graph->vertices().at(vertex).strategies.front().isFixed;
 }
 
 void ShardingModel::check(const std::vector<int> &choices) const {
@@ -85,6 +94,11 @@ void ShardingModel::check(const std::vector<int> &choices) const {
       throw std::invalid_argument("expected a choice below " +
                                   std::to_string(vertices[i].strategies.size()) + " for node " +
                                   std::to_string(i) + ", got " + std::to_string(choices[i]));
+}
+
+std::vector<int> ShardingModel::complete(const std::vector<int> &choices) const {
+  check(choices);
+  return state->graph->complete(choices);
 }
 
 void ShardingModel::apply(const std::vector<int> &choices) {
@@ -113,6 +127,19 @@ std::vector<CollectiveReport> ShardingModel::collectives(const std::vector<int> 
   return reports;
 }
 
+std::map<std::string, double> ShardingModel::seconds(const std::vector<int> &choices) const {
+  check(choices);
+  const ShardingGraph::Seconds seconds = state->graph->seconds(choices);
+  return {{"compute", seconds.compute},
+          {"collectives", seconds.collectives},
+          {"copies", seconds.copies}};
+}
+
+int64_t ShardingModel::cost(const std::vector<int> &choices) const {
+  check(choices);
+  return std::llround(state->graph->seconds(choices).total() * 1e12);
+}
+
 std::map<std::string, double> ShardingModel::phaseSeconds(const std::vector<int> &choices) const {
   check(choices);
   return state->graph->phaseSeconds(choices);
@@ -124,21 +151,22 @@ ShardingModel::phaseTemporaryBytes(const std::vector<int> &choices) const {
   return state->graph->phaseTemporaryBytes(choices);
 }
 
-std::vector<DimAxes> ShardingModel::argumentShardings(const std::vector<int> &choices) const {
+BoundaryReport ShardingModel::boundary(const std::vector<int> &choices) const {
   check(choices);
   const DeviceMesh &mesh = state->graph->target().mesh;
-  std::vector<DimAxes> shardings;
-  for (auto [vertex, choice] : llvm::zip(state->graph->vertices(), choices)) {
-    if (vertex.kind != Vertex::Kind::Argument)
-      break; // arguments come first
-    mlir::Type type = state->graph->function().getArgument(vertex.index).getType();
-    DimAxes dims(shapeOf(type).size());
-    for (size_t dim = 0; dim < dims.size(); ++dim)
-      for (int axis : vertex.strategies[choice].results[0].axesOf(static_cast<int>(dim)))
-        dims[dim].push_back(mesh.axes[axis].name);
-    shardings.push_back(std::move(dims));
+  mlir::FunctionOpInterface func = state->graph->function();
+  Boundary boundary = boundaryOf(*state->graph, choices);
+  BoundaryReport report;
+  auto text = [&](mlir::Type type, const Sharding &sharding) {
+    return sharding.str(static_cast<int>(shapeOf(type).size()), mesh);
+  };
+  for (auto [argument, sharding] : llvm::zip(func.getArguments(), boundary.arguments)) {
+    report.arguments.push_back(text(argument.getType(), sharding));
+    report.readers.push_back(idOf(explainingReader(argument)));
   }
-  return shardings;
+  for (auto [type, sharding] : llvm::zip(func.getResultTypes(), boundary.results))
+    report.results.push_back(text(type, sharding));
+  return report;
 }
 
 } // namespace alpa

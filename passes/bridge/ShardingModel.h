@@ -24,37 +24,56 @@ struct CollectiveReport {
   std::string reason;
 };
 
-/// Per dim, its axes, major first.
-using DimAxes = std::vector<std::vector<std::string>>;
+/// How a function meets its callers, shardings as text such as "{x},{}".
+struct BoundaryReport {
+  std::vector<std::string> arguments, results;
+  /// `alpa.op` of the op that explains each argument's sharding, -1 where nobody reads it.
+  std::vector<int64_t> readers;
+};
+
+/// What `strategySpace` may be: "auto", "data", "zero2", "zero3".
+std::vector<std::string> strategySpaces();
 
 class ShardingModel {
 public:
-  /// Enumerates the strategies of a normalised module whose ops have sharding rules. `method` is
-  /// "auto", "data", "zero2" or "zero3". Throws std::invalid_argument on a bad mesh, device or
-  /// method and std::runtime_error with the diagnostics on a bad module. Keeps a reference to
-  /// `module`, which must outlive it.
+  /// Enumerates the strategies of a normalised module whose ops have sharding rules. Throws
+  /// std::invalid_argument on a bad mesh, device or strategy space and std::runtime_error with the
+  /// diagnostics on a bad module. Refers to the ops of `module`, which must outlive it: a pass that
+  /// erases them (alpa-split-phases) comes after all questions.
   ShardingModel(Module &module, const DeviceMesh &mesh, const DeviceSpec &device,
-                const std::string &method);
+                const std::string &strategySpace);
   ~ShardingModel();
 
+  /// Its first nodes are the vertices: arguments, ops and carried values. The views after them
+  /// (ShardingGraph::problem) follow from what those choose.
   const ShardingProblem &problem() const;
   const std::vector<Diagnostic> &remarks() const;
 
-  int numNodes() const;
-  /// The op behind a node (`alpa.op`), -1 for arguments.
-  int64_t opId(int node) const;
+  int numVertices() const;
+  /// The op behind a vertex (`alpa.op`), -1 for arguments.
+  int64_t opId(int vertex) const;
   /// The argument's name, or "argument 3"; "stablehlo.dot_general", "carried 2 of stablehlo.while".
-  std::string nodeName(int node) const;
-  std::vector<std::string> strategyNames(int node) const;
+  std::string nodeName(int vertex) const;
+  std::vector<std::string> strategyNames(int vertex) const;
+  /// Whether the user has fixed its sharding, so that no others are to choose from.
+  bool isFixed(int vertex) const;
 
-  // Each takes one strategy per node and throws std::invalid_argument on any other list.
+  // Each takes one strategy per vertex and throws std::invalid_argument on any other list.
+  /// Strategies of all nodes of the problem: the views are those that make it cheapest.
+  std::vector<int> complete(const std::vector<int> &choices) const;
   void apply(const std::vector<int> &choices);
   std::vector<CollectiveReport> collectives(const std::vector<int> &choices) const;
+  /// Seconds of a step: "compute", "collectives" (the sum of those above) and "copies" of reshards
+  /// that are local.
+  std::map<std::string, double> seconds(const std::vector<int> &choices) const;
+  /// Their sum in picoseconds: at most the problem's cost, which counts a reshard twice where two
+  /// readers want the same, but not the view.
+  int64_t cost(const std::vector<int> &choices) const;
   /// Seconds of a step by `alpa.phase`.
   std::map<std::string, double> phaseSeconds(const std::vector<int> &choices) const;
   /// Peak bytes by `alpa.phase` of what lives within the phase.
   std::map<std::string, int64_t> phaseTemporaryBytes(const std::vector<int> &choices) const;
-  std::vector<DimAxes> argumentShardings(const std::vector<int> &choices) const;
+  BoundaryReport boundary(const std::vector<int> &choices) const;
 
 private:
   void check(const std::vector<int> &choices) const;

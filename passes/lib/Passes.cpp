@@ -1,4 +1,4 @@
-// Registration of every pass of Passes.td.
+// Registration of every pass.
 
 #include "alpa/Passes.h"
 #include "mlir/Pass/PassRegistry.h"

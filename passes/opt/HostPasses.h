@@ -1,9 +1,9 @@
 // Passes that alpa-opt borrows from jaxlib, and the exchange of modules with it.
 #pragma once
 
-#include "opt/Opt.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
+#include "opt/Opt.h"
 
 namespace alpa {
 

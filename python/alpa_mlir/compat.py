@@ -1,7 +1,6 @@
 """Private JAX: the only module that touches it. Each function says what public API it waits for."""
 
-# pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportPrivateUsage=false
 
 from typing import Any
 

@@ -1,21 +1,13 @@
 """Creates the state of a parallelized step where the step wants it."""
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import jax
-
 from alpa_mlir.errors import ArgumentError
 from alpa_mlir.parallelize import ParallelFunction
-from alpa_mlir.runtime.initialize import create
-from alpa_mlir.stations import Pipeline
 
 
 def create_state(
@@ -40,9 +32,4 @@ def create_state(
             f"expected a compiled step to create state for, got {like.__name__}, which was not "
             "compiled yet; call its compile(state, batch) first: jax.ShapeDtypeStructs suffice"
         )
-    init = partial(init_fn, *args)
-    position = like.dynamic_position(argnum)
-    if isinstance(executable, Pipeline):
-        return executable.runtime.create_state(init, position)
-    shardings, tree = jax.tree.flatten(executable.input_shardings[position])
-    return create(init, tree, executable.input_avals(position), shardings)
+    return executable.create_state(partial(init_fn, *args), like.dynamic_position(argnum))

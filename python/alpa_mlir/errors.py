@@ -12,6 +12,13 @@ class ArgumentError(AlpaError, ValueError):
     """An argument of the public API has a wrong position, name, type or shape."""
 
 
+class ArgumentMismatchError(ArgumentError, TypeError):
+    """Arguments are not those that an executable was compiled for, or lie elsewhere.
+
+    Found before anything has run.
+    """
+
+
 class TraceError(AlpaError):
     """The function could not be turned into one StableHLO module."""
 

@@ -1,21 +1,14 @@
 """What the user may ask of the planner: one frozen dataclass per method."""
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol, get_args
 
-from alpa_mlir.cluster import Cluster, LogicalMesh
-from alpa_mlir.cluster.logical_mesh import candidate_meshes
 from alpa_mlir.errors import ArgumentError
-from alpa_mlir.plan.data import Plan
+from alpa_mlir.plan.data import PlanData
 
-if TYPE_CHECKING:
-    from alpa_mlir.parallelize import ParallelFunction
-
-SCHEDULES = ("gpipe", "1f1b", "eager_1f1b", "inference")
-Schedule = Literal["auto", "gpipe", "1f1b", "eager_1f1b", "inference"]
+ScheduleName = Literal["gpipe", "1f1b", "eager_1f1b", "inference"]
+SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
 
 
 @dataclass(frozen=True)
@@ -97,8 +90,8 @@ class PipelineMethod(Method):
 
 
 @dataclass(frozen=True)
-class SearchedPipeline(PipelineMethod, ABC):
-    """Base of the methods that search for stages.
+class SearchedPipeline(PipelineMethod):
+    """Base of the methods that search for stages. On which submeshes: inter_op/options.py.
 
     Attributes:
       schedule: "gpipe", "1f1b", "eager_1f1b" or "inference"; "auto" takes the fastest that fits.
@@ -109,7 +102,7 @@ class SearchedPipeline(PipelineMethod, ABC):
         $ALPA_MLIR_CACHE_DIR or a folder in the user's cache.
     """
 
-    schedule: Schedule = "auto"
+    schedule: ScheduleName | Literal["auto"] = "auto"
     rematerialize: bool | Literal["auto"] = "auto"
     num_processes: int | None = None
     cache_dir: str | Path | None = "auto"
@@ -121,14 +114,6 @@ class SearchedPipeline(PipelineMethod, ABC):
                 f"expected a schedule auto, {', '.join(SCHEDULES)}, got {self.schedule!r}"
             )
 
-    @abstractmethod
-    def submeshes(self, cluster: Cluster) -> list[tuple[int, int]]:
-        """Nodes and devices in each of the submeshes that stages may have."""
-
-    def logical_meshes(self, cluster: Cluster) -> list[LogicalMesh]:
-        """Those to try on a submesh, given as a cluster of its own."""
-        return candidate_meshes(cluster)
-
 
 @dataclass(frozen=True)
 class Auto(SearchedPipeline):
@@ -139,9 +124,6 @@ class Auto(SearchedPipeline):
     def asks_for_pipeline(self) -> bool:
         """Whether it asks for something that only a pipeline has."""
         return self.num_microbatches not in ("auto", 1) or self.schedule != "auto"
-
-    def submeshes(self, cluster: Cluster) -> list[tuple[int, int]]:
-        return standard_submeshes(cluster.num_nodes, cluster.devices_per_node)
 
 
 @dataclass(frozen=True)
@@ -155,10 +137,6 @@ class PipelineParallel(SearchedPipeline):
 
     num_stages: int | None = None
 
-    def submeshes(self, cluster: Cluster) -> list[tuple[int, int]]:
-        num_stages = cluster.num_devices if self.num_stages is None else self.num_stages
-        return [equal_submesh(cluster, num_stages)]
-
 
 @dataclass(frozen=True)
 class ThreeDParallel(SearchedPipeline):
@@ -169,17 +147,19 @@ class ThreeDParallel(SearchedPipeline):
     tensor: int = 1
     pipeline: int = 1
 
-    def submeshes(self, cluster: Cluster) -> list[tuple[int, int]]:
-        grid = (self.data, self.tensor, self.pipeline)
-        if min(grid) < 1 or prod(grid) != cluster.num_devices:
-            raise ArgumentError(
-                f"expected data x tensor x pipeline = {cluster.num_devices}, the devices of "
-                f"cluster '{cluster.name}', got {' x '.join(map(str, grid))}"
-            )
-        return [equal_submesh(cluster, self.pipeline)]
 
-    def logical_meshes(self, cluster: Cluster) -> list[LogicalMesh]:
-        return [LogicalMesh.of_shape((self.data, self.tensor))]
+class Planned(Protocol):
+    """What another function can be planned beside: an executable that says how it runs."""
+
+    @property
+    def plan(self) -> PlanData: ...
+
+
+class Followed(Protocol):
+    """A parallelized function, as far as another one that follows it must know it."""
+
+    @property
+    def executable(self) -> Planned | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,10 +173,10 @@ class FollowPlacement(PipelineMethod):
       like: the other function, compiled.
     """
 
-    like: "ParallelFunction"
+    like: Followed
 
     @property
-    def leader(self) -> Plan:
+    def leader(self) -> PlanData:
         """The plan that is followed.
 
         Raises:
@@ -211,35 +191,8 @@ class FollowPlacement(PipelineMethod):
         return executable.plan
 
 
-def equal_submesh(cluster: Cluster, num_stages: int) -> tuple[int, int]:
-    """The submesh of each of `num_stages` stages that share the cluster equally.
-
-    Raises:
-      ArgumentError: there is none.
-    """
-    nodes, devices = cluster.num_nodes, cluster.devices_per_node
-    if num_stages >= 1 and num_stages <= nodes and nodes % num_stages == 0:
-        return nodes // num_stages, devices
-    if num_stages >= 1 and num_stages % nodes == 0 and devices % (num_stages // nodes) == 0:
-        return 1, devices // (num_stages // nodes)
-    raise ArgumentError(
-        f"expected a number of stages that divides {nodes} nodes of {devices} devices into equal "
-        f"parts, got {num_stages}"
-    )
-
-
-def standard_submeshes(num_nodes: int, devices_per_node: int) -> list[tuple[int, int]]:
-    """The paper's (Alpa, section 5.2): powers of two within a node, then whole nodes.
-
-    A node whose number of devices is no power of two adds itself, and the powers that divide it.
-    """
-    sizes = [2**k for k in range(devices_per_node.bit_length()) if devices_per_node % 2**k == 0]
-    inside = [(1, size) for size in sizes if size < devices_per_node]
-    return inside + [(n, devices_per_node) for n in range(1, num_nodes + 1)]
-
-
 @dataclass(frozen=True)
 class FixedPlan:
     """What a plan says, nothing searched: for plans that were saved, shipped or edited."""
 
-    plan: Plan
+    plan: PlanData

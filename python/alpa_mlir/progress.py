@@ -1,30 +1,73 @@
-"""Times the phases of planning and compiling, and shows on a terminal which one is running."""
+"""How far planning and compiling are: seconds by part, told to whoever listens.
 
-import sys
+Nothing here prints; `alpa_mlir.report.progress` shows it on a terminal.
+"""
+
+from __future__ import annotations
+
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from rich.console import Console
+
+@dataclass(frozen=True)
+class Progress:
+    """A part of the work that begins, goes on or ends.
+
+    Attributes:
+      done, total: of work that is counted; None for other parts.
+    """
+
+    title: str
+    part: str
+    done: int | None = None
+    total: int | None = None
+    is_finished: bool = False
 
 
-class Phases:
-    """Seconds by phase, in the order they began; phases of one name add up."""
+OnProgress = Callable[[Progress], None]
 
-    def __init__(self, title: str, *, is_shown: bool | None = None) -> None:
-        """`is_shown`: whether to print a progress line; None: only on a terminal."""
+
+def say_nothing(_: Progress) -> None:
+    """For those who do not listen."""
+
+
+class Stopwatch:
+    """Seconds by part, in the order they began; parts of one name add up.
+
+    Args:
+      title: whose parts they are, for people.
+      on_progress: called when a part begins, goes on and ends.
+    """
+
+    def __init__(self, title: str, on_progress: OnProgress = say_nothing) -> None:
         self.seconds: dict[str, float] = {}
         self._title = title
-        self._is_shown = sys.stderr.isatty() if is_shown is None else is_shown
+        self._on_progress = on_progress
 
     @contextmanager
-    def __call__(self, name: str) -> Generator[None]:
+    def __call__(self, part: str) -> Generator[None]:
         start = time.perf_counter()
+        self._on_progress(Progress(self._title, part))
         try:
-            if self._is_shown:
-                with Console(stderr=True).status(f"alpa: {self._title}: {name}"):
-                    yield
-            else:
-                yield
+            yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
+            self._on_progress(Progress(self._title, part, is_finished=True))
+
+    @contextmanager
+    def counted(self, part: str, total: int) -> Generator[Callable[[], None]]:
+        """Within another part; yields what is to be called for each of `total` pieces."""
+        done = 0
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            self._on_progress(Progress(self._title, part, done, total))
+
+        self._on_progress(Progress(self._title, part, done, total))
+        try:
+            yield advance
+        finally:
+            self._on_progress(Progress(self._title, part, done, total, is_finished=True))

@@ -1,9 +1,9 @@
 // Random sharding problems through the whole C++ solver, against trying everything. Built with
 // sanitizers (ALPA_SANITIZE); run with the number of problems and a seed.
 
-#include "core/sharding/search/AnytimeSolver.h"
 #include "core/sharding/reductions/Reduction.h"
 #include "core/sharding/reductions/TieNodes.h"
+#include "core/sharding/search/AnytimeSolver.h"
 
 #include <cstdio>
 #include <cstdlib>

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from alpa_mlir._native import ScheduleKind, StageCandidate, StageProblem, Submesh
-from alpa_mlir.inter_op.choose import submeshes
+from alpa_mlir.cluster.submeshes import standard_submeshes
 from hypothesis import strategies as st
 
 KINDS = [
@@ -15,6 +15,11 @@ KINDS = [
     ScheduleKind.EAGER_ONE_F_ONE_B,
     ScheduleKind.INFERENCE,
 ]
+
+
+def submeshes(num_nodes: int, devices_per_node: int) -> list[Submesh]:
+    """The paper's."""
+    return [Submesh(*shape) for shape in standard_submeshes(num_nodes, devices_per_node)]
 
 
 def candidate(first_layer: int, end_layer: int, submesh: int, **costs: Any) -> StageCandidate:

@@ -1,13 +1,33 @@
 """What importing the package costs: `alpa-opt` and every other command pay it at each start."""
 
+import json
 import os
 import subprocess
 import sys
 
+import pytest
 
-def test_import_leaves_the_solver_unloaded() -> None:
-    program = "import sys, alpa_mlir; print([n for n in ('cvxpy', 'highspy') if n in sys.modules])"
+UNUSED = ["cvxpy", "highspy", "scipy", "click", "plotly", "matplotlib", "optax", "flax", "equinox"]
+
+
+def loaded_by(imports: str) -> set[str]:
+    program = f"import sys, json, {imports}; print(json.dumps(list(sys.modules)))"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-    assert result.stdout.strip() == "[]"
+    return set(json.loads(result.stdout))
+
+
+@pytest.fixture(scope="module")
+def loaded() -> set[str]:
+    return loaded_by("alpa_mlir")
+
+
+@pytest.mark.parametrize("name", UNUSED)
+def test_import_leaves_unloaded(loaded: set[str], name: str) -> None:
+    assert name not in loaded
+
+
+def test_import_loads_nothing_experimental_that_jax_does_not(loaded: set[str]) -> None:
+    more = loaded - loaded_by("jax, jax.numpy, jax.extend.mlir, jax.interpreters.mlir")
+    assert [name for name in sorted(more) if name.startswith("jax.experimental")] == []

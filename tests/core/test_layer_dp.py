@@ -107,15 +107,13 @@ def test_solve_four_thousand_ops_is_fast() -> None:
 
 
 def malformed(**fields: Any) -> LayerProblem:
-    return LayerProblem(
-        **{
-            "num_layers": 1,
-            "ops": [LayerOp(flops=1)],
-            "values": [],
-            "max_layer_flops": 1.0,
-            **fields,
-        }
-    )
+    sound: dict[str, Any] = {
+        "num_layers": 1,
+        "ops": [LayerOp(flops=1)],
+        "values": [],
+        "max_layer_flops": 1.0,
+    }
+    return LayerProblem(**sound | fields)
 
 
 @pytest.mark.parametrize(

@@ -1,28 +1,33 @@
 """Meshes, shardings and reshard routes of the C++ core, by hand-made examples and their laws."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from alpa_mlir._native import DeviceMesh, DeviceSpec, ReshardTable, all_shardings
 from hypothesis import given
 from hypothesis import strategies as st
 
 
-def mesh(*sizes, bandwidth=1e9):
+def mesh(*sizes: int, bandwidth: float = 1e9) -> DeviceMesh:
     names = list("xyz"[: len(sizes)])
     return DeviceMesh(names, list(sizes), [1e-6] * len(sizes), [bandwidth] * len(sizes))
 
 
-def device(memory_bandwidth=1e11):
+def device(memory_bandwidth: float = 1e11) -> DeviceSpec:
     return DeviceSpec({"f32": 1e12}, memory_bandwidth, 0, has_reduce_scatter=False)
 
 
-def route(shape, on, source, target):
+def route(
+    shape: Sequence[int], on: DeviceMesh, source: str, target: str
+) -> list[tuple[str, str, int]]:
     return ReshardTable(list(shape), 4, on, device()).route(on, source, target, len(shape))
 
 
 # --- Meshes ---
 
 
-def test_mesh_has_the_product_of_its_axes():
+def test_mesh_has_the_product_of_its_axes() -> None:
     assert mesh(2, 4).num_devices == 8
 
 
@@ -37,7 +42,13 @@ def test_mesh_has_the_product_of_its_axes():
         (["x"], [2, 2], [0], [1], "one size, latency and bandwidth per mesh axis, got 1 names"),
     ],
 )
-def test_mesh_that_cannot_be_is_refused(names, sizes, latencies, bandwidths, message):
+def test_mesh_that_cannot_be_is_refused(
+    names: list[str],
+    sizes: list[int],
+    latencies: list[float],
+    bandwidths: list[float],
+    message: str,
+) -> None:
     with pytest.raises(ValueError, match=message):
         DeviceMesh(names, sizes, latencies, bandwidths)
 
@@ -51,7 +62,7 @@ def test_mesh_that_cannot_be_is_refused(names, sizes, latencies, bandwidths, mes
         (({"f32": 1.0}, 1.0, -1, True), "memory size of at least 0 bytes, got -1"),
     ],
 )
-def test_device_that_cannot_be_is_refused(arguments, message):
+def test_device_that_cannot_be_is_refused(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DeviceSpec(*arguments)
 
@@ -59,7 +70,7 @@ def test_device_that_cannot_be_is_refused(arguments, message):
 # --- Shardings ---
 
 
-def test_all_shardings_divide_every_dim():
+def test_all_shardings_divide_every_dim() -> None:
     assert all_shardings([4, 3], mesh(2, 2)) == [
         "{},{}",
         "{y},{}",
@@ -69,7 +80,7 @@ def test_all_shardings_divide_every_dim():
     ]
 
 
-def test_axis_of_one_device_splits_nothing():
+def test_axis_of_one_device_splits_nothing() -> None:
     assert all_shardings([4], mesh(1, 2)) == ["{}", "{y}"]
 
 
@@ -82,12 +93,12 @@ def test_axis_of_one_device_splits_nothing():
         ("x", "expected a dim in braces"),
     ],
 )
-def test_sharding_text_that_means_nothing_is_refused(text, message):
+def test_sharding_text_that_means_nothing_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         route((4,), mesh(2), text, "{}")
 
 
-def test_sharding_that_does_not_divide_is_refused():
+def test_sharding_that_does_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a sharding that divides the tensor"):
         route((4, 3), mesh(2), "{},{x}", "{},{}")
 
@@ -114,7 +125,9 @@ def test_sharding_that_does_not_divide_is_refused():
         ),
     ],
 )
-def test_route_of_an_8x8_tensor_on_2x2(source, target, steps):
+def test_route_of_an_8x8_tensor_on_2x2(
+    source: str, target: str, steps: list[tuple[str, str, int]]
+) -> None:
     assert route((8, 8), mesh(2, 2), source, target) == steps
 
 
@@ -122,7 +135,7 @@ SIZES = st.sampled_from([1, 2, 3, 4, 6, 8])
 
 
 @given(st.data())
-def test_routes_end_at_their_target_and_no_detour_is_cheaper(data):
+def test_routes_end_at_their_target_and_no_detour_is_cheaper(data: st.DataObject) -> None:
     shape = data.draw(st.lists(SIZES, min_size=1, max_size=3))
     on = mesh(*data.draw(st.lists(st.sampled_from([1, 2, 4]), min_size=1, max_size=3)))
     table = ReshardTable(shape, 4, on, device())
@@ -137,10 +150,57 @@ def test_routes_end_at_their_target_and_no_detour_is_cheaper(data):
     assert table.seconds(on, source, target) <= detour * (1 + 1e-9)
 
 
-def test_collectives_cost_what_the_alpha_beta_model_says():
+def test_collectives_cost_what_the_alpha_beta_model_says() -> None:
     # 256 bytes over 4 devices at 1 byte/s and no latency to speak of; local copies are free.
     on = DeviceMesh(["x"], [4], [0.0], [1.0])
     table = ReshardTable([8, 8], 4, on, device(memory_bandwidth=1e30))
     assert table.seconds(on, "{x},{}", "{},{}") == pytest.approx(256 * 3 / 4)  # all-gather
     assert table.seconds(on, "{x},{}", "{},{x}") == pytest.approx(64 * 3 / 4)  # all-to-all
     assert table.seconds(on, "{},{}", "{},{x}") == pytest.approx(0)  # slice
+
+
+# --- Trees: one value for several readers ---
+
+
+def test_tree_of_readers_that_want_the_same_has_their_route_once():
+    on = mesh(2, 2)
+    table = ReshardTable([8, 8], 4, on, device())
+    steps, arrivals, seconds = table.tree(on, "{x,y},{}", ["{},{y}"] * 3, 2)
+    assert steps == [(-1, "{x},{y}"), (0, "{},{y}")]
+    assert arrivals == [1, 1, 1]
+    assert seconds == pytest.approx(table.seconds(on, "{x,y},{}", "{},{y}"))
+
+
+def test_tree_goes_on_from_the_view_and_from_what_was_made():
+    # One gather for the reader of the whole; its slice is cheaper than an all-to-all.
+    on = mesh(2)
+    table = ReshardTable([512, 512], 4, on, device())
+    steps, arrivals, _ = table.tree(on, "{x},{}", ["{},{x}", "{x},{}", "{},{}"], 2)
+    assert steps == [(-1, "{},{}"), (0, "{},{x}")]
+    assert arrivals == [1, -1, 0]
+
+
+@given(st.data())
+def test_tree_is_cheapest_for_two_readers_and_never_dearer_than_routes(data: st.DataObject) -> None:
+    shape = data.draw(st.lists(SIZES, min_size=1, max_size=3))
+    on = mesh(*data.draw(st.lists(st.sampled_from([1, 2, 4]), min_size=1, max_size=3)))
+    table = ReshardTable(shape, 4, on, device())
+    shardings = all_shardings(shape, on)
+    made, *wanted = data.draw(st.lists(st.sampled_from(shardings), min_size=2, max_size=5))
+    steps, arrivals, seconds = table.tree(on, made, wanted, len(shape))
+
+    reached = [made]
+    for source, target in steps:
+        assert source < len(reached) - 1
+        assert len(table.route(on, reached[source + 1], target, len(shape))) == 1
+        reached.append(target)
+    assert [reached[step + 1] for step in arrivals] == wanted
+
+    def via(view: str) -> float:
+        return table.seconds(on, made, view) + sum(table.seconds(on, view, w) for w in wanted)
+
+    best = min(map(via, shardings))
+    assert seconds <= best * (1 + 1e-9)
+    if len({made, *wanted}) == len(wanted) + 1 <= 3:
+        assert seconds == pytest.approx(best)
+    assert table.tree(on, made, wanted[::-1], len(shape))[0] == steps

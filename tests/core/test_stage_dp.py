@@ -7,10 +7,17 @@ import dataclasses
 import pytest
 from alpa_mlir._native import ScheduleKind, StageProblem
 from alpa_mlir.errors import ArgumentError, InfeasibleError, SolverError
-from alpa_mlir.inter_op.choose import solve_stages, submesh_chains, submeshes
+from alpa_mlir.inter_op.choose import choose_stages
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stage_problems import KINDS, brute_force, candidate, small_stage_problems, stage_problem
+from stage_problems import (
+    KINDS,
+    brute_force,
+    candidate,
+    small_stage_problems,
+    stage_problem,
+    submeshes,
+)
 
 
 @settings(max_examples=300)
@@ -28,18 +35,20 @@ def test_solve_equals_brute_force(problem: StageProblem) -> None:
 
 @settings(max_examples=50)
 @given(st.lists(small_stage_problems(), max_size=4))
-def test_solve_stages_takes_the_fastest_problem(problems: list[StageProblem]) -> None:
+def test_choose_stages_takes_the_fastest_problem(problems: list[StageProblem]) -> None:
     optima = [seconds for seconds in map(brute_force, problems) if seconds is not None]
     if not optima:
         with pytest.raises(InfeasibleError, match="more microbatches"):
-            solve_stages(problems)
+            choose_stages(problems)
         return
-    plan = solve_stages(problems)
+    plan = choose_stages(problems)
     plan.verify()
     assert plan.step_seconds == pytest.approx(min(optima), rel=1e-12)
 
 
-def deep_problem(kind: ScheduleKind, memory_limit_bytes: int, num_microbatches: int = 8):
+def deep_problem(
+    kind: ScheduleKind, memory_limit_bytes: int, num_microbatches: int = 8
+) -> StageProblem:
     """Four equal layers on four devices: one stage, or one layer each on one device."""
     candidates = [candidate(0, 4, 2, compute_seconds=1.25, resident_bytes=4, activation_bytes=1)]
     candidates += [
@@ -69,7 +78,7 @@ def test_memory_in_flight_decides_the_number_of_stages(kind: ScheduleKind) -> No
     assert deep_problem(kind, needed - 1, 64).solve() == single
 
 
-def test_solve_stages_prefers_a_schedule_that_hides_transfers() -> None:
+def test_choose_stages_prefers_a_schedule_that_hides_transfers() -> None:
     def problem(kind: ScheduleKind, memory_limit_bytes: int) -> StageProblem:
         layers = [candidate(i, i + 1, 0, activation_bytes=1) for i in range(2)]
         return stage_problem(
@@ -83,7 +92,7 @@ def test_solve_stages_prefers_a_schedule_that_hides_transfers() -> None:
         )
 
     def best(memory_limit_bytes: int) -> ScheduleKind:
-        return solve_stages(problem(kind, memory_limit_bytes) for kind in KINDS[1:3]).schedule
+        return choose_stages(problem(kind, memory_limit_bytes) for kind in KINDS[1:3]).schedule
 
     assert best(3) == ScheduleKind.EAGER_ONE_F_ONE_B
     assert best(2) == ScheduleKind.ONE_F_ONE_B
@@ -91,11 +100,11 @@ def test_solve_stages_prefers_a_schedule_that_hides_transfers() -> None:
 
 def test_solve_unchecked_problem_is_refused() -> None:
     with pytest.raises(ArgumentError, match="malformed: candidate 0"):
-        solve_stages([stage_problem(2, (1, 2), [candidate(0, 3, 0)])])
+        choose_stages([stage_problem(2, (1, 2), [candidate(0, 3, 0)])])
 
 
 def test_verify_wrong_statements_are_refused() -> None:
-    plan = solve_stages([deep_problem(ScheduleKind.ONE_F_ONE_B, 100)])
+    plan = choose_stages([deep_problem(ScheduleKind.ONE_F_ONE_B, 100)])
     with pytest.raises(SolverError, match="expected step_seconds"):
         dataclasses.replace(plan, step_seconds=1.0).verify()
     with pytest.raises(SolverError, match="expected to end at layer 4, got 0"):
@@ -106,9 +115,3 @@ def test_submeshes_are_the_papers() -> None:
     shapes = [(s.num_nodes, s.devices_per_node) for s in submeshes(4, 8)]
     assert shapes == [(1, 1), (1, 2), (1, 4), (1, 8), (2, 8), (3, 8), (4, 8)]
     assert [s.devices_per_node for s in submeshes(1, 6)] == [1, 2, 6]
-
-
-def test_submesh_chains_cover_every_divisor() -> None:
-    chains = [[s.devices_per_node for s in chain] for chain in submesh_chains(1, 12)]
-    assert chains == [[1, 2, 4, 12], [1, 2, 6, 12], [1, 3, 6, 12]]
-    assert len(submesh_chains(2, 1)[0]) == 2

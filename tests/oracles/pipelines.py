@@ -17,11 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from alpa_mlir._native import ScheduleKind
 from alpa_mlir.cluster import LogicalMesh
+from alpa_mlir.ir.functions import BatchDim
 from alpa_mlir.ir.spec import Spec
 from alpa_mlir.program.annotated import AnnotatedProgram
 from alpa_mlir.program.pipeline import (
     ArgumentResult,
-    BatchDim,
     ExamplesResult,
     PipelineArgument,
     PipelineProgram,
@@ -242,42 +242,14 @@ def make_pipeline(
     schedule_name: str,
     num_microbatches: int,
     is_donated: bool = True,
-) -> PipelineProgram:
+) -> PipelineProgram[AnnotatedProgram]:
     """A step of (state, batch, scale); `scale` is read by nobody and returned."""
     num_stages = len(placements)
-    last = num_stages - 1
-    tasks = tasks_of(num_stages)
-    state = initial_state(num_stages)
-    args = (state, make_batch(0), np.float32(1))
-    avals: dict[str, Any] = {n: jax.ShapeDtypeStruct(v.shape, v.dtype) for n, v in state.items()}
-    whole = {n: jax.ShapeDtypeStruct(v.shape, v.dtype) for n, v in args[1].items()}
-    for name, aval in whole.items():
-        size = BATCH_SIZE // num_microbatches
-        avals[name] = jax.ShapeDtypeStruct((size, *aval.shape[1:]), aval.dtype)
-    avals["index"] = jax.ShapeDtypeStruct((), jnp.int32)
-    # Tasks need the avals of what other tasks write.
-    order = {PROLOGUE: 0, FORWARD: 1, BACKWARD: 2, UPDATE: 3}
-    kinds = sorted(
-        tasks,
-        key=lambda k: (order[k.phase], k.round, -k.stage if k.phase == BACKWARD else k.stage),
-    )
-    programs: dict[TaskKind, AnnotatedProgram] = {}
-    for kind in kinds:
-        known = avals | whole if kind.phase == PROLOGUE else avals
-        programs[kind] = lower_task(
-            f"task_{kind}".replace(".", "_"), tasks[kind], known, placements[kind.stage].spec
-        )
-        avals.update({n: known[n] for n in tasks[kind].outputs})
+    state, batch = initial_state(num_stages), make_batch(0)
+    avals = {name: _struct(array) for name, array in state.items()}
+    whole = {name: _struct(array) for name, array in batch.items()}
     owner = {n: int(n[1:]) if n[0] in "wb" else 0 for n in state}
-    results = {n: f"new_{n}" for n in state}
-    kept = {results[n]: frozenset([owner[n]]) for n in state}
-    values = PipelineValues(
-        {kind: Signature(task.inputs, task.outputs) for kind, task in tasks.items()},
-        state=frozenset(state),
-        batch=frozenset([*whole, "index"]),
-        accumulated=frozenset(["loss", "tied", *(f"g{n}" for n in state if n[0] in "wb")]),
-        kept=kept | {"loss": frozenset([last]), "errors": frozenset([last])},
-    )
+    values = _values(num_stages, owner, frozenset(whole))
     names = sorted(state)
     return PipelineProgram(
         name="step",
@@ -285,11 +257,11 @@ def make_pipeline(
             getattr(ScheduleKind, schedule_name),
             num_stages,
             num_microbatches,
-            prologue_stage=last,
+            prologue_stage=num_stages - 1,
             num_update_rounds=2,
         ),
         values=values,
-        programs=programs,
+        programs=_lower_tasks(placements, avals, whole, num_microbatches),
         combiners=dict.fromkeys(values.accumulated, "add"),
         stages=tuple(
             StageDevices(LogicalMesh.of_shape(p.shape), p.first_device) for p in placements
@@ -300,11 +272,55 @@ def make_pipeline(
             PipelineArgument("scale", jax.ShapeDtypeStruct((), jnp.float32)),
         ),
         results=(
-            *(ValueResult(results[n]) for n in names),
+            *(ValueResult(f"new_{n}") for n in names),
             ValueResult("loss"),
             ExamplesResult("errors", BatchDim(0, BATCH_SIZE)),
             ArgumentResult(len(names) + len(whole)),
         ),
-        in_tree=jax.tree.structure(args),
+        in_tree=jax.tree.structure((state, batch, np.float32(1))),
         out_tree=jax.tree.structure((state, 0, 0, 0)),
+    )
+
+
+def _struct(array: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype)
+
+
+def _lower_tasks(
+    placements: tuple[Placement, ...],
+    state: dict[str, jax.ShapeDtypeStruct],
+    batch: dict[str, jax.ShapeDtypeStruct],
+    num_microbatches: int,
+) -> dict[TaskKind, AnnotatedProgram]:
+    """In an order in which the avals of what other tasks write are known."""
+    size = BATCH_SIZE // num_microbatches
+    avals: dict[str, Any] = dict(state)
+    for name, aval in batch.items():
+        avals[name] = jax.ShapeDtypeStruct((size, *aval.shape[1:]), aval.dtype)
+    avals["index"] = jax.ShapeDtypeStruct((), jnp.int32)
+    order = {PROLOGUE: 0, FORWARD: 1, BACKWARD: 2, UPDATE: 3}
+    tasks = tasks_of(len(placements))
+    kinds = sorted(
+        tasks,
+        key=lambda k: (order[k.phase], k.round, -k.stage if k.phase == BACKWARD else k.stage),
+    )
+    programs: dict[TaskKind, AnnotatedProgram] = {}
+    for kind in kinds:
+        known = avals | batch if kind.phase == PROLOGUE else avals
+        programs[kind] = lower_task(
+            f"task_{kind}".replace(".", "_"), tasks[kind], known, placements[kind.stage].spec
+        )
+        avals.update({n: known[n] for n in tasks[kind].outputs})
+    return programs
+
+
+def _values(num_stages: int, owner: dict[str, int], batch: frozenset[str]) -> PipelineValues:
+    last = frozenset([num_stages - 1])
+    return PipelineValues(
+        {k: Signature(task.inputs, task.outputs) for k, task in tasks_of(num_stages).items()},
+        state=frozenset(owner),
+        batch=batch | {"index"},
+        accumulated=frozenset(["loss", "tied", *(f"g{n}" for n in owner if n[0] in "wb")]),
+        kept={f"new_{n}": frozenset([stage]) for n, stage in owner.items()}
+        | {"loss": last, "errors": last},
     )

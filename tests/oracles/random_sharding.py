@@ -5,11 +5,12 @@ the cheap ones.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import alpa_mlir as alpa
 import jax
 import numpy as np
-from alpa_mlir._native import FORBIDDEN_COST
+from alpa_mlir._native import FORBIDDEN_COST, ShardingProblem
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.intra_op.shard import named_choices, normalize, shard
 from programs.random_programs import random_program
@@ -42,7 +43,7 @@ def _assert_unchanged(program, seed: int, reference) -> None:
 
     normal = normalize(by_solver.trace(*arguments).program.text)
     model = shard(normal, LogicalMesh.of_shape(mesh_shape), alpa.Cluster.local()).model
-    choices = random_choices(model.problem, np.random.default_rng(seed))
+    choices = random_choices(model.problem, np.random.default_rng(seed))[: model.num_vertices]
     plan = by_solver.plan(*arguments)
     stage = replace(plan.stages[0], choices=named_choices(model, choices))
     by_dice = replace(plan, stages=(stage,))
@@ -50,7 +51,9 @@ def _assert_unchanged(program, seed: int, reference) -> None:
     assert_same_results(fixed(*arguments), expected)
 
 
-def random_choices(problem, rng: np.random.Generator, num_attempts: int = 100) -> list[int]:
+def random_choices(
+    problem: ShardingProblem, rng: np.random.Generator, num_attempts: int = 100
+) -> list[int]:
     """One strategy per node by dice, such that no node or edge cost is forbidden."""
     costs = [np.array(problem.node_costs(node)) for node in range(problem.num_nodes)]
     tables: list[list[tuple[int, np.ndarray]]] = [[] for _ in costs]
@@ -76,7 +79,7 @@ def random_choices(problem, rng: np.random.Generator, num_attempts: int = 100) -
     raise AssertionError(f"no allowed choices found in {num_attempts} attempts")
 
 
-def assert_same_results(actual, expected):
+def assert_same_results(actual: Any, expected: Any) -> None:
     for a, e in zip(map(np.asarray, actual), map(np.asarray, expected), strict=True):
         assert (a.shape, a.dtype) == (e.shape, e.dtype)
         if e.dtype == np.float32:

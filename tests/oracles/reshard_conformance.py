@@ -56,7 +56,7 @@ class ReshardTrial:
         )
         lowered = jitted.lower(jax.ShapeDtypeStruct(self.shape, jnp.float32))
         compiled, log = with_captured_log(lowered.compile)
-        actual = bytes_by_kind(parse_collectives(compiled.as_text()))
+        actual = bytes_by_kind(parse_collectives(compiled.as_text() or ""))
         x = np.arange(np.prod(self.shape), dtype=np.float32).reshape(self.shape)
         result = compiled(jax.device_put(x, named_sharding(self.mesh, spec(source))))
         faults = [f"replicated: {text}" for text in rematerializations(log)]

@@ -80,7 +80,8 @@ class StrategyTrial:
         self.in_avals, self.in_tree = traced.jaxpr.in_avals, jax.tree.structure(case.arguments)
         self.out_avals, self.out_tree = traced.jaxpr.out_avals, traced.out_tree
         self.text = normalize(jaxlib.generic_text(traced.lower().compiler_ir())).text
-        self.problem = self.model().problem
+        model = self.model()
+        self.problem, self.num_vertices = model.problem, model.num_vertices
         self.expected = jax.tree.leaves(jax.jit(case.function)(*case.arguments))
 
     def model(self) -> ShardingModel:
@@ -96,7 +97,7 @@ class StrategyTrial:
     def outcomes(self) -> Iterator[Outcome]:
         """One for each strategy of each node that runs the case's op."""
         model = self.model()
-        nodes = [i for i in range(model.num_nodes) if self.runs_op(model.node_name(i))]
+        nodes = [i for i in range(model.num_vertices) if self.runs_op(model.node_name(i))]
         assert nodes, f"expected a node {self.case.op} in {self.case}"
         for node in nodes:
             for strategy, name in enumerate(model.strategy_names(node)):
@@ -110,7 +111,7 @@ class StrategyTrial:
         )
 
     def choices(self, node: int, strategy: int) -> list[int]:
-        """The cheapest choice for all other nodes."""
+        """The cheapest choice for all other vertices."""
         fixed = ShardingProblem()
         for i in range(self.problem.num_nodes):
             costs = self.problem.node_costs(i)
@@ -119,7 +120,7 @@ class StrategyTrial:
             fixed.add_node((0, 1), costs, [0] * len(costs))
         for edge in range(self.problem.num_edges):
             fixed.add_edge(*self.problem.edge_nodes(edge), self.problem.edge_costs(edge))
-        return solve(fixed, time_limit_seconds=10).choices.tolist()
+        return solve(fixed, time_limit_seconds=10).choices[: self.num_vertices].tolist()
 
     def outcome(self, name: str, choices: list[int]) -> Outcome:
         model = self.model()
@@ -149,7 +150,7 @@ class StrategyTrial:
         return Outcome(
             strategy=name,
             predicted={k: v for k, v in sorted(predicted.items()) if v},
-            actual=dict(sorted(bytes_by_kind(parse_collectives(compiled.as_text())).items())),
+            actual=dict(sorted(bytes_by_kind(parse_collectives(compiled.as_text() or "")).items())),
             rematerializations=tuple(rematerializations(log)),
             error=_error(jax.tree.leaves(compiled(*placed)), self.expected),
         )

@@ -55,6 +55,26 @@ module attributes {alpa.mesh = {axes = ["x", "y"], bytes_per_second = [1.0e+11, 
 
 // -----
 
+// Readers that want different things share what they can: one gather, after which a slice is local, in place of an
+// all-to-all and a gather. Who reads the value as it came is not concerned.
+
+// CHECK-LABEL: @view
+// CHECK-NEXT: %[[WHOLE:.*]] = sdy.sharding_constraint %arg0 <@mesh, [{}, {}]>
+// CHECK-NEXT: %[[PIECE:.*]] = sdy.sharding_constraint %[[WHOLE]] <@mesh, [{}, {"x"}]>
+// CHECK-NEXT: stablehlo.sine %[[PIECE]]
+// CHECK-NEXT: stablehlo.cosine %arg0
+// CHECK-NEXT: stablehlo.tanh %[[WHOLE]]
+module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], latency_seconds = [1.0e-05], memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+  func.func public @view(%arg0: tensor<4x6xf32> {alpa.sharding = "{x},{}"}) -> (tensor<4x6xf32>, tensor<4x6xf32>, tensor<4x6xf32>) {
+    %0 = stablehlo.sine %arg0 {alpa.operands = ["{},{x}"], alpa.results = ["{},{x}"]} : tensor<4x6xf32>
+    %1 = stablehlo.cosine %arg0 {alpa.operands = ["{x},{}"], alpa.results = ["{x},{}"]} : tensor<4x6xf32>
+    %2 = stablehlo.tanh %arg0 {alpa.operands = ["{},{}"], alpa.results = ["{},{}"]} : tensor<4x6xf32>
+    return %0, %1, %2 : tensor<4x6xf32>, tensor<4x6xf32>, tensor<4x6xf32>
+  }
+}
+
+// -----
+
 // An axis that arrives with no operand must be put there: XLA would leave the broadcast of an argument whole.
 
 // CHECK-LABEL: @new_axis

@@ -43,3 +43,24 @@ func.func public @main(%arg0: tensor<4x6xf32>, %arg1: tensor<6x8xf32>) -> tensor
        : (tensor<4x6xf32>, tensor<6x8xf32>) -> tensor<4x8xf32>
   return %0 : tensor<4x8xf32>
 }
+
+// A value with several readers (here the operands of a product with itself) has a view, a node of the problem after all
+// others. A solution of the problem has a choice for it, but it follows from the others.
+
+// RUN: alpa-opt %t/square.mlir '--alpa-enumerate-strategies=mesh=x=2 problem-file=%t/square.json' -o /dev/null
+// RUN: %python -c "import json; print(len(json.load(open(r'%t/square.json'))['problem']['nodes']['intervals']))" | FileCheck %s --check-prefix=VIEWS
+// RUN: alpa-opt %t/square.mlir '--alpa-choose-strategies=mesh=x=2 choices=1,1' | FileCheck %s --check-prefix=SQUARE
+// RUN: alpa-opt %t/square.mlir '--alpa-choose-strategies=mesh=x=2 choices=1,1,0' | FileCheck %s --check-prefix=SQUARE
+// RUN: not alpa-opt %t/square.mlir '--alpa-choose-strategies=mesh=x=2 choices=1,1,0,0' 2>&1 | FileCheck %s --check-prefix=MANY
+// VIEWS: 3
+// SQUARE: %arg0: tensor<4x6xf32> {alpa.sharding = "{x},{}"}
+// SQUARE: alpa.operands = ["{x},{}", "{},{}"], alpa.results = ["{x},{}"]
+// MANY: error: expected 2 or, with those of views, 3 choices, got 4
+
+//--- square.mlir
+func.func public @main(%arg0: tensor<4x6xf32>) -> tensor<4x4xf32> {
+  %0 = stablehlo.dot_general %arg0, %arg0, contracting_dims = [1] x [1]
+       {sdy.sharding_rule = #sdy.op_sharding_rule<([i, k], [j, k])->([i, j]) {i=4, j=4, k=6} reduction={k}>}
+       : (tensor<4x6xf32>, tensor<4x6xf32>) -> tensor<4x4xf32>
+  return %0 : tensor<4x4xf32>
+}

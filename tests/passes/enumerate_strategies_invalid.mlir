@@ -8,7 +8,7 @@
 // RUN: not alpa-opt %t/plain.mlir --alpa-enumerate-strategies=mesh=x=2,x=2 2>&1 | FileCheck %s --check-prefix=TWICE
 // RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 bytes-per-second=0' 2>&1 | FileCheck %s --check-prefix=RATE
 // RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 peak-flops=-1' 2>&1 | FileCheck %s --check-prefix=PEAK
-// RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 method=best' 2>&1 | FileCheck %s --check-prefix=METHOD
+// RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 strategy-space=best' 2>&1 | FileCheck %s --check-prefix=SPACE
 // RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 problem-file=%t/missing/p.json' 2>&1 | FileCheck %s --check-prefix=FILE
 // RUN: not alpa-opt %t/empty.mlir --alpa-enumerate-strategies=mesh=x=2 2>&1 | FileCheck %s --check-prefix=EMPTY
 
@@ -18,7 +18,7 @@
 // TWICE: error: expected mesh axes such as x=2 with distinct names, got 'x=2'
 // RATE: error: expected latency-seconds of at least 0 and bytes-per-second above 0 for axis 'x'
 // PEAK: error: expected peak-flops and memory-bytes-per-second above 0 and memory-limit-bytes of at least 0
-// METHOD: error: expected the method auto, data, zero2 or zero3, got 'best'
+// SPACE: error: expected a strategy space of auto, data, zero2, zero3, got 'best'
 // FILE: error: cannot write '{{.*}}p.json': No such file or directory
 
 //--- plain.mlir

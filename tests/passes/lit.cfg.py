@@ -45,7 +45,7 @@ def llvm_tools() -> Path:
 tools = llvm_tools()
 in_place = ROOT / "python" / "alpa_mlir"
 plugin = Path(os.environ.get("ALPA_PLUGIN", in_place / "plugin" / "AlpaPasses.so"))
-alpa_opt = f"{sys.executable} -m alpa_mlir.cli.opt"
+alpa_opt = f"{sys.executable} {Path(__file__).parent / 'alpa_opt.py'}"
 
 config.name = "alpa passes"
 config.test_format = lit.formats.ShTest(execute_external=False)

@@ -49,7 +49,7 @@ func.func public @step(%x: tensor<8x4xf32> {alpa.batch}, %b: tensor<4xf32> {alpa
 // CHECK: op 3: {{.*}}, batch in dim 2{{$}}
 // CHECK: op 4: {{.*}}, batch in dim 1{{$}}
 // CHECK: op 5: {{.*}}, batch in dim 0{{$}}
-// CHECK: op {{[0-9]*}}: {{.*}} runs 1, {{.*}}; 4 bytes {{.*}}; 96 bytes live [{{[0-9]+}}, {{[0-9]+}}]; 2304 bytes live [{{[0-9]+}}, {{[0-9]+}}], batch in dim 1
+// CHECK: op {{[0-9]*}}: {{.*}} runs 1, {{.*}}; 4 bytes {{.*}}; 0 bytes live [{{[0-9]+}}, {{[0-9]+}}]; 2304 bytes live [{{[0-9]+}}, {{[0-9]+}}], batch in dim 1
 // CHECK-NOT: batch {{reduced|mixed|lost}}
 func.func public @places(%x: tensor<8x6x4xf32> {alpa.batch}, %w: tensor<3x8xf32> {alpa.state = 0 : i64}) -> (tensor<3x8xf32>, tensor<3x8x24xf32>) {
   %0 = stablehlo.reshape %x : (tensor<8x6x4xf32>) -> tensor<48x4xf32>

@@ -1,16 +1,16 @@
-// Which buffers live when.
+// Which values need memory, and when: what the sharding problem is told.
 // RUN: alpa-opt %s --alpa-print-op-graph --split-input-file -o /dev/null 2>&1 | FileCheck %s
 
-// Argument 0 gives its buffer to result 0: it ends where the result begins. Argument 1 stays the caller's. Argument 2 is
-// given up without a result that takes it.
+// Arguments 0 and 2 are given up: they end where they were read for the last time. Argument 1 stays the caller's. The sum
+// that only another op reads is computed with it and never reaches memory.
 
-// CHECK: argument 0: other, 4096 bytes live [0, 0]
+// CHECK: argument 0: other, 4096 bytes live [0, 1]
 // CHECK: argument 1: other, 4096 bytes live [0, 2]
 // CHECK: argument 2: other, 4096 bytes live [0, 0]
-// CHECK: op 0: {{.*}}; 4096 bytes live [0, 1]
+// CHECK: op 0: {{.*}}; 0 bytes live [0, 1]
 // CHECK: op 1: {{.*}}; 4096 bytes live [1, 2]
 // CHECK: op 2: {{.*}}; 4096 bytes live [2, 2]
-// CHECK: peak of 16384 bytes
+// CHECK: peak of 12288 bytes
 func.func public @donated(%a: tensor<1024xf32> {tf.aliasing_output = 0 : i32}, %b: tensor<1024xf32>, %c: tensor<1024xf32> {jax.buffer_donor = true}) -> (tensor<1024xf32>, tensor<1024xf32>) {
   %0 = stablehlo.add %b, %c : tensor<1024xf32>
   %1 = stablehlo.add %a, %0 : tensor<1024xf32>
@@ -20,13 +20,14 @@ func.func public @donated(%a: tensor<1024xf32> {tf.aliasing_output = 0 : i32}, %
 
 // -----
 
-// A reshape is the buffer it reads; a broadcast constant is none; an update in place takes over its operand.
+// What a reshape and an update in place make is the buffer of op 0, which lives on; a broadcast constant is none.
 
-// CHECK: op 0: {{.*}}; 4096 bytes live [0, 3]
-// CHECK: op 1: {{.*}}; 4096 bytes live [0, 3]
+// CHECK: op 0: {{.*}}; 4096 bytes live [0, 4]
+// CHECK: op 1: {{.*}}; 0 bytes live [1, 4]
 // CHECK: op 2: {{.*}}; 0 bytes live [2, 3]
 // CHECK: op 3: {{.*}}; 0 bytes live [3, 4]
-// CHECK: op 4: {{.*}}; 4096 bytes live [4, 4]
+// CHECK: op 4: {{.*}}; 0 bytes live [4, 4]
+// CHECK: peak of 8196 bytes
 func.func public @shared(%a: tensor<1024xf32>, %i: tensor<i32>) -> tensor<32x32xf32> {
   %0 = stablehlo.sine %a : tensor<1024xf32>
   %1 = stablehlo.reshape %0 : (tensor<1024xf32>) -> tensor<32x32xf32>
@@ -38,15 +39,15 @@ func.func public @shared(%a: tensor<1024xf32>, %i: tensor<i32>) -> tensor<32x32x
 
 // -----
 
-// A loop: what it carries unchanged (%w) is one buffer; what it changes (%y) is a buffer of the loop, then the one the
-// body makes, then the result. %b, read inside, lives until the loop ends.
+// A loop: what it carries unchanged (%w) is one buffer; what it changes (%y) is the buffer of its result from its
+// beginning on, beside what the body makes (op 8). %b, read inside, lives until the loop ends.
 
 // CHECK: op 0: {{.*}}; 4096 bytes live [0, 9]
 // CHECK: op 1: {{.*}}; 4096 bytes live [1, 9]
 // CHECK: op 2: {{.*}}; 4096 bytes live [2, 3]
-// CHECK: op 4: {{.*}}; 4 bytes live [9, 9]; 4096 bytes live [0, 9]; 4096 bytes live [9, 9]
-// CHECK: op 7: {{.*}}; 4096 bytes live [7, 8]
-// CHECK: op 8: {{.*}}; 4096 bytes live [8, 8]
+// CHECK: op 4: {{.*}}; 4 bytes live [4, 9]; 0 bytes live [4, 9]; 4096 bytes live [4, 9]
+// CHECK: op 7: {{.*}}; 0 bytes live [7, 8]
+// CHECK: op 8: {{.*}}; 4096 bytes live [8, 9]
 func.func public @loop(%a: tensor<1024xf32>) -> (tensor<1024xf32>, tensor<1024xf32>) {
   %w = stablehlo.sine %a : tensor<1024xf32>
   %b = stablehlo.cosine %a : tensor<1024xf32>
@@ -64,4 +65,24 @@ func.func public @loop(%a: tensor<1024xf32>) -> (tensor<1024xf32>, tensor<1024xf
     stablehlo.return %3, %v, %2 : tensor<i32>, tensor<1024xf32>, tensor<1024xf32>
   }
   return %0#1, %0#2 : tensor<1024xf32>, tensor<1024xf32>
+}
+
+// -----
+
+// Spread in each reader anew: op 1 is never stored, so what it spreads (op 0) lives as long as it does. What more than one
+// op reads (op 2), or an op that cannot take it in (op 4, which a product reads), is stored.
+
+// CHECK: op 0: {{.*}}; 128 bytes live [0, 3]
+// CHECK: op 1: {{.*}}; 0 bytes live [1, 3]
+// CHECK: op 2: {{.*}}; 4096 bytes live [2, 5]
+// CHECK: op 3: {{.*}}; 0 bytes live [3, 4]
+// CHECK: op 4: {{.*}}; 4096 bytes live [4, 5]
+func.func public @fused(%a: tensor<32xf32>, %b: tensor<32x32xf32>) -> (tensor<32x32xf32>, tensor<32x32xf32>) {
+  %0 = stablehlo.sine %a : tensor<32xf32>
+  %1 = stablehlo.broadcast_in_dim %0, dims = [0] : (tensor<32xf32>) -> tensor<32x32xf32>
+  %2 = stablehlo.multiply %b, %1 : tensor<32x32xf32>
+  %3 = stablehlo.add %2, %1 : tensor<32x32xf32>
+  %4 = stablehlo.tanh %3 : tensor<32x32xf32>
+  %5 = stablehlo.dot_general %4, %b, contracting_dims = [1] x [0] : (tensor<32x32xf32>, tensor<32x32xf32>) -> tensor<32x32xf32>
+  return %5, %2 : tensor<32x32xf32>, tensor<32x32xf32>
 }

@@ -46,12 +46,18 @@ def num_bytes(types: str) -> int:
 
 
 def cluster(
-    program: Program, num_layers: int, num_microbatches: int = 2, **options: str
+    program: Program,
+    num_layers: int,
+    num_microbatches: int = 2,
+    *,
+    is_local: bool = False,
+    flops_tolerance: str | None = None,
 ) -> tuple[str, list[str]]:
     """The module with layers, and the remarks of the pass."""
-    extra = " allow-local-statistics=true" if options.pop("local", "") else ""
+    extra = " allow-local-statistics=true" if is_local else ""
     module = _native.Module.parse(split(program, num_microbatches, extra))
-    given = " ".join([f"num-layers={num_layers}", *(f"{k}={v}" for k, v in options.items())])
+    tolerance = f" flops-tolerance={flops_tolerance}" if flops_tolerance else ""
+    given = f"num-layers={num_layers}{tolerance}"
     remarks = module.run(f"builtin.module(alpa-cluster-layers{{{given}}})")
     return module.text(), [remark.message for remark in remarks]
 

@@ -104,3 +104,21 @@ def test_batch_norm_mixes_examples(program: Any) -> None:
         "examples meet in 'stablehlo.reduce': its sum over examples is used for each of them"
         in (remarks)
     )
+
+
+@pytest.mark.parametrize(
+    ("program", "codes"),
+    [
+        (STEPS["everything"], {"phase", "frontier", "prologue"}),
+        (STEPS["inference"], {"phase", "frontier"}),
+        (BATCH_NORM, {"phase", "frontier", "mixing"}),
+    ],
+    ids=["everything", "inference", "batch_norm"],
+)
+def test_remarks_have_codes(program: Program, codes: set[str]) -> None:
+    remarks = prepared(program).run("builtin.module(alpa-analyze-training)")
+
+    assert {remark.code for remark in remarks} == codes
+    for remark in remarks:
+        is_of_frontier = remark.message.startswith("microbatches combine")
+        assert (remark.code == "frontier") == is_of_frontier

@@ -93,9 +93,7 @@ def layers_of(text: str, function: str, is_backward: bool) -> set[int]:
 @pytest.mark.parametrize("num_layers", [1, 2, 4])
 @pytest.mark.parametrize("name", _MODELS)
 def test_models_flow_one_way(name: str, num_layers: int) -> None:
-    options = {"local": "true"} if name == "wide_resnet" else {}
-
-    text, _ = cluster(model(name), num_layers, **options)
+    text, _ = cluster(model(name), num_layers, is_local=name == "wide_resnet")
 
     assert_data_flows_one_way(text)
     for function in ("microbatch", "update"):
@@ -211,7 +209,7 @@ def test_encoder_and_decoder_are_not_interleaved() -> None:
         return jax.tree.map(lambda p, g: p - 0.1 * g, params, gradients), loss
 
     program = Program(step, (params, {"x": x, "y": x}))
-    text, remarks = cluster(program, 2, **{"flops-tolerance": "0.3"})
+    text, remarks = cluster(program, 2, flops_tolerance="0.3")
 
     assert_data_flows_one_way(text)
     assert f"2 layers, {4 * size * 4} bytes cross forward" in remarks[-1]
@@ -233,7 +231,7 @@ def test_more_layers_than_checkpoints_cuts_them_and_says_so() -> None:
 
 
 def test_uneven_model_raises_the_tolerance_and_says_so() -> None:
-    _, remarks = cluster(model("mlp"), 2, **{"flops-tolerance": "0"})
+    _, remarks = cluster(model("mlp"), 2, flops_tolerance="0")
     assert "raised flops-tolerance to" in remarks[0]
 
 

@@ -348,7 +348,9 @@ def test_verify_names_what_is_wrong() -> None:
         verify_instructions(InstructionLists(()), schedule, values)
 
 
-def with_signature(stage: int, phase: Phase, inputs: tuple[str, ...], outputs: tuple[str, ...]):
+def with_signature(
+    stage: int, phase: Phase, inputs: tuple[str, ...], outputs: tuple[str, ...]
+) -> PipelineValues:
     values = chain(2)
     signatures = {**values.signatures, TaskKind(stage, phase): Signature(inputs, outputs)}
     return dataclasses.replace(values, signatures=signatures)

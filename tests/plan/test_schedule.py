@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from alpa_mlir._native import (
@@ -219,7 +220,7 @@ def tick_by_tick(schedule: Schedule, seconds: list[tuple[int, int, int, int, int
     """The makespan by advancing a clock in whole seconds: every mesh and link looks for work."""
     position = [0] * len(schedule.meshes)
     running: dict[int, tuple[Task, int]] = {}
-    links: dict[tuple[int, Phase], list[list[object]]] = {}
+    links: dict[tuple[int, Phase], list[tuple[Task, int]]] = {}
     done: set[Task] = set()
     arrived: set[Task] = set()
     clock = 0
@@ -238,11 +239,11 @@ def tick_by_tick(schedule: Schedule, seconds: list[tuple[int, int, int, int, int
                 done.add(task)
                 if task.phase != Phase.UPDATE:
                     cost = seconds[task.stage][3 if task.phase == Phase.FORWARD else 4]
-                    links.setdefault((task.stage, task.phase), []).append([task, cost])
+                    links.setdefault((task.stage, task.phase), []).append((task, cost))
                 return True
         for queue in links.values():
             if queue and queue[0][1] == 0:
-                arrived.add(queue.pop(0)[0])  # pyright: ignore
+                arrived.add(queue.pop(0)[0])
                 return True
         for mesh, tasks in enumerate(schedule.meshes):
             if (
@@ -265,7 +266,8 @@ def tick_by_tick(schedule: Schedule, seconds: list[tuple[int, int, int, int, int
         clock += 1
         for queue in links.values():
             if queue:
-                queue[0][1] -= 1  # pyright: ignore
+                task, cost = queue[0]
+                queue[0] = task, cost - 1
 
 
 @given(st.data(), st.sampled_from(NAMES), st.integers(1, 4), st.integers(1, 6))
@@ -338,8 +340,8 @@ def test_planned_step_is_never_below_the_simulated_one(
         ([], "forward of stage 0, microbatch 0: expected on some mesh, got none"),
     ],
 )
-def test_simulate_bad_tasks_are_named(meshes: list[list[object]], message: str) -> None:
-    tasks = tuple(Task(stage, Phase(letter), k) for letter, stage, k in meshes)  # pyright: ignore
+def test_simulate_bad_tasks_are_named(meshes: list[list[Any]], message: str) -> None:
+    tasks = tuple(Task(stage, Phase(letter), k) for letter, stage, k in meshes)
     schedule = Schedule("broken", 1, 1, (tasks,), (1,))
     with pytest.raises(ScheduleError, match=message):
         simulate(schedule, [StageDurations(forward_seconds=1.0)])

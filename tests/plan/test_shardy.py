@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import pytest
 from alpa_mlir.errors import PassError
 from alpa_mlir.ir import jaxlib
+from alpa_mlir.ir.shardy_collectives import explicit_collectives
+from alpa_mlir.stations import Lowered
 
 STEP = """
 sdy.mesh @mesh = <["x"=2, "y"=4]>
@@ -47,7 +49,7 @@ def test_boundary_names_shardings_and_readers() -> None:
 
 
 def test_explicit_collectives_of_a_product_split_in_its_contracting_dim() -> None:
-    (collective,) = jaxlib.explicit_collectives(STEP)
+    (collective,) = explicit_collectives(STEP)
     assert (collective.kind, collective.axes, collective.bytes) == ("all-reduce", ("y",), 1024)
 
 
@@ -67,7 +69,8 @@ def test_explicit_collectives_agree_with_the_plan(square: Any, num_missing_bytes
     struct = jax.ShapeDtypeStruct((256, 256), jnp.float32)
     method = alpa.DataParallel(mesh_shape=(8,))
     lowered = alpa.parallelize(step, method).lower([struct, struct], struct)
-    found = jaxlib.explicit_collectives(lowered.program.text)
+    assert isinstance(lowered, Lowered)
+    found = explicit_collectives(lowered.program.text)
     assert {c.kind for c in found} == {"all-reduce"}
     total = sum(c.bytes for c in found) + num_missing_bytes
     assert lowered.plan.collective_bytes() == {"all-reduce": total}

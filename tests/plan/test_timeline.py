@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 from alpa_mlir._native import ScheduleKind, StageDurations
-from alpa_mlir.report.timeline import save_trace, to_svg
 from alpa_mlir.schedule.kinds import make_schedule
+from alpa_mlir.simulate.drawing import save_trace, to_svg
 from alpa_mlir.simulate.timeline import Timeline, simulate
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from alpa_mlir.errors import ArgumentError
 from alpa_mlir.frontend.signature import Signature
-from alpa_mlir.frontend.trace import Program, trace
+from alpa_mlir.frontend.trace import TracedProgram, trace
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
 W = jax.ShapeDtypeStruct((16, 16), jnp.float32)
 X = jax.ShapeDtypeStruct((8, 16), jnp.float32)
 
 
-def traced(fn: Any, *args: Any, static: tuple[int, ...] = (), **options: Any) -> Program:
+def traced(fn: Any, *args: Any, static: tuple[int, ...] = (), **options: Any) -> TracedProgram:
     signature = Signature(fn, static)
     return trace(signature, signature.bind(args, options.pop("kwargs", {})), **options)
 

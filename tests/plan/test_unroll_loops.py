@@ -13,6 +13,7 @@ import pytest
 from alpa_mlir import _native
 from alpa_mlir.ir import jaxlib
 from alpa_mlir.models.workload import workload
+from jax import Array
 from programs.small_programs import Program, floats
 from test_analyze_training import model, num_products, num_sums, prepared
 from test_normalize import lowered, run
@@ -67,34 +68,34 @@ def layer(x: Any, w: Any) -> Any:
 
 
 @step(WEIGHTS, BIASES)
-def forward_order(params, x):
+def forward_order(params: Any, x: Array) -> Array:
     return jax.lax.scan(lambda x, p: (layer(x, p[0]) + p[1], None), x, params)[0]
 
 
 @step(WEIGHTS)
-def reverse_order(params, x):
+def reverse_order(params: Any, x: Array) -> Array:
     return jax.lax.scan(lambda x, w: (layer(x, w), None), x, params[0], reverse=True)[0]
 
 
 @step(WEIGHTS)
-def two_per_iteration(params, x):
+def two_per_iteration(params: Any, x: Array) -> Array:
     return jax.lax.scan(lambda x, w: (layer(x, w), None), x, params[0], unroll=2)[0]
 
 
 @step(WEIGHTS)
-def three_per_iteration_and_one(params, x):
+def three_per_iteration_and_one(params: Any, x: Array) -> Array:
     return jax.lax.scan(lambda x, w: (layer(x, w), x), x, params[0], unroll=3)[1].sum(0)
 
 
 @step(WEIGHTS)
-def outputs_of_all_layers(params, x):
+def outputs_of_all_layers(params: Any, x: Array) -> Array:
     x, outputs = jax.lax.scan(lambda x, w: (layer(x, w), x * 2), x, params[0])
     return x + (outputs * jnp.arange(LAYERS)[:, None, None]).sum(0)
 
 
 @step(WEIGHTS)
-def dropout_from_carried_key(params, x):
-    def body(carry, w):
+def dropout_from_carried_key(params: Any, x: Array) -> Any:
+    def body(carry: Any, w: Array) -> Any:
         x, key = carry
         key, mask_key = jax.random.split(key)
         return (jnp.where(jax.random.bernoulli(mask_key, 0.8, x.shape), layer(x, w), 0), key), None
@@ -103,8 +104,8 @@ def dropout_from_carried_key(params, x):
 
 
 @step(WEIGHTS)
-def dropout_from_layer_number(params, x):
-    def body(x, layer_and_number):
+def dropout_from_layer_number(params: Any, x: Array) -> Any:
+    def body(x: Array, layer_and_number: Any) -> Any:
         w, number = layer_and_number
         key = jax.random.fold_in(jax.random.key(1), number)
         return jnp.where(jax.random.bernoulli(key, 0.8, x.shape), layer(x, w), 0), None
@@ -113,57 +114,57 @@ def dropout_from_layer_number(params, x):
 
 
 @step(WEIGHTS)
-def checkpointed(params, x):
+def checkpointed(params: Any, x: Array) -> Array:
     body = jax.checkpoint(lambda x, w: (jnp.sin(layer(x, w)), None))
     return jax.lax.scan(body, x, params[0])[0]
 
 
 @step(WEIGHTS)
-def checkpointed_index(params, x):
+def checkpointed_index(params: Any, x: Array) -> Array:
     body = jax.checkpoint(lambda x, i: (jnp.sin(layer(x, params[0][i])), None))
     return jax.lax.scan(body, x, jnp.arange(LAYERS))[0]
 
 
 @step(WEIGHTS)
-def nested(params, x):
+def nested(params: Any, x: Array) -> Array:
     @jax.checkpoint
-    def group(x, weights):
+    def group(x: Array, weights: Array) -> Any:
         return jax.lax.scan(lambda x, w: (layer(x, w), None), x, weights)
 
     return jax.lax.scan(group, x, params[0].reshape(2, 2, HIDDEN, HIDDEN))[0]
 
 
 @step(WEIGHTS[0])
-def length_only(params, x):
+def length_only(params: Any, x: Array) -> Array:
     return jax.lax.scan(lambda x, _: (layer(x, params[0]), None), x, length=3)[0]
 
 
 @step(WEIGHTS)
-def indexed(params, x):
+def indexed(params: Any, x: Array) -> Array:
     return jax.lax.fori_loop(0, LAYERS, lambda i, x: layer(x, params[0][i]), x)
 
 
 @step(WEIGHTS)
-def indexed_backwards(params, x):
+def indexed_backwards(params: Any, x: Array) -> Array:
     return jax.lax.fori_loop(1, LAYERS + 1, lambda i, x: layer(x, params[0][-i]), x)
 
 
 @step(WEIGHTS)
-def every_layer_twice(params, x):
+def every_layer_twice(params: Any, x: Array) -> Array:
     return jax.lax.fori_loop(0, 2 * LAYERS, lambda i, x: layer(x, params[0][i // 2]), x)
 
 
 @step(WEIGHTS)
-def taken(params, x):
-    def body(x, i):
+def taken(params: Any, x: Array) -> Any:
+    def body(x: Array, i: Array) -> Any:
         return layer(x, jnp.take(params[0], i, axis=0)), None
 
     return jax.lax.scan(body, x, jnp.arange(LAYERS))[0]
 
 
 @step(WEIGHTS)
-def taken_beyond_the_end(params, x):
-    def body(x, i):
+def taken_beyond_the_end(params: Any, x: Array) -> Any:
+    def body(x: Array, i: Array) -> Any:
         first = jnp.take(params[0], i + 2, axis=0, mode="clip")
         return layer(
             x, first + jax.lax.dynamic_index_in_dim(params[0], i + 2, keepdims=False)
@@ -173,8 +174,8 @@ def taken_beyond_the_end(params, x):
 
 
 @step(WEIGHTS)
-def branch_by_layer(params, x):
-    def body(x, layer_and_number):
+def branch_by_layer(params: Any, x: Array) -> Any:
+    def body(x: Array, layer_and_number: Any) -> Any:
         w, number = layer_and_number
         return jax.lax.cond(number % 2 == 0, lambda: layer(x, w), lambda: x @ w), None
 
@@ -182,8 +183,8 @@ def branch_by_layer(params, x):
 
 
 @step(WEIGHTS)
-def buffer_read_by_every_layer(params, x):
-    def body(carry, i):
+def buffer_read_by_every_layer(params: Any, x: Array) -> Any:
+    def body(carry: Any, i: Array) -> Any:
         x, seen = carry
         x = layer(x, params[0][i]) + seen.sum(0)
         return (x, seen.at[i].set(x)), None
@@ -193,8 +194,8 @@ def buffer_read_by_every_layer(params, x):
 
 
 @step(WEIGHTS)
-def rows_that_nobody_writes(params, x):
-    def body(i, rows):
+def rows_that_nobody_writes(params: Any, x: Array) -> Array:
+    def body(i: Array, rows: Array) -> Array:
         return rows.at[i + 1].set(layer(rows[i], params[0][i]))
 
     rows = jnp.stack([x * k for k in range(LAYERS + 2)])
@@ -202,13 +203,13 @@ def rows_that_nobody_writes(params, x):
 
 
 @step(WEIGHTS)
-def no_layer(params, x):
+def no_layer(params: Any, x: Array) -> Array:
     return jax.lax.scan(lambda x, w: (layer(x, w), x), x, params[0][:0])[0] + params[0].sum()
 
 
 @step(WEIGHTS, floats(HIDDEN, HIDDEN))
-def accumulated_by_hand(params, x):
-    def body(carry, w):
+def accumulated_by_hand(params: Any, x: Array) -> Any:
+    def body(carry: Any, w: Array) -> Any:
         x, total = carry
         x = layer(x, w)
         return (x, total + x @ params[1]), x.sum(-1)

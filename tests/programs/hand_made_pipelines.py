@@ -13,13 +13,15 @@ from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.frontend.signature import Signature
 from alpa_mlir.frontend.trace import trace
 from alpa_mlir.inter_op.layers import LayeredStep, unroll_layers
-from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
-from alpa_mlir.inter_op.sharded_stage import StageModel
-from alpa_mlir.intra_op.shard import normalize
+from alpa_mlir.inter_op.outline import outline_pipeline
+from alpa_mlir.inter_op.prologue import shard_prologue
+from alpa_mlir.inter_op.sharded_stage import ShardedStage, StageModel
+from alpa_mlir.intra_op.shard import normalize, vertex_choices
 from alpa_mlir.intra_op.solve import solve
-from alpa_mlir.lower.pipeline import StageToLower, lower_pipeline
+from alpa_mlir.lower.pipeline import annotate_outline
+from alpa_mlir.program.annotated import AnnotatedProgram
 from alpa_mlir.program.pipeline import PipelineProgram
-from alpa_mlir.schedule.kinds import make_schedule
+from alpa_mlir.schedule.kinds import SCHEDULE_KINDS, make_schedule
 from alpa_mlir.schedule.schedule import Phase
 
 
@@ -31,7 +33,7 @@ def hand_made_pipeline(
     *,
     allow_local_statistics: bool = False,
     rematerialized: Sequence[int] = (),
-) -> PipelineProgram:
+) -> PipelineProgram[AnnotatedProgram]:
     """`fn` of such arguments with a stage on each of these logical meshes, under 1F1B."""
     cluster = alpa.Cluster.local()
     signature = Signature(fn)
@@ -39,19 +41,23 @@ def hand_made_pipeline(
     step = unroll_layers(normalize(program.text))
     layered = LayeredStep.make(step, num_microbatches, len(mesh_shapes), allow_local_statistics)
     split = layered.split(range(len(mesh_shapes)), rematerialized)
-    stages: list[StageToLower] = []
-    first_device = 0
+    stages: list[ShardedStage] = []
+    first_devices = [0]
     for number, shape in enumerate(mesh_shapes):
         mesh = LogicalMesh.of_shape(shape)
         text = split.stage(number).text_with_locations
         model = StageModel.make(text, mesh, cluster)
         solution = solve(model.model.problem, time_limit_seconds=2.0, target_gap=0.2)
-        stages.append(StageToLower(model, solution.choices.tolist(), first_device))
-        first_device += mesh.num_devices
-    return lower_pipeline(program, split, stages, "1f1b", cluster)
+        stages.append(model.phases(vertex_choices(model.model, solution), number))
+        first_devices.append(first_devices[-1] + mesh.num_devices)
+    prologue = shard_prologue(split, [stage.mesh for stage in stages], cluster)
+    outline = outline_pipeline(program, split, stages, first_devices[:-1], prologue, "1f1b")
+    return annotate_outline(program, outline, stages, prologue)
 
 
-def with_schedule(program: PipelineProgram, name: str) -> PipelineProgram:
+def with_schedule(
+    program: PipelineProgram[AnnotatedProgram], name: str
+) -> PipelineProgram[AnnotatedProgram]:
     """The same tasks in the order of another schedule."""
     kinds = program.values.signatures
     prologue = next((kind.stage for kind in kinds if kind.phase == Phase.PROLOGUE), None)

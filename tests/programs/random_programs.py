@@ -8,7 +8,6 @@ been through arithmetic. So two correct executions agree: exactly on integers, c
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -16,165 +15,38 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-DIM_SIZES = [1, 2, 3, 4, 5, 6, 7, 8, 8, 9, 12, 16, 16, 24]
-MAX_ELEMENTS = 4096
+from programs.program_writer import (
+    DIM_SIZES,
+    NothingSuitableError,
+    Program,
+    Writer,
+    has_rank,
+    is_float,
+    is_number,
+)
+
 EXACT_FLOAT_OPS = (jnp.maximum, jnp.minimum)
 
 
-@dataclass(frozen=True)
-class Node:
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    is_exact: bool
-    operands: tuple[int, ...] = ()
-    function: Callable[..., Any] | None = None  # of the operands; None for an input
-
-
-@dataclass(eq=False)  # hashable by identity, as a function is
-class Program:
-    """Callable with one array per input; returns a tuple of arrays."""
-
-    nodes: list[Node] = field(default_factory=list)
-    outputs: list[int] = field(default_factory=list)
-
-    @property
-    def inputs(self) -> list[Node]:
-        return [node for node in self.nodes if node.function is None]
-
-    def __call__(self, *arguments: jax.Array) -> tuple[jax.Array, ...]:
-        remaining = iter(arguments)
-        values: list[jax.Array] = []
-        for node in self.nodes:
-            if node.function is None:
-                values.append(next(remaining))
-            else:
-                values.append(node.function(*(values[i] for i in node.operands)))
-        return tuple(values[i] for i in self.outputs)
-
-    def example_arguments(self, seed: int) -> list[np.ndarray]:
-        rng = np.random.default_rng(seed)
-        return [_random_array(rng, node.shape, node.dtype) for node in self.inputs]
-
-    def __str__(self) -> str:
-        lines = [
-            f"%{i}: {node.dtype.name}{list(node.shape)} = {node.name}"
-            f"({', '.join(f'%{operand}' for operand in node.operands)})"
-            for i, node in enumerate(self.nodes)
-        ]
-        return "\n".join([*lines, f"return {', '.join(f'%{i}' for i in self.outputs)}"])
-
-
-def _random_array(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    if dtype == np.int32:
-        return rng.integers(-100, 100, shape, dtype=np.int32)
-    return rng.uniform(-2, 2, shape).astype(dtype)
-
-
-class NothingSuitableError(Exception):
-    """No node of the program can be an operand of this operation."""
-
-
-class Writer:
-    """Appends nodes to a program; every random choice is made here."""
-
-    def __init__(self, seed: int) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.program = Program()
-
-    def choose(self, options: Any) -> Any:
-        return options[int(self.rng.integers(len(options)))]
-
-    def node(self, index: int) -> Node:
-        return self.program.nodes[index]
-
-    def input(self, shape: tuple[int, ...], dtype: Any = np.float32) -> int:
-        self.program.nodes.append(Node("input", tuple(shape), np.dtype(dtype), is_exact=True))
-        return len(self.program.nodes) - 1
-
-    def random_input(self) -> int:
-        rank = self.choose([1, 2, 2, 3, 3, 4])
-        shape = [self.choose(DIM_SIZES) for _ in range(rank)]
-        while np.prod(shape) > MAX_ELEMENTS:
-            shape[int(np.argmax(shape))] = self.choose([1, 2, 3, 4, 8])
-        return self.input(tuple(shape), self.choose([np.float32, np.float32, np.int32]))
-
-    def pick(self, is_suitable: Callable[[Node], bool]) -> int:
-        """A suitable node, most often the result of an operation, so that programs grow deep."""
-        suitable = [i for i, node in enumerate(self.program.nodes) if is_suitable(node)]
-        if not suitable:
-            raise NothingSuitableError
-        results = [i for i in suitable if self.node(i).function is not None]
-        return self.choose(results if results and self.rng.random() < 0.8 else suitable)
-
-    def partner(self, index: int) -> int:
-        """Another node of the same shape and dtype, or a new input."""
-        node = self.node(index)
-        try:
-            return self.pick(
-                lambda other: (
-                    (other.shape, other.dtype) == (node.shape, node.dtype) and other is not node
-                )
-            )
-        except NothingSuitableError:
-            return self.input(node.shape, node.dtype)
-
-    def apply(
-        self, name: str, function: Callable[..., Any], *operands: int, is_movement: bool = False
-    ) -> None:
-        """Appends `function` of the operands; a movement keeps floats exact. Drops huge results."""
-        nodes = [self.node(i) for i in operands]
-        result = jax.eval_shape(function, *(jax.ShapeDtypeStruct(n.shape, n.dtype) for n in nodes))
-        if result.size > MAX_ELEMENTS or result.size == 0:
-            return
-        is_exact = result.dtype != np.float32 or (is_movement and all(n.is_exact for n in nodes))
-        self.program.nodes.append(
-            Node(name, result.shape, np.dtype(result.dtype), is_exact, operands, function)
-        )
-
-    def random_slice(self, size: int) -> slice:
-        start = int(self.rng.integers(size))
-        stop = int(self.rng.integers(start, size)) + 1
-        return slice(start, stop, self.choose([1, 1, 2]))
-
-    def indices(self, size: int, shape: tuple[int, ...]) -> int:
-        """A node of int32 indices below `size`."""
-        source = self.input(shape, np.int32)
-        self.apply("remainder", lambda x: x % size, source)
-        return len(self.program.nodes) - 1
-
-
-def _is_float(node: Node) -> bool:
-    return node.dtype == np.float32
-
-
-def _is_number(node: Node) -> bool:
-    return node.dtype in (np.float32, np.int32)
-
-
-def _has_rank(*ranks: int) -> Callable[[Node], bool]:
-    return lambda node: _is_number(node) and len(node.shape) in ranks
-
-
 def write_elementwise(w: Writer) -> None:
-    index = w.pick(_is_number)
+    index = w.pick(is_number)
     functions = (
         [jnp.tanh, jnp.sin, lax.erf, lax.logistic, lambda x: x * x / 4, lambda x: jnp.exp(-x * x)]
-        if _is_float(w.node(index))
+        if is_float(w.node(index))
         else [jnp.negative, jnp.abs, lambda x: x * x, lambda x: x ^ 21, lambda x: x >> 1]
     )
     w.apply("elementwise", w.choose(functions), index)
 
 
 def write_binary(w: Writer) -> None:
-    index = w.pick(_is_number)
+    index = w.pick(is_number)
     partner = w.partner(index)
     function = w.choose([jnp.add, jnp.subtract, jnp.multiply, *EXACT_FLOAT_OPS])
     w.apply(function.__name__, function, index, partner, is_movement=function in EXACT_FLOAT_OPS)
 
 
 def write_select(w: Writer) -> None:
-    index = w.pick(lambda node: _is_number(node) and node.is_exact)
+    index = w.pick(lambda node: is_number(node) and node.is_exact)
     other, third = w.partner(index), w.partner(index)
     if not w.node(other).is_exact:
         return
@@ -191,7 +63,7 @@ def write_convert(w: Writer) -> None:
 
 
 def write_iota(w: Writer) -> None:
-    index = w.pick(_has_rank(1, 2, 3, 4))
+    index = w.pick(has_rank(1, 2, 3, 4))
     dim = w.choose(range(len(w.node(index).shape)))
 
     def add_iota(x: jax.Array) -> jax.Array:
@@ -201,7 +73,7 @@ def write_iota(w: Writer) -> None:
 
 
 def write_dot(w: Writer) -> None:
-    index = w.pick(_has_rank(1, 2, 3, 4))
+    index = w.pick(has_rank(1, 2, 3, 4))
     shape, dtype = w.node(index).shape, w.node(index).dtype
     roles = [w.choose(["contract", "batch", "free", "free"]) for _ in shape]
     roles[w.choose(range(len(shape)))] = "contract"
@@ -226,14 +98,14 @@ def write_dot(w: Writer) -> None:
 def write_convolution(w: Writer) -> None:
     if w.choose([True, False]):
         w.input((w.choose([1, 4, 8]), *([w.choose([5, 8])] * 2), w.choose([2, 3, 8])))
-    index = w.pick(lambda node: _is_float(node) and len(node.shape) in (3, 4))
+    index = w.pick(lambda node: is_float(node) and len(node.shape) in (3, 4))
     _, *spatial, channels = w.node(index).shape
     groups = w.choose([g for g in (1, 1, 2, channels) if channels % g == 0])
     window = [w.choose([1, 2, 3]) for _ in spatial]
     outputs = groups * w.choose([1, 2, 8])
     kernel = w.input((*window, channels // groups, outputs))
     layout = ("NWC", "WIO", "NWC") if len(spatial) == 1 else ("NHWC", "HWIO", "NHWC")
-    options = {
+    options: dict[str, Any] = {
         "window_strides": [w.choose([1, 1, 2]) for _ in spatial],
         "padding": w.choose(["SAME", "VALID"]),
         "rhs_dilation": [w.choose([1, 1, 2]) for _ in spatial],
@@ -250,11 +122,11 @@ def write_convolution(w: Writer) -> None:
 
 
 def write_reduce(w: Writer) -> None:
-    index = w.pick(_has_rank(1, 2, 3, 4))
+    index = w.pick(has_rank(1, 2, 3, 4))
     rank = len(w.node(index).shape)
     dims = tuple(d for d in range(rank) if w.rng.random() < 0.5)
     keeps = w.choose([False, True])
-    reduce = w.choose([jnp.mean, jnp.max, jnp.min] if _is_float(w.node(index)) else [jnp.sum])
+    reduce = w.choose([jnp.mean, jnp.max, jnp.min] if is_float(w.node(index)) else [jnp.sum])
     w.apply(
         f"{reduce.__name__}<{dims}>",
         lambda x: reduce(x, axis=dims, keepdims=keeps),
@@ -264,13 +136,13 @@ def write_reduce(w: Writer) -> None:
 
 
 def write_argmax(w: Writer) -> None:
-    index = w.pick(lambda node: _has_rank(1, 2, 3, 4)(node) and node.is_exact)
+    index = w.pick(lambda node: has_rank(1, 2, 3, 4)(node) and node.is_exact)
     dim = w.choose(range(len(w.node(index).shape)))
     w.apply(f"argmax<{dim}>", lambda x: jnp.argmax(x, axis=dim).astype(jnp.int32), index)
 
 
 def write_sort(w: Writer) -> None:
-    index = w.pick(lambda node: _has_rank(1, 2, 3)(node) and node.is_exact)
+    index = w.pick(lambda node: has_rank(1, 2, 3)(node) and node.is_exact)
     dim = w.choose(range(len(w.node(index).shape)))
     w.apply(f"sort<{dim}>", lambda x: jnp.sort(x, axis=dim), index, is_movement=True)
 
@@ -283,7 +155,7 @@ def write_cumsum(w: Writer) -> None:
 
 def write_reshape(w: Writer) -> None:
     """Merges two neighbouring dims, or splits one."""
-    index = w.pick(_has_rank(1, 2, 3, 4))
+    index = w.pick(has_rank(1, 2, 3, 4))
     shape = list(w.node(index).shape)
     dim = w.choose(range(len(shape)))
     if dim + 1 < len(shape) and w.choose([True, False]):
@@ -295,13 +167,13 @@ def write_reshape(w: Writer) -> None:
 
 
 def write_transpose(w: Writer) -> None:
-    index = w.pick(_has_rank(2, 3, 4))
+    index = w.pick(has_rank(2, 3, 4))
     order = tuple(int(d) for d in w.rng.permutation(len(w.node(index).shape)))
     w.apply(f"transpose<{order}>", lambda x: x.transpose(order), index, is_movement=True)
 
 
 def write_broadcast(w: Writer) -> None:
-    index = w.pick(_has_rank(0, 1, 2, 3))
+    index = w.pick(has_rank(0, 1, 2, 3))
     shape = w.node(index).shape
     at, size = w.choose(range(len(shape) + 1)), w.choose(DIM_SIZES)
     new_shape = (*shape[:at], size, *shape[at:])
@@ -315,14 +187,14 @@ def write_broadcast(w: Writer) -> None:
 
 
 def write_slice(w: Writer) -> None:
-    index = w.pick(_has_rank(1, 2, 3, 4))
+    index = w.pick(has_rank(1, 2, 3, 4))
     slices = tuple(w.random_slice(size) for size in w.node(index).shape)
     w.apply(f"slice<{slices}>", lambda x: x[slices], index, is_movement=True)
 
 
 def write_dynamic_slice(w: Writer) -> None:
     """Starts stay in range: for others XLA's partitioner forgets to clamp (jaxlib 0.10.2)."""
-    index = w.pick(_has_rank(1, 2, 3))
+    index = w.pick(has_rank(1, 2, 3))
     shape = w.node(index).shape
     sizes = [w.choose(range(1, size + 1)) for size in shape]
     starts = w.input((len(shape),), np.int32)
@@ -337,7 +209,7 @@ def write_dynamic_slice(w: Writer) -> None:
 
 
 def write_concatenate(w: Writer) -> None:
-    index = w.pick(_has_rank(1, 2, 3, 4))
+    index = w.pick(has_rank(1, 2, 3, 4))
     dim, partner = w.choose(range(len(w.node(index).shape))), w.partner(index)
     w.apply(
         f"concatenate<{dim}>",
@@ -349,7 +221,7 @@ def write_concatenate(w: Writer) -> None:
 
 
 def write_pad(w: Writer) -> None:
-    index = w.pick(_has_rank(1, 2, 3))
+    index = w.pick(has_rank(1, 2, 3))
     config = [
         (int(w.rng.integers(-1, 4)), int(w.rng.integers(0, 4)), w.choose([0, 0, 1]))
         for _ in w.node(index).shape
@@ -360,13 +232,13 @@ def write_pad(w: Writer) -> None:
 
 
 def write_reverse(w: Writer) -> None:
-    index = w.pick(_has_rank(1, 2, 3))
+    index = w.pick(has_rank(1, 2, 3))
     dim = w.choose(range(len(w.node(index).shape)))
     w.apply(f"reverse<{dim}>", lambda x: jnp.flip(x, axis=dim), index, is_movement=True)
 
 
 def write_gather(w: Writer) -> None:
-    index = w.pick(_has_rank(1, 2, 3))
+    index = w.pick(has_rank(1, 2, 3))
     shape = w.node(index).shape
     dim = w.choose(range(len(shape)))
     if w.choose([True, False]):
@@ -386,7 +258,7 @@ def write_gather(w: Writer) -> None:
 
 
 def write_scatter(w: Writer) -> None:
-    index = w.pick(_has_rank(1, 2, 3))
+    index = w.pick(has_rank(1, 2, 3))
     shape, dtype = w.node(index).shape, w.node(index).dtype
     num_updates = w.choose([1, 3, 8, 16])
     where = w.indices(shape[0], (num_updates,))
@@ -404,7 +276,7 @@ def write_scatter(w: Writer) -> None:
 
 def write_loop(w: Writer) -> None:
     """A counted loop whose body mixes the carried value with a loop-invariant one."""
-    index = w.pick(_is_float)
+    index = w.pick(is_float)
     partner = w.partner(index)
     w.apply(
         "loop",
@@ -434,6 +306,6 @@ def random_program(seed: int) -> Program:
             w.choose(writers)(w)
     nodes = w.program.nodes
     used = {i for node in nodes for i in node.operands}
-    sinks = [i for i, node in enumerate(nodes) if i not in used]
+    sinks = [i for i in range(len(nodes)) if i not in used]
     w.program.outputs = [*sinks, *(i for i in range(len(nodes)) if w.rng.random() < 0.1)]
     return w.program

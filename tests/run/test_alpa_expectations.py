@@ -8,6 +8,7 @@ by their bytes; the same plan for GPUs says reduce-scatter.
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import alpa_mlir as alpa
 import jax
@@ -15,9 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from alpa_mlir.ir.spec import Spec
 from alpa_mlir.models import wide_resnet
-from alpa_mlir.models.workload import workload
-from alpa_mlir.validate.collectives import bytes_by_kind
+from alpa_mlir.models.workload import Workload, workload
+from alpa_mlir.options import Method
+from alpa_mlir.parallelize import AnyExecutable, ParallelFunction
+from alpa_mlir.validate.collectives import HloCollective, bytes_by_kind
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 NUM_LAYERS = 6
@@ -25,7 +29,7 @@ FLOAT = 4  # bytes
 AXIS_0, AXIS_1 = ((0, 2), (1, 3)), ((0, 1), (2, 3))  # device groups of a 2x2 mesh
 
 
-def cluster(has_reduce_scatter=False) -> alpa.Cluster:
+def cluster(has_reduce_scatter: bool = False) -> alpa.Cluster:
     """Four devices whose products cost much more than communication, and all else much less.
 
     Alpa's objective counts communication alone and forbids replicated products.
@@ -41,32 +45,34 @@ def cluster(has_reduce_scatter=False) -> alpa.Cluster:
 
 
 @cache
-def mlp(method, batch_size, hidden_size, has_reduce_scatter=False):
+def mlp(
+    method: Method, batch_size: int, hidden_size: int, has_reduce_scatter: bool = False
+) -> tuple[ParallelFunction, Workload]:
     """The step, parallelized; it returns the state alone, as the loss would be one more sum."""
     setup = workload("mlp", "alpa-test", batch_size, optax.adam(1e-2), hidden_size=hidden_size)
 
-    def step(state, batch):
+    def step(state: Any, batch: Any) -> Any:
         return setup.train_step(state, batch)[0]
 
     return alpa.parallelize(step, method, cluster(has_reduce_scatter)), setup
 
 
-def compile_mlp(method, batch_size, hidden_size):
+def compile_mlp(method: Method, batch_size: int, hidden_size: int) -> AnyExecutable:
     step, setup = mlp(method, batch_size, hidden_size)
     executable = step.compile(*setup.abstract_arguments())
     assert executable.rematerializations == []
     return executable
 
 
-def specs(executable, part) -> dict[str, tuple]:
+def specs(executable: AnyExecutable, part: str) -> dict[str, Spec]:
     return {a.name: a.spec for a in executable.plan.arguments if part in a.name}
 
 
-def kernel_specs(executable) -> list[tuple]:
+def kernel_specs(executable: AnyExecutable) -> list[Spec]:
     return [spec for name, spec in specs(executable, ".params").items() if "kernel" in name]
 
 
-def is_replicated(spec) -> bool:
+def is_replicated(spec: Spec) -> bool:
     return not any(spec)
 
 
@@ -77,7 +83,7 @@ def params_bytes(hidden_size: int) -> int:
 @pytest.mark.parametrize(
     "method", [alpa.ShardParallel(mesh_shape=(4, 1)), alpa.DataParallel(mesh_shape=(4, 1))]
 )
-def test_large_batch_is_data_parallel_with_one_all_reduce(method):
+def test_large_batch_is_data_parallel_with_one_all_reduce(method: Method) -> None:
     executable = compile_mlp(method, batch_size=256, hidden_size=32)
     (collective,) = executable.collectives()
     assert (collective.kind, collective.bytes) == ("all-reduce", params_bytes(32))
@@ -85,7 +91,7 @@ def test_large_batch_is_data_parallel_with_one_all_reduce(method):
     assert set(specs(executable, "batch").values()) == {(("x",), ())}
 
 
-def test_wide_layers_alternate_column_and_row_parallel():
+def test_wide_layers_alternate_column_and_row_parallel() -> None:
     executable = compile_mlp(alpa.ShardParallel(mesh_shape=(1, 4)), batch_size=32, hidden_size=256)
     collectives = executable.collectives()
     assert [c.kind for c in collectives] == ["all-reduce"] * (NUM_LAYERS - 1)
@@ -94,7 +100,7 @@ def test_wide_layers_alternate_column_and_row_parallel():
     assert kernel_specs(executable) == [column, row] * (NUM_LAYERS // 2)
 
 
-def alpa_formula_2x2(batch_size, hidden_size) -> tuple[int, int, int]:
+def alpa_formula_2x2(batch_size: int, hidden_size: int) -> tuple[int, int, int]:
     """Bytes all-reduced with data parallelism on axis 0 and tensor parallelism on axis 1.
 
     L·(AR(4H²/m1, axis 0) + AR(4H, axis 0)) + (L-1)·AR(4BH/m0, axis 1): gradients of kernels, of
@@ -105,20 +111,20 @@ def alpa_formula_2x2(batch_size, hidden_size) -> tuple[int, int, int]:
     return kernels, biases, (NUM_LAYERS - 1) * batch_size // 2 * hidden_size * FLOAT
 
 
-def sent_bytes(collective) -> float:
+def sent_bytes(collective: HloCollective) -> float:
     """What one device sends in a ring."""
     passes = 2 if collective.kind == "all-reduce" else 1
     n = collective.group_size
     return passes * (n - 1) / n * collective.bytes * collective.count
 
 
-def test_2d_mesh_with_alpas_layout_communicates_as_its_formula():
+def test_2d_mesh_with_alpas_layout_communicates_as_its_formula() -> None:
     batch_size, hidden_size = 512, 256
     step, setup = mlp(alpa.ShardParallel(), batch_size, hidden_size)
     state, batch = setup.abstract_arguments()
     mesh = Mesh(np.array(jax.devices()[:4]).reshape(2, 2), ("data", "tensor"))
 
-    def place(struct, *spec):
+    def place(struct: jax.ShapeDtypeStruct, *spec: str | None) -> Any:
         sharding = NamedSharding(mesh, PartitionSpec(*spec))
         return jax.ShapeDtypeStruct(struct.shape, struct.dtype, sharding=sharding)
 
@@ -140,7 +146,7 @@ def test_2d_mesh_with_alpas_layout_communicates_as_its_formula():
 
 
 @pytest.mark.parametrize("batch_size", [256, 512])
-def test_2d_mesh_is_used_better_than_by_alpas_formula(batch_size):
+def test_2d_mesh_is_used_better_than_by_alpas_formula(batch_size: int) -> None:
     # A layer may be split along both axes, and activations may change sides by all-to-all.
     method = alpa.ShardParallel(mesh_shape=(2, 2))
     executable = compile_mlp(method, batch_size, hidden_size=256)
@@ -148,7 +154,7 @@ def test_2d_mesh_is_used_better_than_by_alpas_formula(batch_size):
     assert sent < sum(alpa_formula_2x2(batch_size, 256))
 
 
-def test_zero2_reduces_gradients_to_shards_and_gathers_parameters():
+def test_zero2_reduces_gradients_to_shards_and_gathers_parameters() -> None:
     executable = compile_mlp(alpa.Zero2Parallel(mesh_shape=(4,)), batch_size=256, hidden_size=32)
     # On CPU: an all-reduce, then a slice, instead of a reduce-scatter.
     assert bytes_by_kind(executable.collectives()) == {
@@ -161,7 +167,7 @@ def test_zero2_reduces_gradients_to_shards_and_gathers_parameters():
     assert not any(map(is_replicated, moments.values()))
 
 
-def test_zero3_keeps_all_weights_in_shards():
+def test_zero3_keeps_all_weights_in_shards() -> None:
     executable = compile_mlp(alpa.Zero3Parallel(mesh_shape=(4,)), batch_size=256, hidden_size=32)
     traffic = bytes_by_kind(executable.collectives())
     assert set(traffic) == {"all-reduce", "all-gather"}
@@ -174,19 +180,19 @@ def test_zero3_keeps_all_weights_in_shards():
 
 
 @pytest.mark.parametrize("method", [alpa.Zero2Parallel, alpa.Zero3Parallel])
-def test_zero_on_gpus_reduces_and_scatters(method):
+def test_zero_on_gpus_reduces_and_scatters(method: type[Method]) -> None:
     step, setup = mlp(method(mesh_shape=(4,)), 256, 32, has_reduce_scatter=True)
     traffic = step.plan(*setup.abstract_arguments()).collective_bytes()
     assert set(traffic) == {"reduce-scatter", "all-gather"}
     assert traffic["reduce-scatter"] == params_bytes(32)
 
 
-def test_batch_norm_costs_two_all_reduces_each_under_data_parallelism():
+def test_batch_norm_costs_two_all_reduces_each_under_data_parallelism() -> None:
     num_norms, channels = 3, 8
     optimizer = optax.sgd(0.1, momentum=0.9)
     running = {"mean": jnp.zeros(channels), "variance": jnp.ones(channels)}
 
-    def loss(params, x):
+    def loss(params: Any, x: jax.Array) -> tuple[jax.Array, Any]:
         statistics = []
         for layer in params:
             x = wide_resnet.convolve(layer["kernel"], x)
@@ -195,7 +201,7 @@ def test_batch_norm_costs_two_all_reduces_each_under_data_parallelism():
             x = jax.nn.relu(x)
         return jnp.mean(jnp.square(x)), statistics
 
-    def step(state, images):
+    def step(state: Any, images: jax.Array) -> Any:
         params, optimizer_state = state
         gradients, statistics = jax.grad(loss, has_aux=True)(params, images)
         updates, optimizer_state = optimizer.update(gradients, optimizer_state)

@@ -58,6 +58,7 @@ def test_average_that_starts_as_the_weights(method: Any) -> None:
         np.testing.assert_allclose(loss, expected_loss, rtol=1e-5)
         for each in (state, expected):
             each["average"] = each["params"]  # arrays that a step has returned
+    assert step.executable is not None
     kept_on = step.executable.input_shardings[0]
     state, loss = step(jax.device_put({"params": (w := weights()), "average": w}, kept_on), BATCH)
     np.testing.assert_allclose(loss, oracle(new_state(), BATCH)[1], rtol=1e-5)
@@ -173,6 +174,7 @@ def test_fixed_plan_takes_state_that_is_sharded_already() -> None:
     _, expected = step(new_state(), BATCH)
     plan = step.plan(new_state(), BATCH)
     replayed = alpa.parallelize(train_step, alpa.FixedPlan(plan))
+    assert step.executable is not None
     state = jax.device_put(new_state(), step.executable.input_shardings[0])
     assert replayed(state, BATCH)[1] == expected
     assert replayed(sharded(new_state()), BATCH)[1] == expected

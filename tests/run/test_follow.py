@@ -11,6 +11,7 @@ from alpa_mlir.errors import ArgumentError
 from alpa_mlir.inter_op.follow import _first_layers, _same_path
 from alpa_mlir.models import gpt
 from alpa_mlir.models.workload import workload
+from alpa_mlir.parallelize import ParallelFunction
 from oracles.training_equality import assert_close
 
 CONFIG = dataclasses.replace(gpt.SIZES["debug"], num_layers=2)
@@ -24,7 +25,13 @@ def loss_of_params(params: Any, batch: Any) -> Any:
 def trained() -> Any:
     model = workload("gpt", "debug", 8, optax.adam(1e-3), num_layers=2)
     method = alpa.PipelineParallel(
-        num_stages=2, num_microbatches=2, num_processes=0, cache_dir=None
+        num_stages=2,
+        num_microbatches=2,
+        num_layers=2,
+        schedule="1f1b",
+        num_processes=0,
+        cache_dir=None,
+        target_gap=0.2,
     )
     step = alpa.parallelize(model.train_step, method)
     step.compile(*model.abstract_arguments())
@@ -41,8 +48,8 @@ def test_evaluation_reads_parameters_where_training_keeps_them(trained: Any) -> 
 
     expected = jax.jit(loss_of_params)(jax.device_get(state.params), jax.device_get(batch))
     assert_close(loss, expected)
-    assert [s.devices for s in evaluate.executable.plan.stages] == [
-        s.devices for s in step.executable.plan.stages
+    assert [s.devices for s in plan_of(evaluate).stages] == [
+        s.devices for s in plan_of(step).stages
     ]
     assert moved(evaluate.executable, state.params, batch) == []
 
@@ -55,7 +62,7 @@ def test_step_that_follows_a_step_holds_as_many_microbatches(trained: Any) -> No
 
     _, expected = jax.jit(model.train_step)(jax.device_get(state), jax.device_get(batch))
     assert_close(loss, expected)
-    leader, plan = step.executable.plan, again.executable.plan
+    leader, plan = plan_of(step), plan_of(again)
     assert [s.num_in_flight for s in plan.stages] == [s.num_in_flight for s in leader.stages]
     assert moved(again.executable, state) == []
 
@@ -72,6 +79,11 @@ def test_follower_of_one_program_over_all_devices() -> None:
     expected = jax.jit(loss_of_params)(jax.device_get(state.params), jax.device_get(batch))
     assert_close(loss, expected)
     assert moved(evaluate.executable, state.params) == []
+
+
+def plan_of(step: ParallelFunction) -> alpa.Plan:
+    assert step.executable is not None
+    return step.executable.plan
 
 
 def moved(executable: Any, *args: Any) -> list[str]:

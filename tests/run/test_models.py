@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +22,12 @@ LADDER = [
 ]
 
 
-def count_params(params) -> int:
+def count_params(params: Any) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 @pytest.mark.parametrize(("model", "size"), LADDER)
-def test_parameter_count_is_what_the_size_says(model, size):
+def test_parameter_count_is_what_the_size_says(model: str, size: str) -> None:
     module = MODELS[model]
     params = jax.eval_shape(partial(module.init, config=module.SIZES[size]), jax.random.key(0))
     nominal = float(size[:-1]) * {"M": 1e6, "B": 1e9}[size[-1]]
@@ -34,9 +35,10 @@ def test_parameter_count_is_what_the_size_says(model, size):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_loss_falls_when_debug_size_trains(model):
+def test_loss_falls_when_debug_size_trains(model: str) -> None:
     setup = workload(model, "debug", batch_size=8, optimizer=optax.adam(1e-3))
-    state, batch = setup.init_state(jax.random.key(0)), setup.example_batch(jax.random.key(1))
+    state = jax.jit(setup.init_state)(jax.random.key(0))
+    batch = setup.example_batch(jax.random.key(1))
     step = jax.jit(setup.train_step)
     losses = []
     for _ in range(5):
@@ -46,14 +48,14 @@ def test_loss_falls_when_debug_size_trains(model):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_abstract_arguments_match_the_real_ones(model):
+def test_abstract_arguments_match_the_real_ones(model: str) -> None:
     setup = workload(model, "debug", batch_size=8, optimizer=optax.adam(1e-3))
     real = setup.init_state(jax.random.key(0)), setup.example_batch(jax.random.key(1))
     shapes = jax.tree.map(lambda x: (x.shape, x.dtype), real)
     assert shapes == jax.tree.map(lambda x: (x.shape, x.dtype), setup.abstract_arguments())
 
 
-def test_largest_sizes_plan_from_shapes_alone():
+def test_largest_sizes_plan_from_shapes_alone() -> None:
     setup = workload("gpt", "39B", batch_size=1024, optimizer=optax.adam(1e-3))
     state, loss = jax.eval_shape(setup.train_step, *setup.abstract_arguments())
     assert loss.shape == ()
@@ -61,39 +63,41 @@ def test_largest_sizes_plan_from_shapes_alone():
 
 
 @pytest.mark.parametrize("form", ["checkpointed", "scanned"])
-def test_forms_of_gpt_compute_the_same_function(form):
+def test_forms_of_gpt_compute_the_same_function(form: str) -> None:
     unrolled = gpt.SIZES["debug"]
     config = replace(unrolled, form=form)
+    init, apply = jax.jit(gpt.init, static_argnums=1), jax.jit(gpt.apply, static_argnums=2)
     key, batch = jax.random.key(0), gpt.example_batch(jax.random.key(1), unrolled, 4)
-    expected_params, params = gpt.init(key, unrolled), gpt.init(key, config)
+    expected_params, params = init(key, unrolled), init(key, config)
     assert count_params(params) == count_params(expected_params)
-    expected = gpt.apply(expected_params, batch["tokens"], unrolled)
-    actual = gpt.apply(params, batch["tokens"], config)
+    expected = apply(expected_params, batch["tokens"], unrolled)
+    actual = apply(params, batch["tokens"], config)
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_gpt_sees_no_later_token():
+def test_gpt_sees_no_later_token() -> None:
     config = gpt.SIZES["debug"]
     params = gpt.init(jax.random.key(0), config)
     tokens = gpt.example_batch(jax.random.key(1), config, 2)["tokens"]
     changed = tokens.at[:, 20].add(1) % config.vocabulary_size
-    before, after = (gpt.apply(params, t, config) for t in (tokens, changed))
+    apply = jax.jit(gpt.apply, static_argnums=2)
+    before, after = (apply(params, t, config) for t in (tokens, changed))
     np.testing.assert_array_equal(before[:, :20], after[:, :20])
     assert not np.allclose(before[:, 20], after[:, 20])
 
 
-def test_untied_gpt_has_a_head_of_its_own():
+def test_untied_gpt_has_a_head_of_its_own() -> None:
     config = replace(gpt.SIZES["debug"], ties_embeddings=False)
     params = gpt.init(jax.random.key(0), config)
     assert params["head"].shape == params["tokens"].shape
 
 
-def test_step_flops_follow_the_formula_of_the_paper():
+def test_step_flops_follow_the_formula_of_the_paper() -> None:
     # 24·4·B·S·H²·L·(1 + S/6H) + 6·B·S·H·V at B=8, S=1024, H=1024, L=24, V=51200
     assert gpt.step_flops(gpt.SIZES["350M"], batch_size=8) == pytest.approx(25.67e12, rel=1e-3)
 
 
-def test_route_fills_places_in_order_and_drops_what_overflows():
+def test_route_fills_places_in_order_and_drops_what_overflows() -> None:
     # Three tokens, two experts, two places each: all prefer expert 0.
     probabilities = jnp.array([[[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]]])
     combine, balance_loss = moe.route(probabilities, capacity=2)
@@ -105,13 +109,13 @@ def test_route_fills_places_in_order_and_drops_what_overflows():
     np.testing.assert_allclose(balance_loss, 2 * 0.8, rtol=1e-6)
 
 
-def test_balance_loss_is_one_for_even_load():
+def test_balance_loss_is_one_for_even_load() -> None:
     probabilities = jax.nn.softmax(10 * jnp.eye(4))[None]
     _, balance_loss = moe.route(probabilities, capacity=2)
     np.testing.assert_allclose(balance_loss, 1.0, rtol=1e-5)
 
 
-def test_running_statistics_move_towards_the_batch():
+def test_running_statistics_move_towards_the_batch() -> None:
     x = 3 + 2 * jax.random.normal(jax.random.key(0), (64, 4, 4, 2))
     params = {"scale": jnp.ones(2), "bias": jnp.zeros(2)}
     running = {"mean": jnp.zeros(2), "variance": jnp.ones(2)}
@@ -122,7 +126,7 @@ def test_running_statistics_move_towards_the_batch():
     np.testing.assert_allclose(moved["variance"], 0.9 + 0.1 * x.var((0, 1, 2)), rtol=1e-4)
 
 
-def test_unknown_names_list_the_choices():
+def test_unknown_names_list_the_choices() -> None:
     with pytest.raises(KeyError, match="expected one of"):
         workload("bert", "debug", 8, optax.sgd(0.1))
     with pytest.raises(KeyError, match="gpt has no size '2M'"):

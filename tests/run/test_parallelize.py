@@ -116,18 +116,18 @@ def test_call_with_other_shapes_compiles_anew_and_remembers() -> None:
     state, _ = step(new_state(), new_batch(16))
     state, metrics = step(state, new_batch(32))
     assert metrics["num_examples"] > 16
-    first = step.phases.seconds["compile"]
+    first = step.stopwatch.seconds["compile"]
     step(state, new_batch(16))
-    assert step.phases.seconds["compile"] == first
+    assert step.stopwatch.seconds["compile"] == first
 
 
 def test_compile_from_shapes_then_call() -> None:
     step = alpa.parallelize(train_step)
     shapes = jax.eval_shape(lambda *args: args, new_state(), new_batch())
     executable = step.compile(*shapes)
-    first = step.phases.seconds["compile"]
+    first = step.stopwatch.seconds["compile"]
     step(new_state(), new_batch())
-    assert step.phases.seconds["compile"] == first
+    assert step.stopwatch.seconds["compile"] == first
     assert executable.memory_analysis() > 0
     assert len(executable.stage_executables) == 1
 
@@ -181,6 +181,10 @@ def test_user_shardings_are_kept() -> None:
     plan = step.plan(w, x)
     assert plan.mesh.axis_names == ("data", "model")
     assert plan.arguments[0].spec == ((), ("model",))
+    assert plan.has_user_shardings
+    assert alpa.Plan.from_json(plan.to_json()) == plan
+    assert [choice.is_fixed for choice in plan.choices] == [True, False, False, True]
+    assert "(fixed by the user)" in plan.explain()
     result = step(w, x)
     np.testing.assert_allclose(result, np.full((16, 64), 64.0))
     with pytest.raises(ArgumentError, match=r"expected mesh_shape \(4, 2\)"):

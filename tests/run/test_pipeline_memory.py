@@ -12,21 +12,22 @@ from alpa_mlir.inter_op.costs import StageQuestion, cost_stage
 from alpa_mlir.inter_op.layers import LayeredStep, unroll_layers
 from alpa_mlir.intra_op.shard import normalize
 from alpa_mlir.models.workload import Workload, workload
-from alpa_mlir.options import Schedule
-from alpa_mlir.stations import Pipeline
+from alpa_mlir.options import ScheduleName
+from alpa_mlir.runtime.pipeline import PipelineExecutable
 
 
 def load(model: str) -> Workload:
     return workload(model, "debug", 16, optax.adam(1e-3))
 
 
-def method(schedule: Schedule) -> alpa.PipelineParallel:
+def method(schedule: ScheduleName) -> alpa.PipelineParallel:
     return alpa.PipelineParallel(
         num_stages=2,
         num_microbatches=4,
         schedule=schedule,
         num_processes=0,
         cache_dir=None,
+        target_gap=0.2,
     )
 
 
@@ -40,13 +41,13 @@ def first_stage(model: str) -> StageQuestion:
 
 @pytest.mark.parametrize("schedule", ["1f1b", "gpipe"])
 @pytest.mark.parametrize("model", ["gpt", "moe", "mlp"])
-def test_planned_memory_is_near_that_of_xla(model: str, schedule: Schedule) -> None:
+def test_planned_memory_is_near_that_of_xla(model: str, schedule: ScheduleName) -> None:
     step = alpa.parallelize(load(model).train_step, method(schedule))
     executable = step.compile(*load(model).abstract_arguments())
-    assert isinstance(executable, Pipeline)
-    actual = executable.runtime.memory_analysis()
+    assert isinstance(executable, PipelineExecutable)
+    actual = executable.memory_by_device()
     for number, stage in enumerate(executable.plan.stages):
-        most = max(actual[device] for device in executable.runtime.layout.devices(number))
+        most = max(actual[device] for device in executable.driver.layout.devices(number))
         assert 0.85 < stage.memory_bytes / most < 1.15
 
 

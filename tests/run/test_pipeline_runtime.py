@@ -16,16 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from alpa_mlir.errors import ArgumentError, ClusterError, CompileError, PlanError
-from alpa_mlir.program.pipeline import BatchDim, PipelineProgram
-from alpa_mlir.report.timeline import save_svg, save_trace
-from alpa_mlir.runtime.accumulate import COMBINERS, compile_accumulation
+from alpa_mlir.errors import ArgumentError, ClusterError
+from alpa_mlir.program.annotated import AnnotatedProgram
+from alpa_mlir.program.pipeline import PipelineProgram
 from alpa_mlir.runtime.compile import compile_pipeline
-from alpa_mlir.runtime.compiled_programs import CompiledPrograms
-from alpa_mlir.runtime.results import compile_join
+from alpa_mlir.runtime.pipeline import PipelineExecutable
 from alpa_mlir.runtime.timeline import without_late_watchers
 from alpa_mlir.schedule.instructions import Run, Transfer
-from alpa_mlir.schedule.schedule import Phase, TaskKind
+from alpa_mlir.simulate.drawing import save_svg, save_trace
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from oracles.pipelines import Placement, initial_state, make_batch, make_pipeline, reference_step
 
@@ -59,7 +57,7 @@ CASES = [
 
 def error(actual: Any, expected: Any) -> float:
     def leaf(a: Any, b: Any) -> float:
-        if jax.dtypes.issubdtype(b.dtype, jax.dtypes.prng_key):
+        if jnp.issubdtype(b.dtype, jax.dtypes.prng_key):
             a, b = jax.random.key_data(a), jax.random.key_data(b)
         a, b = np.asarray(a), np.asarray(b)
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
@@ -82,7 +80,9 @@ def trained(num_stages: int, num_microbatches: int) -> Any:
 
 
 @functools.cache
-def compiled(layout: str, schedule: str, num_microbatches: int, is_donated: bool = True):
+def compiled(
+    layout: str, schedule: str, num_microbatches: int, is_donated: bool = True
+) -> PipelineExecutable[Any]:
     program = make_pipeline(LAYOUTS[layout], schedule, num_microbatches, is_donated)
     return compile_pipeline(program, jax.devices())
 
@@ -94,7 +94,7 @@ def test_training_equals_one_device(layout: str, schedule: str, num_microbatches
     assert error(train(executable, num_stages), trained(num_stages, num_microbatches)) < 1e-5
 
 
-def on_one_mesh(program: PipelineProgram) -> PipelineProgram:
+def on_one_mesh(program: PipelineProgram[AnnotatedProgram]) -> PipelineProgram[AnnotatedProgram]:
     """Both stages take turns on one mesh."""
     schedule = program.schedule
     tasks = [task for pair in zip_longest(*schedule.meshes) for task in pair if task]
@@ -115,7 +115,7 @@ def on_one_mesh(program: PipelineProgram) -> PipelineProgram:
 def test_two_stages_on_one_mesh_convert_between_their_shardings() -> None:
     program = on_one_mesh(make_pipeline(SHARED, "ONE_F_ONE_B", 2))
     executable = compile_pipeline(program, jax.devices())
-    assert not any(isinstance(each.instruction, Transfer) for each in executable.issued)
+    assert not any(isinstance(each.instruction, Transfer) for each in executable.driver.issued)
     assert error(train(executable, 2), trained(2, 2)) < 1e-5
 
 
@@ -163,7 +163,7 @@ def test_batches_may_lie_anywhere(num_microbatches: int) -> None:
     executable = compiled("unequal", "ONE_F_ONE_B", num_microbatches)
     host = make_batch(3)
     expected = executable(initial_state(3), host, np.float32(0))
-    mesh = executable.layout.stage_meshes[0]
+    mesh = executable.driver.layout.stage_meshes[0]
     across = NamedSharding(Mesh(np.array(jax.devices()), ("all",)), PartitionSpec("all"))
     for place in (jax.devices()[7], NamedSharding(mesh, PartitionSpec("y")), across):
         actual = executable(initial_state(3), jax.device_put(host, place), np.float32(0))
@@ -187,12 +187,12 @@ def test_numpy_arrays_may_be_overwritten_while_the_step_runs(num_microbatches: i
     batch = {name: aligned(array) for name, array in host.items()}
     state = initial_state(2)
     given = {n: aligned(np.asarray(v)) for n, v in state.items() if n[0] in "wb"}
-    leaves, store = executable.start((state | given, batch, np.float32(0)))
+    leaves, store = executable.driver.start((state | given, batch, np.float32(0)))
     for array in (*batch.values(), *given.values()):
         array[:] = 0
-    for each in executable.issued:
-        each.step(store)
-    assert error(executable.finish(leaves, store), expected) == 0.0
+    for each in executable.driver.issued:
+        each.issue(store)
+    assert error(executable.driver.finish(leaves, store), expected) == 0.0
 
 
 def test_create_state_puts_leaves_where_they_are_owned() -> None:
@@ -209,61 +209,22 @@ def test_create_state_puts_leaves_where_they_are_owned() -> None:
         executable.create_state(lambda: wrong)
 
 
-def test_equal_programs_of_a_mesh_are_compiled_once() -> None:
-    middle = Placement((2,), 2)
-    placements = (Placement((2,), 0), middle, middle, Placement((2,), 4))
-    executable = compile_pipeline(make_pipeline(placements, "ONE_F_ONE_B", 1), jax.devices())
-    second, third = TaskKind(1, Phase.FORWARD), TaskKind(2, Phase.FORWARD)
-    assert executable.compiled[second] is executable.compiled[third]
-    assert error(train(executable, 4), trained(4, 1)) < 1e-5
-
-
-def test_schedules_of_one_plan_share_their_executables() -> None:
-    shared = CompiledPrograms()
-    first, second, elsewhere = (
-        compile_pipeline(make_pipeline(TWO, schedule, 4), devices, shared=shared)
-        for schedule, devices in [
-            ("GPIPE", jax.devices()),
-            ("ONE_F_ONE_B", jax.devices()),
-            ("ONE_F_ONE_B", jax.devices()[::-1]),
-        ]
-    )
-    for kind, compiled in second.compiled.items():
-        assert compiled is first.compiled[kind]
-        assert compiled is not elsewhere.compiled[kind]
-    for executable in (first, second, elsewhere):
-        assert error(train(executable, 2), trained(2, 4)) < 1e-5
-
-
-def test_what_failed_is_compiled_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    program, shared = make_pipeline(TWO, "ONE_F_ONE_B", 1), CompiledPrograms()
-
-    def fail(*_: Any) -> Any:
-        raise CompileError("out of luck")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("alpa_mlir.runtime.compile.compile_program", fail)
-        with pytest.raises(CompileError, match="out of luck"):
-            compile_pipeline(program, jax.devices(), shared=shared)
-    executable = compile_pipeline(program, jax.devices(), shared=shared)
-    assert error(train(executable, 2), trained(2, 1)) < 1e-5
-
-
 @pytest.mark.parametrize("schedule", ["GPIPE", "ONE_F_ONE_B"])
 def test_memory_is_what_lives_and_temporaries(schedule: str) -> None:
     executable = compiled("unequal", schedule, 4)
     state = executable.create_state(lambda: initial_state(3))
-    leaves, store = executable.start((state, make_batch(0), np.float32(0)))
+    leaves, store = executable.driver.start((state, make_batch(0), np.float32(0)))
     peak = Counter(live_bytes(store))
-    for each in executable.issued:
-        each.step(store)
+    for each in executable.driver.issued:
+        each.issue(store)
         if isinstance(each.instruction, Run):
             stats = executable.compiled[each.instruction.task.kind].memory_analysis()
+            assert stats is not None
             live = live_bytes(store)
-            for device in executable.layout.devices(each.mesh):
+            for device in executable.driver.layout.devices(each.mesh):
                 peak[device] = max(peak[device], live[device] + stats.temp_size_in_bytes)
-    jax.block_until_ready(executable.finish(leaves, store))
-    assert executable.memory_analysis() == peak
+    jax.block_until_ready(executable.driver.finish(leaves, store))
+    assert executable.memory_by_device() == peak
 
 
 def live_bytes(store: list[Any]) -> Counter[Any]:
@@ -276,20 +237,20 @@ def live_bytes(store: list[Any]) -> Counter[Any]:
 
 
 def test_memory_of_gpipe_is_above_that_of_1f1b() -> None:
-    gpipe = compiled("unequal", "GPIPE", 4).memory_analysis()
-    peak = compiled("unequal", "ONE_F_ONE_B", 4).memory_analysis()
+    gpipe = compiled("unequal", "GPIPE", 4).memory_by_device()
+    peak = compiled("unequal", "ONE_F_ONE_B", 4).memory_by_device()
     assert set(peak) == set(jax.devices())
-    last = compiled("unequal", "ONE_F_ONE_B", 4).layout.devices(2)
+    last = compiled("unequal", "ONE_F_ONE_B", 4).driver.layout.devices(2)
     assert all(peak[device] < gpipe[device] for device in last)
     assert all(peak[device] <= gpipe[device] for device in peak)
 
 
 def test_timeline_has_every_task_and_no_overlaps(tmp_path: Path) -> None:
     executable = compiled("unequal", "ONE_F_ONE_B", 4)
-    result, measured = executable.timeline(initial_state(3), make_batch(0), np.float32(0))
+    measured = executable.timeline(initial_state(3), make_batch(0), np.float32(0))
+    timeline, result = measured.measured, measured.result
     assert error(result, executable(initial_state(3), make_batch(0), np.float32(0))) == 0.0
-    working = executable.program.values.working_tasks(executable.program.schedule)
-    timeline = measured.timeline
+    working = executable.driver.program.values.working_tasks(executable.driver.program.schedule)
     assert tuple(tuple(t.task for t in tasks) for tasks in timeline.meshes) == working
     ends = {timed.task: timed.end_seconds for timed in timeline.tasks()}
     for timed in timeline.tasks():
@@ -298,7 +259,7 @@ def test_timeline_has_every_task_and_no_overlaps(tmp_path: Path) -> None:
                 assert ends[before] <= timed.start_seconds
     for tasks in timeline.meshes:
         assert all(a.end_seconds <= b.start_seconds for a, b in pairwise(tasks))
-    both = {"measured": timeline, "planned": measured.planned()}
+    both = {"measured": timeline, "planned": measured.simulated()}
     save_trace(tmp_path / "trace.json", both)
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     assert sum(e["ph"] == "X" and e["pid"] == 0 for e in events) == len(ends)
@@ -309,7 +270,7 @@ def test_timeline_has_every_task_and_no_overlaps(tmp_path: Path) -> None:
 
 
 def test_late_watchers_do_not_delay_ends() -> None:
-    issued = compiled("unequal", "ONE_F_ONE_B", 4).issued
+    issued = compiled("unequal", "ONE_F_ONE_B", 4).driver.issued
     seen = {k: float(k) for k, e in enumerate(issued) if isinstance(e.instruction, Run | Transfer)}
     assert without_late_watchers(issued, seen) == seen
     sends = next(k for k, e in enumerate(issued) if isinstance(e.instruction, Run))
@@ -330,80 +291,3 @@ def test_errors_name_what_is_wrong() -> None:
         executable(state, batch | {"weights": batch["weights"][:8]}, np.float32(0))
     with pytest.raises(ArgumentError, match=r"int32\[\] for argument \[0\]\['count'\], got float"):
         executable(state | {"count": jnp.zeros(())}, batch, np.float32(0))
-
-
-def test_failing_compile_names_stage_and_phase() -> None:
-    program = make_pipeline(TWO, "ONE_F_ONE_B", 1)
-    kind = TaskKind(1, Phase.BACKWARD)
-    broken = dataclasses.replace(program.programs[kind], text="module { not a module }")
-    programs = {**program.programs, kind: broken}
-    with pytest.raises(CompileError, match="backward of stage 1: "):
-        compile_pipeline(dataclasses.replace(program, programs=programs), jax.devices())
-
-
-def changed(program: PipelineProgram, what: str) -> PipelineProgram:
-    arguments, values = program.arguments, program.values
-    match what:
-        case "stages":
-            return dataclasses.replace(program, stages=program.stages[:1])
-        case "combiner":
-            return dataclasses.replace(program, combiners={})
-        case "owner":
-            orphan = tuple(dataclasses.replace(a, owner=None) for a in arguments)
-            return dataclasses.replace(program, arguments=orphan)
-        case "kept":
-            kept = {v: s for v, s in values.kept.items() if v != "loss"}
-            return dataclasses.replace(program, values=dataclasses.replace(values, kept=kept))
-        case "type":
-            wide = tuple(
-                dataclasses.replace(a, aval=jax.ShapeDtypeStruct((9, 9), jnp.float32))
-                if a.value == "w0" else a for a in arguments
-            )  # fmt: skip
-            return dataclasses.replace(program, arguments=wide)
-        case _:
-            programs = dict(list(program.programs.items())[1:])
-            return dataclasses.replace(program, programs=programs)
-
-
-@pytest.mark.parametrize(
-    ("what", "message"),
-    [
-        ("stages", "expected 2 stages, got 1"),
-        ("combiner", "expected a way to combine 'gb0', one of add,"),
-        ("owner", "expected the owner of 'b0' to be one of the stages"),
-        ("kept", "result 'loss' to be kept on the stage that writes it"),
-        ("type", r"expected 'w0' of task F0 to be float32\[9, 9\], got float32\[8, 8\]"),
-        ("programs", "expected a program for every signature"),
-    ],
-)
-def test_programs_that_do_not_fit_are_refused(what: str, message: str) -> None:
-    with pytest.raises(PlanError, match=message):
-        compile_pipeline(changed(make_pipeline(TWO, "ONE_F_ONE_B", 2), what), jax.devices())
-
-
-@pytest.mark.parametrize("combiner", COMBINERS)
-def test_accumulation_combines(combiner: str) -> None:
-    dtype = bool if combiner in ("and", "or") else np.float32
-    rng = np.random.default_rng(0)
-    a, b = (rng.integers(0, 3, (4, 4)).astype(dtype) for _ in range(2))
-    sharding = NamedSharding(Mesh(np.array(jax.devices()[:2]), ("x",)), PartitionSpec("x"))
-    add = compile_accumulation([combiner], [a], [sharding])
-    (actual,) = add(*jax.device_put([a, b], [sharding, sharding]))
-    expected = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum,
-                "and": np.logical_and, "or": np.logical_or}[combiner](a, b)  # fmt: skip
-    np.testing.assert_array_equal(np.asarray(actual), expected)
-
-
-@pytest.mark.parametrize(("outer", "minor", "dim"), [(1, 1, 0), (1, 3, 1), (2, 1, 0), (2, 3, 1)])
-def test_examples_are_joined_within_folded_dims(outer: int, minor: int, dim: int) -> None:
-    size, num_parts = 8, 4
-    whole = np.arange(outer * size * minor * 2).reshape(outer, size, minor, 2)
-    parts = [p.reshape(-1, 2) for p in np.split(whole, num_parts, axis=1)]
-    expected = whole.reshape(-1, 2)
-    if dim == 1:
-        parts, expected = [p.T for p in parts], expected.T
-    sharding = NamedSharding(Mesh(np.array(jax.devices()[:2]), ("x",)), PartitionSpec("x"))
-    struct = jax.ShapeDtypeStruct(parts[0].shape, jnp.int32)
-    join = compile_join(struct, sharding, BatchDim(dim, size, minor), num_parts)
-    actual = join(*[jax.device_put(jnp.asarray(p, jnp.int32), sharding) for p in parts])
-    np.testing.assert_array_equal(np.asarray(actual), expected)

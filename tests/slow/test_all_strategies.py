@@ -12,7 +12,7 @@ IN_F32_ON_CPU = {"product_bf16"}
 
 @pytest.mark.parametrize("mesh_shape", MESHES, ids=str)
 @pytest.mark.parametrize("name", CASES)
-def test_strategies_do_what_they_say(name, mesh_shape):
+def test_strategies_do_what_they_say(name: str, mesh_shape: tuple[int, ...]) -> None:
     faults = {}
     for outcome in StrategyTrial(CASES[name], mesh_shape).outcomes():
         scale = 2 if name in IN_F32_ON_CPU else 1
@@ -22,7 +22,7 @@ def test_strategies_do_what_they_say(name, mesh_shape):
 
 # Not the embedding's gradient: over its columns XLA sends the updates around instead of their sums.
 @pytest.mark.parametrize("name", ["product", "batched_product", "reduce_sum"])
-def test_partial_sums_scattered_over_a_dim_are_the_whole_sums(name):
+def test_partial_sums_scattered_over_a_dim_are_the_whole_sums(name: str) -> None:
     outcomes = list(StrategyTrial(CASES[name], (4,), has_reduce_scatter=True).outcomes())
     assert any(">" in outcome.strategy for outcome in outcomes)
     assert not {o.strategy: o.faults() for o in outcomes if o.faults()}

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alpa_mlir import _native
@@ -21,7 +22,7 @@ MODULE = """
 """
 
 
-def output_of(*command: str | Path, **options: object) -> str:
+def output_of(*command: str | Path, **options: Any) -> str:
     result = subprocess.run(command, capture_output=True, text=True, **options)
     assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
     return result.stdout
@@ -56,6 +57,8 @@ def test_package_serves_an_embedding_compiler(tmp_path: Path) -> None:
     output_of("cmake", "-S", ROOT, "-B", ours, *options, *package)
     output_of("cmake", "--build", ours, "-j", "2")
     output_of("cmake", "--install", ours, "--prefix", prefix)
+    headers = {str(p.relative_to(prefix / "include")) for p in prefix.glob("include/**/*.*")}
+    assert headers == {"alpa_mlir/alpa/Passes.h", "alpa_mlir/alpa/Passes.h.inc"}
     llvm = Path(os.environ.get("MLIR_DIR") or "/usr/lib/llvm-22/lib/cmake/mlir").parents[2]
     source = Path(__file__).parent / "embedding"
     paths = f"-DCMAKE_PREFIX_PATH={prefix};{llvm}"

@@ -3,11 +3,14 @@
 import dataclasses
 import functools
 import itertools
+from typing import Any
 
 import alpa_mlir as alpa
 import jax
 import jax.numpy as jnp
 import pytest
+from alpa_mlir.program.annotated import AnnotatedProgram
+from alpa_mlir.program.pipeline import PipelineProgram
 from alpa_mlir.runtime.compile import compile_pipeline
 from alpa_mlir.runtime.compiled_programs import CompiledPrograms
 from oracles.training_equality import assert_close, batches, case, one_device_step, train
@@ -35,14 +38,14 @@ QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes
 
 
 @functools.cache
-def batches_of_copies(name, num_copies):
+def batches_of_copies(name: str, num_copies: int) -> list[Any]:
     """For one copy those of the model.
 
     Statistics of equal microbatches are those of the whole batch, so that one device, which knows
     nothing of microbatches, is the oracle of local statistics too.
     """
 
-    def copies(leaf):
+    def copies(leaf: jax.Array) -> jax.Array:
         part = leaf[: leaf.shape[0] // num_copies]
         return jnp.tile(part, (num_copies,) + (1,) * (part.ndim - 1))
 
@@ -50,18 +53,20 @@ def batches_of_copies(name, num_copies):
 
 
 @functools.cache
-def expected(name, num_copies):
+def expected(name: str, num_copies: int) -> tuple[Any, list[Any]]:
     return train(name, one_device_step(name), batches_of_copies(name, num_copies))
 
 
-def assert_trains(name, step, num_microbatches):
+def assert_trains(name: str, step: Any, num_microbatches: int) -> None:
     num_copies = num_microbatches if name in WITH_BATCH_NORM else 1
     actual = train(name, step, batches_of_copies(name, num_copies))
     assert_close(actual, expected(name, num_copies))
 
 
 @functools.lru_cache(maxsize=1)
-def planned(name, mesh_shapes, num_microbatches):
+def planned(
+    name: str, mesh_shapes: tuple[tuple[int, ...], ...], num_microbatches: int
+) -> tuple[PipelineProgram[AnnotatedProgram], CompiledPrograms]:
     """What the schedules have in common."""
     program = hand_made_pipeline(
         case(name).train_step,
@@ -73,7 +78,9 @@ def planned(name, mesh_shapes, num_microbatches):
     return program, CompiledPrograms()
 
 
-def assert_pipeline_trains(name, mesh_shapes, num_microbatches, schedule):
+def assert_pipeline_trains(
+    name: str, mesh_shapes: tuple[tuple[int, ...], ...], num_microbatches: int, schedule: str
+) -> None:
     program, shared = planned(name, mesh_shapes, num_microbatches)
     step = compile_pipeline(with_schedule(program, schedule), jax.devices(), QUICK, shared=shared)
     assert_trains(name, step, num_microbatches)
@@ -88,7 +95,9 @@ def assert_pipeline_trains(name, mesh_shapes, num_microbatches, schedule):
         for each in itertools.product(MODELS, EVEN, (2, 4, 8), SCHEDULES)
     ],
 )
-def test_training_equals_one_device(name, stages, num_microbatches, schedule):
+def test_training_equals_one_device(
+    name: str, stages: str, num_microbatches: int, schedule: str
+) -> None:
     assert_pipeline_trains(name, EVEN[stages], num_microbatches, schedule)
 
 
@@ -101,12 +110,12 @@ def test_training_equals_one_device(name, stages, num_microbatches, schedule):
         )
     ],
 )
-def test_training_on_unequal_submeshes_equals_one_device(name, schedule):
+def test_training_on_unequal_submeshes_equals_one_device(name: str, schedule: str) -> None:
     assert_pipeline_trains(name, UNEVEN, 4, schedule)
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_training_as_planned_equals_one_device(name):
+def test_training_as_planned_equals_one_device(name: str) -> None:
     method = alpa.PipelineParallel(
         num_stages=4,
         num_microbatches=4,
@@ -127,7 +136,9 @@ def test_training_as_planned_equals_one_device(name):
     ],
     ids=["rematerialized", "three_dimensions"],
 )
-def test_training_with_a_method_equals_one_device(method):
+def test_training_with_a_method_equals_one_device(
+    method: alpa.PipelineParallel | alpa.ThreeDParallel,
+) -> None:
     method = dataclasses.replace(
         method, num_layers=2, num_microbatches=4, num_processes=0, cache_dir=None
     )

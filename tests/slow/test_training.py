@@ -24,7 +24,9 @@ CASES_ON_MESHES = [
     CASES_ON_MESHES,
     ids=[f"{name}-{'x'.join(map(str, shape))}" for name, shape in CASES_ON_MESHES],
 )
-def test_training_equals_one_device(name, mesh_shape, method, capfd):
+def test_training_equals_one_device(
+    name: str, mesh_shape: tuple[int, ...], method: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     step = alpa.parallelize(case(name).train_step, method=METHODS[method](mesh_shape=mesh_shape))
     assert_trains_as_on_one_device(name, step)
     assert "nvoluntary full rematerialization" not in capfd.readouterr().err

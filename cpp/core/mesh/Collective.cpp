@@ -4,6 +4,18 @@
 #include <algorithm>
 
 namespace alpa {
+namespace {
+
+/// Number of devices along a set of axes.
+int64_t groupSize(AxisSet axes, const DeviceMesh &mesh) {
+  int64_t size = 1;
+  for (int axis = 0; axis < mesh.numAxes(); ++axis)
+    if (axes >> axis & 1)
+      size *= mesh.axes[axis].size;
+  return size;
+}
+
+} // namespace
 
 const char *name(CollectiveKind kind) {
   switch (kind) {
@@ -19,14 +31,6 @@ const char *name(CollectiveKind kind) {
     return "collective-permute";
   }
   return "";
-}
-
-int64_t groupSize(AxisSet axes, const DeviceMesh &mesh) {
-  int64_t size = 1;
-  for (int axis = 0; axis < mesh.numAxes(); ++axis)
-    if (axes >> axis & 1)
-      size *= mesh.axes[axis].size;
-  return size;
 }
 
 double seconds(const Collective &collective, const DeviceMesh &mesh) {
@@ -52,14 +56,6 @@ double seconds(const Collective &collective, const DeviceMesh &mesh) {
     return latency + bytes / bandwidth;
   }
   return 0;
-}
-
-std::string axisNames(AxisSet axes, const DeviceMesh &mesh) {
-  std::string text;
-  for (int axis = 0; axis < mesh.numAxes(); ++axis)
-    if (axes >> axis & 1)
-      text += (text.empty() ? "" : ",") + mesh.axes[axis].name;
-  return text;
 }
 
 } // namespace alpa

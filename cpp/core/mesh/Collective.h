@@ -25,14 +25,8 @@ struct Collective {
   int64_t bytes = 0;
 };
 
-/// Number of devices along a set of axes.
-int64_t groupSize(AxisSet axes, const DeviceMesh &mesh);
-
 /// Time of a collective: latencies of its axes, and the bytes each device sends through the slowest
 /// of them. Ring algorithms: n devices send (n-1)/n of the bytes (all-reduce twice that).
 double seconds(const Collective &collective, const DeviceMesh &mesh);
-
-/// "x,y".
-std::string axisNames(AxisSet axes, const DeviceMesh &mesh);
 
 } // namespace alpa

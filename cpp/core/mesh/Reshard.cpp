@@ -35,67 +35,77 @@ int ReshardTable::indexOf(const Sharding &sharding) const {
   return found->second;
 }
 
+/// Adds the step, if the tensor can lie so.
+void ReshardTable::addStep(std::vector<ReshardStep> &to, const Sharding &target,
+                           Collective collective) const {
+  if (!divides(target, shape, mesh))
+    return;
+  ReshardStep step{target, collective, 0};
+  // Every step reads and writes its piece; a local slice does nothing else.
+  const double written = static_cast<double>(tensorBytes / target.numShards(mesh));
+  step.seconds = alpa::seconds(step.collective, mesh) + 2 * written / memoryBytesPerSecond;
+  to.push_back(step);
+}
+
 std::vector<ReshardStep> ReshardTable::stepsFrom(const Sharding &from) const {
-  std::vector<ReshardStep> steps;
-  const int rank = static_cast<int>(shape.size());
-  const int64_t localBytes = tensorBytes / from.numShards(mesh);
+  std::vector<ReshardStep> found;
+  addSlices(found, from);
+  for (int dim = 0; dim < rank(); ++dim)
+    addGathers(found, from, dim);
+  addPermutes(found, from);
+  return found;
+}
 
-  auto add = [&](const Sharding &target, CollectiveKind kind, AxisSet axes, int64_t bytes) {
-    if (!divides(target, shape, mesh))
-      return;
-    ReshardStep step{target, {kind, axes, bytes}, 0};
-    // Every step reads and writes its piece; a local slice does nothing else.
-    const double written = static_cast<double>(tensorBytes / target.numShards(mesh));
-    step.seconds = alpa::seconds(step.collective, mesh) + 2 * written / memoryBytesPerSecond;
-    steps.push_back(step);
-  };
-
-  // Slices: free axes become minor axes of a dim.
+/// Free axes become minor axes of a dim.
+void ReshardTable::addSlices(std::vector<ReshardStep> &to, const Sharding &from) const {
   for (int axis = 0; axis < mesh.numAxes(); ++axis)
     if (from.dimOf(axis) < 0 && mesh.axes[axis].size > 1)
-      for (int dim = 0; dim < rank; ++dim) {
+      for (int dim = 0; dim < rank(); ++dim) {
         Sharding target = from;
         target.append(dim, axis);
-        add(target, CollectiveKind::AllGather, 0, 0);
+        addStep(to, target, {CollectiveKind::AllGather, 0, 0});
       }
+}
 
-  // Gathers and all-to-alls: the minor axes of a dim leave it, and arrive nowhere or at another dim
-  // in the same order.
-  for (int dim = 0; dim < rank; ++dim) {
-    Sharding gathered = from;
-    std::vector<int> moved; // minor first
-    for (int axis; (axis = gathered.removeMinor(dim)) >= 0;) {
-      moved.push_back(axis);
-      AxisSet axes = 0;
-      for (int one : moved)
-        axes |= AxisSet(1) << one;
-      add(gathered, CollectiveKind::AllGather, axes, tensorBytes / gathered.numShards(mesh));
-      for (int other = 0; other < rank; ++other) {
-        if (other == dim)
-          continue;
-        Sharding target = gathered;
-        for (auto it = moved.rbegin(); it != moved.rend(); ++it)
-          target.append(other, *it);
-        add(target, CollectiveKind::AllToAll, axes, localBytes);
-      }
+/// The minor axes of `dim` leave it, and arrive nowhere (a gather) or, in the same order, at
+/// another dim (an all-to-all).
+void ReshardTable::addGathers(std::vector<ReshardStep> &to, const Sharding &from, int dim) const {
+  const int64_t localBytes = tensorBytes / from.numShards(mesh);
+  Sharding gathered = from;
+  std::vector<int> moved; // minor first
+  AxisSet axes = 0;
+  for (int axis; (axis = gathered.removeMinor(dim)) >= 0;) {
+    moved.push_back(axis);
+    axes |= AxisSet(1) << axis;
+    addStep(to, gathered,
+            {CollectiveKind::AllGather, axes, tensorBytes / gathered.numShards(mesh)});
+    for (int other = 0; other < rank(); ++other) {
+      if (other == dim)
+        continue;
+      Sharding target = gathered;
+      for (auto it = moved.rbegin(); it != moved.rend(); ++it)
+        target.append(other, *it);
+      addStep(to, target, {CollectiveKind::AllToAll, axes, localBytes});
     }
   }
+}
 
-  // Permutes: the same pieces on other devices.
+/// The same pieces on other devices.
+void ReshardTable::addPermutes(std::vector<ReshardStep> &to, const Sharding &from) const {
+  const int64_t localBytes = tensorBytes / from.numShards(mesh);
   for (const Sharding &target : shardings) {
     if (target == from)
       continue;
     AxisSet axes = 0;
     bool samePieces = true;
-    for (int dim = 0; dim < rank && samePieces; ++dim)
+    for (int dim = 0; dim < rank() && samePieces; ++dim)
       samePieces = from.shardsOf(dim, mesh) == target.shardsOf(dim, mesh);
     for (int axis = 0; axis < mesh.numAxes(); ++axis)
       if (from.dimOf(axis) >= 0 || target.dimOf(axis) >= 0)
         axes |= AxisSet(1) << axis;
     if (samePieces)
-      add(target, CollectiveKind::CollectivePermute, axes, localBytes);
+      addStep(to, target, {CollectiveKind::CollectivePermute, axes, localBytes});
   }
-  return steps;
 }
 
 const std::vector<ReshardTable::Reached> &ReshardTable::routesFrom(int source) const {

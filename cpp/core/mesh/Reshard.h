@@ -30,6 +30,8 @@ public:
   ReshardTable(std::vector<int64_t> shape, int64_t elementBytes, const DeviceMesh &mesh,
                const DeviceSpec &device);
 
+  int size() const { return static_cast<int>(shardings.size()); }
+  const Sharding &operator[](int number) const { return shardings[number]; }
   /// The number of a sharding. Throws std::invalid_argument where it does not divide the shape.
   int indexOf(const Sharding &sharding) const;
   /// Seconds of the cheapest route; 0 from a sharding to itself.
@@ -46,7 +48,12 @@ private:
     const ReshardStep *step;
   };
   const std::vector<Reached> &routesFrom(int source) const;
+  int rank() const { return static_cast<int>(shape.size()); }
   std::vector<ReshardStep> stepsFrom(const Sharding &from) const;
+  void addStep(std::vector<ReshardStep> &to, const Sharding &target, Collective collective) const;
+  void addSlices(std::vector<ReshardStep> &to, const Sharding &from) const;
+  void addGathers(std::vector<ReshardStep> &to, const Sharding &from, int dim) const;
+  void addPermutes(std::vector<ReshardStep> &to, const Sharding &from) const;
 
   std::vector<int64_t> shape;
   int64_t tensorBytes;

@@ -8,6 +8,15 @@
 namespace alpa {
 namespace {
 
+std::string toString(const PipelineTask &task) {
+  static const char *const names[] = {"forward", "backward", "update"};
+  std::string text =
+      std::string(names[static_cast<int>(task.phase)]) + " of stage " + std::to_string(task.stage);
+  if (task.phase != TaskPhase::Update)
+    text += ", microbatch " + std::to_string(task.microbatch);
+  return text;
+}
+
 class Simulator {
 public:
   Simulator(const std::vector<std::vector<PipelineTask>> &meshes,
@@ -207,15 +216,6 @@ SimulatedPipeline simulatePipeline(const std::vector<std::vector<PipelineTask>> 
                                    const std::vector<StageDurations> &stages,
                                    int32_t numMicrobatches) {
   return Simulator(meshes, stages, numMicrobatches).run();
-}
-
-std::string toString(const PipelineTask &task) {
-  static const char *const names[] = {"forward", "backward", "update"};
-  std::string text =
-      std::string(names[static_cast<int>(task.phase)]) + " of stage " + std::to_string(task.stage);
-  if (task.phase != TaskPhase::Update)
-    text += ", microbatch " + std::to_string(task.microbatch);
-  return text;
 }
 
 } // namespace alpa

@@ -46,6 +46,4 @@ SimulatedPipeline simulatePipeline(const std::vector<std::vector<PipelineTask>> 
                                    const std::vector<StageDurations> &stages,
                                    int32_t numMicrobatches);
 
-std::string toString(const PipelineTask &task);
-
 } // namespace alpa

@@ -260,7 +260,7 @@ public:
     best.stepSeconds = cutoff;
   }
 
-  std::optional<StagePlan> run() {
+  std::optional<StageSolution> run() {
     push({0, last(levels.periods), 0, last(levels.updates), 0, 0});
     while (!boxes.empty() && boxes.top().bound < best.stepSeconds) {
       Box box = boxes.top();
@@ -292,14 +292,15 @@ private:
   }
 
   void explore(const Box &box) {
-    StagePlan plan;
-    plan.stages = program.solve({levels.periods[box.lastPeriod], levels.updates[box.lastUpdate]});
-    if (plan.stages.empty())
+    StageSolution solution;
+    solution.stages =
+        program.solve({levels.periods[box.lastPeriod], levels.updates[box.lastUpdate]});
+    if (solution.stages.empty())
       return;
-    StageEvaluation costs = problem.evaluate(plan.stages);
-    plan.stepSeconds = costs.stepSeconds;
-    if (plan.stepSeconds < best.stepSeconds)
-      best = plan;
+    StageEvaluation costs = problem.evaluate(solution.stages);
+    solution.stepSeconds = costs.stepSeconds;
+    if (solution.stepSeconds < best.stepSeconds)
+      best = solution;
     split(box, costs);
   }
 
@@ -326,13 +327,13 @@ private:
   const StageProblem &problem;
   SuffixProgram program;
   const Levels levels;
-  StagePlan best;
+  StageSolution best;
   std::priority_queue<Box, std::vector<Box>, IsWorse> boxes;
 };
 
 } // namespace
 
-std::optional<StagePlan> solveStages(const StageProblem &problem, double cutoff) {
+std::optional<StageSolution> solveStages(const StageProblem &problem, double cutoff) {
   problem.check();
   if (problem.candidates.empty())
     return std::nullopt;

@@ -9,14 +9,14 @@
 
 namespace alpa {
 
-struct StagePlan {
+struct StageSolution {
   std::vector<int32_t> stages; ///< one candidate each, first stage first
   double stepSeconds = 0;
 };
 
-/// The plan of least step time below `cutoff`; none if there is no such plan. Equal problems give
-/// equal plans. Throws what `check` throws.
-std::optional<StagePlan> solveStages(const StageProblem &problem,
-                                     double cutoff = std::numeric_limits<double>::infinity());
+/// The solution of least step time below `cutoff`; none if there is none. Equal problems give equal
+/// solutions. Throws what `check` throws.
+std::optional<StageSolution> solveStages(const StageProblem &problem,
+                                         double cutoff = std::numeric_limits<double>::infinity());
 
 } // namespace alpa

@@ -1,8 +1,10 @@
 // alpa-analyze-training: writes the structure of a training step into the IR and tells it to
 // people.
 
+#include "alpa/Analysis/StepAnalysis.h"
 #include "alpa/Analysis/TrainingPhases.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/Remark.h"
 #include "alpa/Passes.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/Support/Format.h"
@@ -65,7 +67,7 @@ void reportPhases(const OpGraph &graph, const TrainingPhases &training) {
         flops += graph[index].flops * graph[index].multiplicity;
       }
     if (count > 0)
-      mlir::emitRemark(graph.function().getLoc())
+      emitCodedRemark(graph.function().getLoc(), "phase")
           << name(phase) << ": " << count << (count == 1 ? " op, " : " ops, ") << printed(flops)
           << " flops";
   }
@@ -73,10 +75,10 @@ void reportPhases(const OpGraph &graph, const TrainingPhases &training) {
 
 void reportFrontier(const TrainingPhases &training) {
   for (const FrontierValue &frontier : training.frontier) {
-    auto remark =
-        mlir::emitRemark(frontier.value.getLoc())
-        << (frontier.isJoined ? std::string("microbatches are joined: ")
-                              : "microbatches combine by " + name(frontier.combine).str() + ": ");
+    auto remark = emitCodedRemark(frontier.value.getLoc(), "frontier")
+                  << (frontier.isJoined
+                          ? std::string("microbatches are joined: ")
+                          : "microbatches combine by " + name(frontier.combine).str() + ": ");
     if (frontier.isJoined && frontier.gradientOf.empty())
       remark << "read by the update";
     else if (frontier.gradientOf.empty())
@@ -90,28 +92,26 @@ void reportFrontier(const TrainingPhases &training) {
 
 struct AnalyzeTraining : impl::AnalyzeTrainingBase<AnalyzeTraining> {
   void runOnOperation() override {
-    mlir::FailureOr<OpGraph> graph = OpGraph::build(getOperation());
-    if (mlir::failed(graph))
+    mlir::FailureOr<StepAnalysis> step = StepAnalysis::of(getOperation());
+    if (mlir::failed(step))
       return signalPassFailure();
-    mlir::FailureOr<BatchDims> batch = BatchDims::compute(*graph);
-    if (mlir::failed(batch))
-      return signalPassFailure();
-    TrainingPhases training = trainingPhases(*graph, *batch);
-    annotate(*graph, training);
+    const auto &[graph, batch] = *step;
+    TrainingPhases training = trainingPhases(graph, batch);
+    annotate(graph, training);
 
-    reportPhases(*graph, training);
+    reportPhases(graph, training);
     reportFrontier(training);
     for (mlir::Value value : training.prologue)
-      mlir::emitRemark(value.getLoc())
+      emitCodedRemark(value.getLoc(), "prologue")
           << "prologue: computed once from the whole batch, every microbatch uses it, "
           << value.getType();
     for (const MixingOp &mixing : training.mixing)
-      mlir::emitRemark(mixing.op->getLoc())
+      emitCodedRemark(mixing.op->getLoc(), "mixing")
           << "examples meet in '" << mixing.op->getName() << "': " << mixing.reason;
     for (auto [number, role] : llvm::enumerate(training.roles))
       if (role == ArgumentRole::Parameter && !training.isGradientFound(number))
-        mlir::emitRemark(graph->function().getArgument(number).getLoc())
-            << nameOf(graph->function(), number) << ": no gradient reaches this parameter";
+        emitCodedRemark(graph.function().getArgument(number).getLoc(), "no-gradient")
+            << nameOf(graph.function(), number) << ": no gradient reaches this parameter";
   }
 };
 

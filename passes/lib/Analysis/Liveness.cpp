@@ -2,159 +2,124 @@
 
 #include "alpa/Analysis/Liveness.h"
 #include "alpa/IR/Stablehlo.h"
+#include <map>
 
 namespace alpa {
+namespace {
 
-/// First every value gets a buffer, then every read makes its buffer last longer, then buffers that
-/// are written anew end where their successor begins.
-class LivenessBuilder {
-public:
-  LivenessBuilder(const OpGraph &graph, Liveness &result)
-      : graph(graph), result(result), entry(graph.function().getBody().front()) {}
+/// Whether the results of `op` lie where its operands did: a view, or an update in place of a
+/// buffer that nobody else reads.
+bool isInPlace(mlir::Operation *op) {
+  switch (kindOf(op)) {
+  case OpKind::Reshape:
+  case OpKind::OptimizationBarrier:
+  case OpKind::ShardingConstraint:
+    return true;
+  case OpKind::DynamicUpdateSlice:
+  case OpKind::Scatter:
+    return op->getNumOperands() > 0 && op->getOperand(0).hasOneUse();
+  default:
+    return false;
+  }
+}
 
-  void run() {
-    for (mlir::BlockArgument argument : entry.getArguments())
-      define(argument, 0);
-    for (int index = 0; index < graph.size(); ++index)
-      defineResults(index);
-    for (int index = 0; index < graph.size(); ++index)
-      readOperands(index);
-    for (mlir::Value returned : entry.back().getOperands())
-      extend(returned, lastNode());
-    for (mlir::BlockArgument argument : entry.getArguments())
-      readArgument(argument);
-    for (auto [older, newer] : rewrites)
-      endBefore(older, newer);
-    countBytes();
-  }
+/// Whether value `index` leaves the loop `op` as it came in: no copy of it is made.
+bool isCarriedUnchanged(mlir::Operation *op, unsigned index) {
+  return isWhile(op) && isLoopInvariant(whileBody(op).getArgument(index));
+}
 
-private:
-  int lastNode() const { return std::max(graph.size() - 1, 0); }
+/// Whether what operand `index` of `op` holds is still needed while result `index` is: under a new
+/// name, or to be broadcast again.
+bool livesOn(mlir::Operation *op, unsigned index) {
+  if (index >= op->getNumResults())
+    return false;
+  return isInPlace(op) || isCarriedUnchanged(op, index) ||
+         (kindOf(op) == OpKind::BroadcastInDim && isFusedAway(op));
+}
 
-  void define(mlir::Value value, int first) {
-    mlir::Operation *op = value.getDefiningOp();
-    int64_t size = op && isConstantLike(op) ? 0 : bytes(value.getType());
-    result.buffers[value] = static_cast<int>(result.all.size());
-    result.all.push_back({value, first, first, size});
-  }
-  void share(mlir::Value value, mlir::Value with) {
-    if (LiveInterval *buffer = bufferOf(with))
-      result.buffers[value] = static_cast<int>(buffer - result.all.data());
-  }
-  /// Null for a value of a region that has no nodes.
-  LiveInterval *bufferOf(mlir::Value value) {
-    auto found = result.buffers.find(value);
-    return found == result.buffers.end() ? nullptr : &result.all[found->second];
-  }
-  void extend(mlir::Value value, int last) {
-    if (LiveInterval *buffer = bufferOf(value))
-      buffer->last = std::max(buffer->last, last);
-  }
-  void rewrite(mlir::Value older, mlir::Value newer) { rewrites.emplace_back(older, newer); }
+/// Whether the buffer of an argument may be reused once it has been read for the last time.
+bool isDonated(mlir::FunctionOpInterface func, unsigned argument) {
+  return func.getArgAttr(argument, "tf.aliasing_output") ||
+         func.getArgAttr(argument, "jax.buffer_donor");
+}
 
-  void defineResults(int index) {
-    mlir::Operation *op = graph[index].op;
-    OpKind kind = kindOf(op);
-    if (isWhile(op))
-      return defineCarried(op, index);
-    bool isAlias = kind == OpKind::Reshape || kind == OpKind::OptimizationBarrier ||
-                   kind == OpKind::ShardingConstraint;
-    for (auto [i, value] : llvm::enumerate(op->getResults()))
-      if (isAlias && i < op->getNumOperands())
-        share(value, op->getOperand(i));
-      else
-        define(value, graph[index].last); // of a branch: when it ends
-    bool writesInPlace = kind == OpKind::DynamicUpdateSlice || kind == OpKind::Scatter;
-    if (writesInPlace && op->getNumResults() == 1 && op->getNumOperands() > 0)
-      rewrite(op->getOperand(0), op->getResult(0));
-  }
+} // namespace
 
-  /// What a loop carries without changing it is one buffer from operand to result. Else the
-  /// arguments of condition and body are a buffer that takes the operand's place, is rewritten by
-  /// what the body returns, and that by the result.
-  void defineCarried(mlir::Operation *op, int index) {
-    mlir::Block &condition = whileCondition(op).front(), &body = whileBody(op).front();
-    for (auto [i, value] : llvm::enumerate(op->getResults())) {
-      mlir::Value operand = op->getOperand(i), argument = body.getArgument(i);
-      mlir::Value returned = body.back().getOperand(i);
-      if (returned == argument) {
-        share(argument, operand);
-        share(value, operand);
-      } else {
-        define(argument, index);
-        define(value, graph[index].last);
-        rewrite(operand, argument);
-        rewrite(argument, returned);
-        rewrite(returned, value);
-      }
-      share(condition.getArgument(i), argument);
+bool isFusedAway(mlir::Operation *op) {
+  const bool isBroadcast = kindOf(op) == OpKind::BroadcastInDim;
+  if (!(isBroadcast || isElementwise(op)) || op->getNumResults() != 1 || op->use_empty() ||
+      !(isBroadcast || op->getResult(0).hasOneUse()))
+    return false;
+  return llvm::all_of(op->getUsers(), [&](mlir::Operation *user) {
+    return user->getBlock() == op->getBlock() && (isElementwise(user) || isReduction(user));
+  });
+}
+
+Liveness::Liveness(mlir::FunctionOpInterface func) {
+  count(func.getFunctionBody());
+  // Uses come after what they use, so one sweep from the end knows the last use of every value that
+  // another lives on as.
+  for (mlir::Operation *op : llvm::reverse(ops)) {
+    const Interval time = times.lookup(op);
+    for (mlir::Value result : op->getResults()) {
+      const int64_t last = lastUses[result] = lastUse(result);
+      live[result] = {time.begin, std::max(time.end, last)};
     }
   }
+  for (mlir::BlockArgument argument : func.getArguments())
+    live[argument] = {0, isDonated(func, argument.getArgNumber()) ? lastUse(argument) : now};
+}
 
-  void readOperands(int index) {
-    mlir::Operation *op = graph[index].op;
-    for (mlir::Value operand : op->getOperands())
-      read(operand, op, index);
-    if (isWhile(op) || isBranch(op))
-      for (mlir::Region &region : op->getRegions())
-        for (mlir::Block &block : region)
-          for (mlir::Value returned : block.back().getOperands())
-            read(returned, &block.back(), graph[index].last);
-  }
-
-  /// A value made outside a loop that contains the reader is read in every iteration: it exists
-  /// until the outermost such loop ends.
-  void read(mlir::Value value, mlir::Operation *reader, int index) {
-    int last = index;
-    for (mlir::Region *region = reader->getParentRegion();
-         region && region != value.getParentRegion(); region = region->getParentRegion())
-      if (int outer = graph.indexOf(region->getParentOp()); outer >= 0)
-        last = std::max(last, graph[outer].last);
-    extend(value, last);
-  }
-
-  /// The caller keeps an argument that it has not given up.
-  void readArgument(mlir::BlockArgument argument) {
-    mlir::func::FuncOp function = graph.function();
-    unsigned number = argument.getArgNumber();
-    if (auto alias = function.getArgAttrOfType<mlir::IntegerAttr>(number, "tf.aliasing_output")) {
-      mlir::ValueRange returned = entry.back().getOperands();
-      if (alias.getInt() >= 0 && static_cast<size_t>(alias.getInt()) < returned.size())
-        rewrite(argument, returned[alias.getInt()]);
-    } else if (!function.getArgAttr(number, "jax.buffer_donor")) {
-      extend(argument, lastNode());
+void Liveness::count(mlir::Region &region) {
+  for (mlir::Block &block : region)
+    for (mlir::Operation &op : block) {
+      const int64_t begin = now++;
+      ops.push_back(&op);
+      if (isWhile(&op) || kindOf(&op) == OpKind::Branch)
+        for (mlir::Region &nested : op.getRegions())
+          count(nested);
+      times[&op] = {begin, now};
     }
+}
+
+/// Needs the last uses of all later values.
+int64_t Liveness::lastUse(mlir::Value value) const {
+  int64_t last = 0;
+  for (mlir::OpOperand &use : value.getUses()) {
+    mlir::Operation *user = use.getOwner();
+    const unsigned number = use.getOperandNumber();
+    // What a nested op reads lives until the op around it, in the block of the value, is over.
+    mlir::Operation *ancestor = value.getParentBlock()->findAncestorOpInBlock(*user);
+    const bool isTakenOver = user == ancestor && isWhile(user) && !isCarriedUnchanged(user, number);
+    const Interval time = times.lookup(ancestor);
+    last = std::max(last, isTakenOver ? time.begin : time.end);
+    if (livesOn(user, number))
+      last = std::max(last, lastUses.lookup(user->getResult(number)));
   }
+  return last;
+}
 
-  void endBefore(mlir::Value older, mlir::Value newer) {
-    LiveInterval *old = bufferOf(older), *next = bufferOf(newer);
-    if (old && next && old != next && old->last == next->first)
-      --old->last;
-  }
-
-  void countBytes() {
-    std::vector<int64_t> change(graph.size() + 1);
-    for (const LiveInterval &buffer : result.all) {
-      if (buffer.last < buffer.first || graph.size() == 0)
-        continue;
-      change[buffer.first] += buffer.bytes;
-      change[buffer.last + 1] -= buffer.bytes;
-    }
-    int64_t total = 0;
-    for (int index = 0; index < graph.size(); ++index)
-      result.inUse.push_back(total += change[index]);
-  }
-
-  const OpGraph &graph;
-  Liveness &result;
-  mlir::Block &entry;
-  std::vector<std::pair<mlir::Value, mlir::Value>> rewrites;
-};
-
-Liveness::Liveness(const OpGraph &graph) { LivenessBuilder(graph, *this).run(); }
+bool Liveness::needsMemory(mlir::Value value) {
+  auto result = llvm::dyn_cast<mlir::OpResult>(value);
+  if (!result)
+    return true;
+  mlir::Operation *op = result.getOwner();
+  return !isConstantLike(op) && !isFusedAway(op) && !isInPlace(op) &&
+         !isCarriedUnchanged(op, result.getResultNumber());
+}
 
 int64_t Liveness::peakBytes() const {
-  return inUse.empty() ? 0 : *std::max_element(inUse.begin(), inUse.end());
+  std::map<int64_t, int64_t> changes; // of the bytes in use, by time
+  for (const auto &[value, interval] : live) {
+    if (!needsMemory(value))
+      continue;
+    changes[interval.begin] += bytes(value.getType());
+    changes[interval.end] -= bytes(value.getType());
+  }
+  int64_t used = 0, peak = 0;
+  for (auto [time, change] : changes)
+    peak = std::max(peak, used += change);
+  return peak;
 }
 
 } // namespace alpa

@@ -1,8 +1,10 @@
 // alpa-print-op-graph: what the analyses found, as remarks at the ops, for people and for tests.
 
-#include "alpa/Analysis/BatchDims.h"
 #include "alpa/Analysis/Liveness.h"
+#include "alpa/Analysis/StepAnalysis.h"
 #include "alpa/Analysis/TrainingPhases.h"
+#include "alpa/IR/Remark.h"
+#include "alpa/IR/Stablehlo.h"
 #include "alpa/Passes.h"
 #include "llvm/Support/Format.h"
 
@@ -36,10 +38,19 @@ std::string list(llvm::ArrayRef<int> indices) {
   return "[" + text + "]";
 }
 
-std::string describe(mlir::Value value, const Liveness &liveness, const BatchDims &batch) {
-  const LiveInterval &buffer = liveness.intervalOf(value);
-  std::string text = std::to_string(buffer.bytes) + " bytes live [" + std::to_string(buffer.first) +
-                     ", " + std::to_string(buffer.last) + "]";
+/// The number of the first op that does not begin before `time`.
+int64_t opAt(int64_t time, const OpGraph &graph, const Liveness &liveness) {
+  auto beginsBefore = [&](const OpNode &node) { return liveness.timeOf(node.op).begin < time; };
+  return llvm::partition_point(graph.nodes(), beginsBefore) - graph.nodes().begin();
+}
+
+std::string describe(mlir::Value value, const OpGraph &graph, const Liveness &liveness,
+                     const BatchDims &batch) {
+  const Interval live = liveness.intervalOf(value);
+  const int64_t size = Liveness::needsMemory(value) ? bytes(value.getType()) : 0;
+  std::string text = std::to_string(size) + " bytes live [" +
+                     std::to_string(opAt(live.begin, graph, liveness)) + ", " +
+                     std::to_string(opAt(live.end, graph, liveness) - 1) + "]";
   if (std::optional<BatchDim> dim = batch.of(value)) {
     text += ", batch in dim " + std::to_string(dim->dim);
     if (dim->minor != 1)
@@ -57,38 +68,37 @@ std::string describe(const OpGraph &graph, int index, const Liveness &liveness,
                      number(node.multiplicity) + ", from " + list(node.producers) + " to " +
                      list(node.users);
   for (mlir::Value value : node.op->getResults())
-    text += "; " + describe(value, liveness, batch);
+    text += "; " + describe(value, graph, liveness, batch);
   return text;
 }
 
 struct PrintOpGraph : impl::PrintOpGraphBase<PrintOpGraph> {
   void runOnOperation() override {
-    mlir::FailureOr<OpGraph> graph = OpGraph::build(getOperation());
-    if (mlir::failed(graph))
+    mlir::FailureOr<StepAnalysis> step = StepAnalysis::of(getOperation());
+    if (mlir::failed(step))
       return signalPassFailure();
-    mlir::FailureOr<BatchDims> batch = BatchDims::compute(*graph);
-    if (mlir::failed(batch))
-      return signalPassFailure();
-    Liveness liveness(*graph);
+    const auto &[graph, batch] = *step;
+    const Liveness liveness(graph.function());
 
-    std::vector<ArgumentRole> roles = argumentRoles(*graph, *batch);
-    for (mlir::BlockArgument argument : graph->function().getArguments())
-      mlir::emitRemark(argument.getLoc())
+    std::vector<ArgumentRole> roles = argumentRoles(graph, batch);
+    for (mlir::BlockArgument argument : graph.function().getArguments())
+      emitCodedRemark(argument.getLoc(), "argument")
           << "argument " << argument.getArgNumber() << ": " << name(roles[argument.getArgNumber()])
-          << ", " << describe(argument, liveness, *batch);
+          << ", " << describe(argument, graph, liveness, batch);
     llvm::DenseMap<mlir::Operation *, BatchEnd> ends;
-    for (BatchDims::End end : batch->ends())
+    for (BatchDims::End end : batch.ends())
       ends[end.op] = end.kind;
-    for (int index = 0; index < graph->size(); ++index) {
-      mlir::Operation *op = (*graph)[index].op;
-      auto remark = mlir::emitRemark(op->getLoc()) << describe(*graph, index, liveness, *batch);
+    for (int index = 0; index < graph.size(); ++index) {
+      mlir::Operation *op = graph[index].op;
+      auto remark = emitCodedRemark(op->getLoc(), "op") << describe(graph, index, liveness, batch);
       if (auto end = ends.find(op); end != ends.end())
         remark << "; " << name(end->second);
     }
-    for (mlir::Operation *loop : graph->loopsOfUnknownLength())
-      mlir::emitRemark(loop->getLoc())
+    for (mlir::Operation *loop : graph.loopsOfUnknownLength())
+      emitCodedRemark(loop->getLoc(), "unknown-trip-count")
           << "expected a loop with a constant trip count, counted once";
-    mlir::emitRemark(graph->function().getLoc()) << "peak of " << liveness.peakBytes() << " bytes";
+    emitCodedRemark(graph.function().getLoc(), "peak")
+        << "peak of " << liveness.peakBytes() << " bytes";
     markAllAnalysesPreserved();
   }
 };

@@ -148,11 +148,11 @@ private:
     mlir::func::FuncOp function = graph.function();
     mlir::Operation &terminator = function.getBody().front().back();
     for (auto [number, role] : llvm::enumerate(result.roles)) {
-      auto next = function.getArgAttrOfType<mlir::IntegerAttr>(number, kStateAttr);
-      if (role != ArgumentRole::Parameter || next.getInt() < 0 ||
-          next.getInt() >= terminator.getNumOperands())
+      std::optional<int64_t> next = integerOf(function.getArgAttr(number, kStateAttr));
+      if (role != ArgumentRole::Parameter || !next || *next < 0 ||
+          *next >= terminator.getNumOperands())
         continue;
-      llvm::SmallVector<mlir::Value> pending = {terminator.getOperand(next.getInt())};
+      llvm::SmallVector<mlir::Value> pending = {terminator.getOperand(*next)};
       llvm::DenseSet<mlir::Value> seen;
       while (!pending.empty()) {
         mlir::Value value = pending.pop_back_val();
@@ -254,20 +254,6 @@ private:
 };
 
 } // namespace
-
-llvm::StringRef name(Phase phase) {
-  switch (phase) {
-  case Phase::Prologue:
-    return "prologue";
-  case Phase::Forward:
-    return "forward";
-  case Phase::Backward:
-    return "backward";
-  case Phase::Update:
-    return "update";
-  }
-  return "";
-}
 
 llvm::StringRef name(ArgumentRole role) {
   switch (role) {

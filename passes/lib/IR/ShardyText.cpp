@@ -4,7 +4,6 @@
 #include "TextCursor.h"
 #include "mlir/AsmParser/AsmParser.h"
 #include "mlir/IR/MLIRContext.h"
-#include <tuple>
 
 namespace alpa {
 namespace {
@@ -217,22 +216,6 @@ int ShardingRule::addFactor(int64_t size, FactorKind kind) {
   return numFactors() - 1;
 }
 
-bool operator==(const ShardingRule &a, const ShardingRule &b) {
-  return std::tie(a.factorSizes, a.factorKinds, a.operands, a.results, a.blockedFactors,
-                  a.isCustom) == std::tie(b.factorSizes, b.factorKinds, b.operands, b.results,
-                                          b.blockedFactors, b.isCustom);
-}
-bool operator==(const MeshAxis &a, const MeshAxis &b) {
-  return a.name == b.name && a.size == b.size;
-}
-bool operator==(const DimShardingText &a, const DimShardingText &b) {
-  return std::tie(a.axes, a.isClosed, a.priority) == std::tie(b.axes, b.isClosed, b.priority);
-}
-bool operator==(const TensorShardingText &a, const TensorShardingText &b) {
-  return std::tie(a.meshName, a.dims, a.replicatedAxes, a.unreducedAxes) ==
-         std::tie(b.meshName, b.dims, b.replicatedAxes, b.unreducedAxes);
-}
-
 std::string factorName(int factor) {
   if (factor <= kFactorOfZ)
     return std::string(1, static_cast<char>('i' + factor));
@@ -258,10 +241,6 @@ std::string print(const ShardingRule &rule) {
   if (!rule.blockedFactors.empty())
     text += " blocked_propagation={" + joined(rule.blockedFactors, factorName) + "}";
   return text + (rule.isCustom ? ", custom>" : ">");
-}
-
-mlir::Attribute makeAttr(mlir::MLIRContext *context, const ShardingRule &rule) {
-  return parsed(context, print(rule));
 }
 
 mlir::FailureOr<MeshText> parseMesh(mlir::Attribute attr, EmitError emitError) {
@@ -299,20 +278,6 @@ std::string print(const TensorShardingText &sharding) {
 
 mlir::Attribute makeAttr(mlir::MLIRContext *context, const TensorShardingText &sharding) {
   return parsed(context, print(sharding));
-}
-
-mlir::FailureOr<std::vector<TensorShardingText>> parseShardingPerValue(mlir::Attribute attr,
-                                                                       EmitError emitError) {
-  using Shardings = std::vector<TensorShardingText>;
-  return parse<Shardings>(attr, emitError, [](TextCursor &cursor, Shardings &shardings) {
-    cursor.expect("#sdy.sharding_per_value<");
-    cursor.list("[", "]", [&] { readShardingBody(cursor, shardings.emplace_back()); });
-    cursor.expect(">");
-  });
-}
-
-mlir::Attribute makeAttr(mlir::MLIRContext *context, llvm::ArrayRef<TensorShardingText> shardings) {
-  return parsed(context, "#sdy.sharding_per_value<[" + joined(shardings, printShardingBody) + "]>");
 }
 
 } // namespace alpa

@@ -14,8 +14,7 @@
 namespace alpa {
 namespace {
 
-llvm::StringMap<OpEntry> makeOpTable() {
-  llvm::StringMap<OpEntry> table;
+void addElementwise(llvm::StringMap<OpEntry> &table) {
   auto add = [&](llvm::StringRef dialect, OpKind kind, double flopsPerElement,
                  std::initializer_list<const char *> names) {
     for (const char *name : names)
@@ -61,7 +60,11 @@ llvm::StringMap<OpEntry> makeOpTable() {
   add("chlo", elementwise, 20,
       {"acos", "acosh", "asin", "asinh", "atan", "atanh", "bessel_i1e", "cosh", "digamma", "erf",
        "erf_inv", "erfc", "lgamma", "polygamma", "sinh", "tan", "zeta"});
+}
 
+llvm::StringMap<OpEntry> makeOpTable() {
+  llvm::StringMap<OpEntry> table;
+  addElementwise(table);
   auto name = [&](llvm::StringRef name, OpKind kind) { table[name] = {kind, 0}; };
   name("stablehlo.constant", OpKind::Constant);
   name("stablehlo.iota", OpKind::Iota);
@@ -141,7 +144,6 @@ const OpEntry &entryOf(mlir::Operation *op) {
 
 OpKind kindOf(mlir::Operation *op) { return entryOf(op).kind; }
 bool isElementwise(mlir::Operation *op) { return kindOf(op) == OpKind::Elementwise; }
-bool isCollective(mlir::Operation *op) { return kindOf(op) == OpKind::Collective; }
 bool isWhile(mlir::Operation *op) {
   if (kindOf(op) != OpKind::While || op->getNumRegions() != 2)
     return false;

@@ -149,7 +149,6 @@ mlir::FailureOr<ConvDims> convDims(mlir::Operation *op) {
   return dims;
 }
 
-mlir::FailureOr<Dims> permutation(mlir::Operation *op) { return integers(op, "permutation"); }
 mlir::FailureOr<Dims> broadcastDims(mlir::Operation *op) {
   return integers(op, "broadcast_dimensions");
 }
@@ -165,11 +164,6 @@ mlir::FailureOr<SliceDims> sliceDims(mlir::Operation *op) {
       starts->size() != limits->size() || starts->size() != strides->size())
     return mlir::failure();
   return SliceDims{*starts, *limits, *strides};
-}
-
-llvm::StringRef customCallTarget(mlir::Operation *op) {
-  auto target = op->getAttrOfType<mlir::StringAttr>("call_target_name");
-  return kindOf(op) == OpKind::CustomCall && target ? target.getValue() : "";
 }
 
 mlir::FlatSymbolRefAttr callee(mlir::Operation *op) {

@@ -7,7 +7,9 @@
 #include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Passes.h"
+#include "alpa/Sharding/Partitioner.h"
 #include "alpa/Sharding/ReshardTables.h"
+#include "core/mesh/ReshardTree.h"
 #include "llvm/ADT/MapVector.h"
 
 namespace alpa {
@@ -131,37 +133,28 @@ private:
     mlir::Operation *op = nullptr; ///< what decided it; null for arguments
   };
 
-  /// Constrains `value` itself where needed, then gives each use the sharding it reads, along the
-  /// cheapest route. Uses that want the same share the steps.
+  /// Constrains `value` itself where needed, then gives each use the sharding it reads, by the
+  /// steps that were planned for (ReshardTree).
   void annotate(mlir::Value value, const Source &source) {
     mlir::OpBuilder builder(module.getContext());
     builder.setInsertionPointAfterValue(value);
-    llvm::SmallVector<std::pair<Sharding, mlir::Value>> reached;
+    mlir::Value made = value;
     if (needsConstraint(value, source)) {
-      mlir::Value constrained = constrain(builder, value, source.sharding);
-      value.replaceAllUsesExcept(constrained, constrained.getDefiningOp());
-      reached.push_back({source.sharding, constrained});
-    } else {
-      reached.push_back({source.sharding, value});
+      made = constrain(builder, value, source.sharding);
+      value.replaceAllUsesExcept(made, made.getDefiningOp());
     }
+    std::vector<Sharding> wanted;
     for (const Demand &demand : demands[value])
-      demand.use->set(follow(builder, value.getType(), demand.sharding, reached));
+      wanted.push_back(demand.sharding);
+    const ReshardTree tree = reshardTree(tables.of(value.getType()), source.sharding, wanted);
+    llvm::SmallVector<mlir::Value> reached; // by step
+    auto at = [&](int step) { return step < 0 ? made : reached[step]; };
+    for (const ReshardTree::Step &step : tree.steps)
+      reached.push_back(constrain(builder, at(step.from), step.step.target));
+    for (auto [demand, arrival] : llvm::zip(demands[value], tree.arrivals))
+      demand.use->set(at(arrival));
     if (source.op && kindOf(source.op) == OpKind::ShardingConstraint)
       setConstraint(source.op, text(value.getType(), source.sharding));
-  }
-
-  mlir::Value follow(mlir::OpBuilder &builder, mlir::Type type, const Sharding &target,
-                     llvm::SmallVectorImpl<std::pair<Sharding, mlir::Value>> &reached) {
-    mlir::Value at = reached.front().second;
-    for (const ReshardStep &step : tables.of(type).route(reached.front().first, target)) {
-      auto known = llvm::find_if(reached, [&](auto &one) { return one.first == step.target; });
-      if (known == reached.end()) {
-        reached.push_back({step.target, constrain(builder, at, step.target)});
-        known = std::prev(reached.end());
-      }
-      at = known->second;
-    }
-    return at;
   }
 
   /// Shardy carries shardings forward through ops that only rename dims, so these need no
@@ -194,11 +187,6 @@ private:
     auto results = readResults(reader, mesh);
     return forwardsShardings(reader) && mlir::succeeded(results) && *results &&
            sources.lookup(value).sharding.numShards(mesh) == (*results)->front().numShards(mesh);
-  }
-
-  static bool forwardsShardings(mlir::Operation *op) {
-    return isElementwise(op) || kindOf(op) == OpKind::BroadcastInDim ||
-           kindOf(op) == OpKind::Transpose || kindOf(op) == OpKind::Reshape;
   }
 
   /// Whether some operand of `op` arrives split along `axis`.

@@ -1,6 +1,7 @@
 // Builds the sharding graph: walks the function in program order, into loops and branches, and
 // gives every argument, op and carried value its strategies, live interval and memory use.
 
+#include "alpa/Analysis/Liveness.h"
 #include "alpa/Analysis/OpGraph.h"
 #include "alpa/IR/Attributes.h"
 #include "alpa/IR/OpRules.h"
@@ -8,14 +9,13 @@
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/FixedShardings.h"
-#include "alpa/Sharding/MethodRestrictions.h"
 #include "alpa/Sharding/ShardingGraph.h"
 
 namespace alpa {
 
 class GraphBuilder {
 public:
-  GraphBuilder(mlir::FunctionOpInterface func, const ShardingTarget &target) {
+  GraphBuilder(mlir::FunctionOpInterface func, const ShardingTarget &target) : liveness(func) {
     graph.func = func;
     graph.shardingTarget = target;
     graph.tables = std::make_unique<ReshardTables>(target.mesh, target.device);
@@ -30,7 +30,6 @@ private:
     unsigned result;
   };
 
-  void number(mlir::Region &region);
   mlir::LogicalResult addArguments();
   mlir::LogicalResult visit(mlir::Block &block, double multiplicity);
   mlir::LogicalResult addOp(mlir::Operation *op, double multiplicity);
@@ -43,7 +42,9 @@ private:
   int addVertex(Vertex vertex);
   mlir::ValueRange valuesOf(const Vertex &vertex);
   void addUsages(Vertex &vertex);
-  void addFlow(mlir::Value value, int consumer, unsigned operand, double multiplicity);
+  void addFlow(mlir::Value value, mlir::Operation *reader, int vertex, unsigned operand);
+  Flow &flowOf(mlir::Value value, const Source &source, mlir::Operation *reader);
+  bool isKnown(const Flow &flow, const Reader &reader) const;
   void setSource(mlir::Value value, int vertex, unsigned result) {
     sources[value] = {vertex, result};
   }
@@ -51,99 +52,24 @@ private:
   OpCost costOf(mlir::Operation *op) const;
   double runsInStep(mlir::Operation *op, double multiplicity);
   int64_t numCopies(const Vertex &vertex);
-  int64_t lastUse(mlir::Value value) const;
 
   ShardingGraph graph;
   llvm::DenseMap<mlir::Value, Source> sources;
-  llvm::DenseMap<mlir::Operation *, Interval> times; ///< of an op and all that is nested in it
-  int64_t end = 0;
+  llvm::DenseMap<mlir::Block *, double> runs; ///< of blocks, in one call
+  /// By value, phase and round.
+  std::map<std::tuple<void *, llvm::StringRef, int64_t>, size_t> flowNumbers;
+  const Liveness liveness;
 };
 
-namespace {
-
-/// Whether the result of `op` lies where its first operand did: a view of it, or an update in place
-/// of a buffer that nobody else reads.
-bool isInPlace(mlir::Operation *op) {
-  switch (kindOf(op)) {
-  case OpKind::Reshape:
-  case OpKind::OptimizationBarrier:
-  case OpKind::ShardingConstraint:
-    return true;
-  case OpKind::DynamicUpdateSlice:
-  case OpKind::Scatter:
-    return op->getOperand(0).hasOneUse();
-  default:
-    return false;
-  }
-}
-
-/// Whether value `index` leaves the loop `op` as it came in: no copy of it is made.
-bool isCarriedUnchanged(mlir::Operation *op, unsigned index) {
-  return isWhile(op) &&
-         whileBody(op).front().back().getOperand(index) == whileBody(op).front().getArgument(index);
-}
-
-/// Whether XLA computes `op` inside the loops of its readers, so that its result never reaches
-/// memory: a broadcast in each of them anew, other maps of elements only in a single one.
-bool isFusedAway(mlir::Operation *op) {
-  const bool isBroadcast = kindOf(op) == OpKind::BroadcastInDim;
-  if (!(isBroadcast || isElementwise(op)) || op->getNumResults() != 1 || op->use_empty() ||
-      !(isBroadcast || op->getResult(0).hasOneUse()))
-    return false;
-  return llvm::all_of(op->getUsers(), [&](mlir::Operation *user) {
-    return user->getBlock() == op->getBlock() && (isElementwise(user) || isReduction(user));
-  });
-}
-
-/// Whether what operand `index` of `op` holds is still needed while result `index` is: under a new
-/// name, or to be broadcast again.
-bool livesOn(mlir::Operation *op, unsigned index) {
-  if (index >= op->getNumResults())
-    return false;
-  return isInPlace(op) || isCarriedUnchanged(op, index) ||
-         (kindOf(op) == OpKind::BroadcastInDim && isFusedAway(op));
-}
-
-} // namespace
-
 mlir::FailureOr<ShardingGraph> GraphBuilder::run() {
-  number(graph.func.getFunctionBody());
   if (mlir::failed(addArguments()) ||
       mlir::failed(visit(graph.func.getFunctionBody().front(), /*multiplicity=*/1)))
     return mlir::failure();
-  if (mlir::failed(restrictToMethod(graph.shardingTarget, graph.func, graph.allVertices)))
+  if (mlir::failed(restrictStrategies(graph.shardingTarget, graph.func, graph.allVertices)))
     return mlir::failure();
   for (Vertex &vertex : graph.allVertices)
     addUsages(vertex);
   return std::move(graph);
-}
-
-void GraphBuilder::number(mlir::Region &region) {
-  for (mlir::Block &block : region)
-    for (mlir::Operation &op : block) {
-      const int64_t begin = end++;
-      if (isWhile(&op) || kindOf(&op) == OpKind::Branch)
-        for (mlir::Region &nested : op.getRegions())
-          number(nested);
-      times[&op] = {begin, end};
-    }
-}
-
-int64_t GraphBuilder::lastUse(mlir::Value value) const {
-  int64_t last = 0;
-  for (mlir::OpOperand &use : value.getUses()) {
-    mlir::Operation *user = use.getOwner();
-    const unsigned number = use.getOperandNumber();
-    // What a nested op reads lives until the op around it, in the block of the value, is over.
-    mlir::Operation *ancestor = value.getParentBlock()->findAncestorOpInBlock(*user);
-    // What a loop starts from and changes is no longer needed when it runs: it has a buffer itself.
-    const bool isTakenOver = user == ancestor && isWhile(user) && !isCarriedUnchanged(user, number);
-    const Interval time = times.lookup(ancestor);
-    last = std::max(last, isTakenOver ? time.begin : time.end);
-    if (livesOn(user, number))
-      last = std::max(last, lastUse(user->getResult(number)));
-  }
-  return last;
 }
 
 std::vector<Strategy> GraphBuilder::anySharding(mlir::Type type) const {
@@ -194,8 +120,7 @@ int64_t GraphBuilder::numCopies(const Vertex &vertex) {
   if (!inFlight)
     return 1;
   auto isOfPhase = [](mlir::Operation *op, llvm::StringRef name) {
-    auto phase = op->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
-    return phase && phase.getValue() == name;
+    return phaseNameOf(op) == name;
   };
   const bool isOnce = vertex.kind == Vertex::Kind::Argument
                           ? graph.func.getArgAttr(vertex.index, kArgumentAttr) &&
@@ -214,23 +139,56 @@ int64_t GraphBuilder::numCopies(const Vertex &vertex) {
 
 void GraphBuilder::addUsages(Vertex &vertex) {
   const int64_t copies = numCopies(vertex);
-  const bool needsNone =
-      (vertex.kind == Vertex::Kind::Op && (isFusedAway(vertex.op) || isInPlace(vertex.op))) ||
-      (vertex.kind == Vertex::Kind::Carried &&
-       (isInPlace(vertex.op) || isCarriedUnchanged(vertex.op, vertex.index)));
   for (const Strategy &strategy : vertex.strategies) {
     int64_t usage = 0;
     for (auto [value, sharding] : llvm::zip(valuesOf(vertex), strategy.results))
-      usage += bytes(value.getType()) / sharding.numShards(graph.shardingTarget.mesh);
-    vertex.usages.push_back(needsNone ? 0 : copies * usage);
+      if (Liveness::needsMemory(value))
+        usage += bytes(value.getType()) / sharding.numShards(graph.shardingTarget.mesh);
+    vertex.usages.push_back(copies * usage);
   }
 }
 
-void GraphBuilder::addFlow(mlir::Value value, int consumer, unsigned operand, double multiplicity) {
+void GraphBuilder::addFlow(mlir::Value value, mlir::Operation *reader, int vertex,
+                           unsigned operand) {
   auto source = sources.find(value);
-  if (source != sources.end())
-    graph.allFlows.push_back(
-        {value, source->second.vertex, source->second.result, consumer, operand, multiplicity});
+  if (source == sources.end() || source->second.vertex == vertex) // or carried on as it came
+    return;
+  Flow &flow = flowOf(value, source->second, reader);
+  if (!isKnown(flow, {vertex, operand}))
+    flow.readers.push_back({vertex, operand});
+}
+
+/// The flow of `value` to the phase of `reader`. What is returned is resharded where it is made.
+Flow &GraphBuilder::flowOf(mlir::Value value, const Source &source, mlir::Operation *reader) {
+  mlir::Block &body = graph.func.getFunctionBody().front();
+  mlir::Operation *where = reader == &body.back() ? value.getDefiningOp() : graph.topLevel(reader);
+  const llvm::StringRef phase = where ? phaseNameOf(where) : "";
+  auto roundAttr =
+      where ? where->getAttrOfType<mlir::IntegerAttr>(kRoundAttr) : mlir::IntegerAttr();
+  const int64_t round = roundAttr ? roundAttr.getInt() : 0;
+  auto [found, isNew] =
+      flowNumbers.try_emplace({value.getAsOpaquePointer(), phase, round}, graph.allFlows.size());
+  if (isNew) {
+    double count = runs.lookup(value.getParentBlock());
+    if (where && value.getParentBlock() == &body)
+      count = runsInStep(where, count);
+    graph.allFlows.push_back({value, source.vertex, source.result, phase, count, {}});
+  }
+  return graph.allFlows[found->second];
+}
+
+/// Whether a vertex reads the value already, and always in the same sharding: the square of a value
+/// is one reader.
+bool GraphBuilder::isKnown(const Flow &flow, const Reader &reader) const {
+  const int numStrategies = static_cast<int>(graph.allVertices[reader.vertex].strategies.size());
+  return llvm::any_of(flow.readers, [&](const Reader &known) {
+    if (known.vertex != reader.vertex)
+      return false;
+    for (int strategy = 0; strategy < numStrategies; ++strategy)
+      if (!(graph.consumed(known, strategy) == graph.consumed(reader, strategy)))
+        return false;
+    return true;
+  });
 }
 
 mlir::LogicalResult GraphBuilder::addArguments() {
@@ -239,7 +197,7 @@ mlir::LogicalResult GraphBuilder::addArguments() {
     vertex.kind = Vertex::Kind::Argument;
     vertex.index = argument.getArgNumber();
     vertex.strategies = anySharding(argument.getType());
-    vertex.live = {0, isDonated(graph.func, vertex.index) ? lastUse(argument) : end};
+    vertex.live = liveness.intervalOf(argument);
     if (mlir::failed(keepFixedArgument(graph.func, vertex.index, graph.shardingTarget.mesh,
                                        vertex.strategies)))
       return mlir::failure();
@@ -249,19 +207,20 @@ mlir::LogicalResult GraphBuilder::addArguments() {
 }
 
 mlir::LogicalResult GraphBuilder::visit(mlir::Block &block, double multiplicity) {
+  runs[&block] = multiplicity;
   for (mlir::Operation &op : block) {
     mlir::LogicalResult result = mlir::success();
     if (isConstantLike(&op))
       continue;
-    const double runs = runsInStep(&op, multiplicity);
+    const double count = runsInStep(&op, multiplicity);
     if (isWhile(&op))
-      result = addLoop(&op, runs);
+      result = addLoop(&op, count);
     else if (kindOf(&op) == OpKind::Branch)
-      result = addBranch(&op, runs);
+      result = addBranch(&op, count);
     else if (kindOf(&op) == OpKind::OptimizationBarrier)
-      addBarrier(&op, runs);
+      addBarrier(&op, count);
     else if (&op != &block.back()) // the last op of a block returns
-      result = addOp(&op, runs);
+      result = addOp(&op, count);
     else if (block.getParentOp() == graph.func.getOperation())
       addReturn(&op);
     if (mlir::failed(result))
@@ -273,8 +232,8 @@ mlir::LogicalResult GraphBuilder::visit(mlir::Block &block, double multiplicity)
 /// Of a stage, forward and backward run once per microbatch.
 double GraphBuilder::runsInStep(mlir::Operation *op, double multiplicity) {
   auto count = graph.func->getAttrOfType<mlir::IntegerAttr>(kNumMicrobatchesAttr);
-  auto phase = op->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
-  if (!count || !phase || phase.getValue() == "update" ||
+  const llvm::StringRef phase = phaseNameOf(op);
+  if (!count || phase.empty() || phase == "update" ||
       op->getParentOp() != graph.func.getOperation())
     return multiplicity;
   return multiplicity * static_cast<double>(count.getInt());
@@ -299,15 +258,14 @@ mlir::LogicalResult GraphBuilder::addOp(mlir::Operation *op, double multiplicity
     vertex.strategies.push_back(replicatedStrategy(op, cost, graph.shardingTarget.device));
   }
 
-  vertex.live.begin = times.lookup(op).begin;
-  vertex.live.end = times.lookup(op).end;
+  vertex.live = liveness.timeOf(op);
   for (mlir::Value result : op->getResults())
-    vertex.live.end = std::max(vertex.live.end, lastUse(result));
+    vertex.live.end = std::max(vertex.live.end, liveness.intervalOf(result).end);
   const int number = addVertex(std::move(vertex));
   for (mlir::OpResult result : op->getResults())
     setSource(result, number, result.getResultNumber());
   for (mlir::OpOperand &operand : op->getOpOperands())
-    addFlow(operand.get(), number, operand.getOperandNumber(), multiplicity);
+    addFlow(operand.get(), op, number, operand.getOperandNumber());
   return mlir::success();
 }
 
@@ -318,8 +276,7 @@ int GraphBuilder::addCarried(mlir::Operation *op, unsigned index, double multipl
   vertex.index = index;
   vertex.multiplicity = multiplicity;
   vertex.strategies = anySharding(op->getResult(index).getType());
-  const Interval time = times.lookup(op);
-  vertex.live = {time.begin, std::max(time.end, lastUse(op->getResult(index)))};
+  vertex.live = liveness.intervalOf(op->getResult(index));
   const int number = addVertex(std::move(vertex));
   setSource(op->getResult(index), number, 0);
   return number;
@@ -338,14 +295,14 @@ mlir::LogicalResult GraphBuilder::addLoop(mlir::Operation *op, double multiplici
   for (mlir::OpOperand &initial : op->getOpOperands()) {
     const unsigned index = initial.getOperandNumber();
     carried.push_back(addCarried(op, index, multiplicity));
-    addFlow(initial.get(), carried[index], 0, multiplicity);
+    addFlow(initial.get(), op, carried[index], 0);
     setSource(condition.getArgument(index), carried[index], 0);
     setSource(body.getArgument(index), carried[index], 0);
   }
   if (mlir::failed(visit(condition, inside)) || mlir::failed(visit(body, inside)))
     return mlir::failure();
   for (mlir::OpOperand &next : body.back().getOpOperands())
-    addFlow(next.get(), carried[next.getOperandNumber()], 0, inside);
+    addFlow(next.get(), next.getOwner(), carried[next.getOperandNumber()], 0);
   return mlir::success();
 }
 
@@ -357,7 +314,7 @@ mlir::LogicalResult GraphBuilder::addBranch(mlir::Operation *op, double multipli
     if (mlir::failed(visit(branch.front(), multiplicity)))
       return mlir::failure();
     for (mlir::OpOperand &yielded : branch.front().back().getOpOperands())
-      addFlow(yielded.get(), carried[yielded.getOperandNumber()], 0, multiplicity);
+      addFlow(yielded.get(), yielded.getOwner(), carried[yielded.getOperandNumber()], 0);
   }
   return mlir::success();
 }
@@ -367,7 +324,7 @@ mlir::LogicalResult GraphBuilder::addBranch(mlir::Operation *op, double multipli
 void GraphBuilder::addBarrier(mlir::Operation *op, double multiplicity) {
   for (mlir::OpOperand &operand : op->getOpOperands()) {
     const unsigned index = operand.getOperandNumber();
-    addFlow(operand.get(), addCarried(op, index, multiplicity), 0, multiplicity);
+    addFlow(operand.get(), op, addCarried(op, index, multiplicity), 0);
   }
 }
 
@@ -376,7 +333,7 @@ void GraphBuilder::addReturn(mlir::Operation *op) {
   // vertices of the arguments are the first ones, in order.
   for (unsigned argument = 0; argument < graph.func.getNumArguments(); ++argument)
     if (std::optional<unsigned> result = updatedBy(graph.func, argument))
-      addFlow(op->getOperand(*result), static_cast<int>(argument), 0, 1);
+      addFlow(op->getOperand(*result), op, static_cast<int>(argument), 0);
 }
 
 mlir::FailureOr<ShardingGraph> ShardingGraph::build(mlir::ModuleOp module,

@@ -59,7 +59,7 @@ struct ChooseStrategies : impl::ChooseStrategiesBase<ChooseStrategies> {
       chosen = readChoices(getOperation(), choicesFile);
     if (mlir::failed(chosen) || mlir::failed(check(*graph, *chosen)))
       return mlir::failure();
-    graph->write(*chosen);
+    graph->write(llvm::ArrayRef(*chosen).take_front(graph->vertices().size()));
     return mlir::success();
   }
 
@@ -71,15 +71,20 @@ struct ChooseStrategies : impl::ChooseStrategiesBase<ChooseStrategies> {
             memoryBytesPerSecond,
             memoryLimitBytes,
             hasReduceScatter,
-            method};
+            strategySpace};
   }
 
+  /// One choice for each vertex, and maybe for each view, which is not read: it follows from those.
   mlir::LogicalResult check(const ShardingGraph &graph, const Choices &chosen) {
-    if (chosen.size() != graph.vertices().size())
-      return getOperation().emitError()
-             << "expected " << graph.vertices().size() << " choices, got " << chosen.size()
-             << ": choices belong to one problem-file of alpa-enumerate-strategies";
-    for (size_t i = 0; i < chosen.size(); ++i) {
+    const size_t numVertices = graph.vertices().size(), numNodes = graph.numNodes();
+    if (chosen.size() != numVertices && chosen.size() != numNodes) {
+      auto error = getOperation().emitError() << "expected " << numVertices;
+      if (numNodes != numVertices)
+        error << " or, with those of views, " << numNodes;
+      return error << " choices, got " << chosen.size()
+                   << ": choices belong to one problem-file of alpa-enumerate-strategies";
+    }
+    for (size_t i = 0; i < numVertices; ++i) {
       const Vertex &vertex = graph.vertices()[i];
       if (chosen[i] < 0 || chosen[i] >= static_cast<int>(vertex.strategies.size()))
         return (vertex.op ? vertex.op : graph.function().getOperation())->emitError()

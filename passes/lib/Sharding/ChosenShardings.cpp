@@ -191,11 +191,6 @@ std::optional<unsigned> updatedBy(mlir::FunctionOpInterface func, unsigned argum
   return static_cast<unsigned>(result.getInt());
 }
 
-bool isDonated(mlir::FunctionOpInterface func, unsigned argument) {
-  return func.getArgAttr(argument, "tf.aliasing_output") ||
-         func.getArgAttr(argument, "jax.buffer_donor");
-}
-
 std::vector<int64_t> shapeOf(mlir::Type type) {
   auto tensor = llvm::dyn_cast<mlir::RankedTensorType>(type);
   return tensor ? tensor.getShape().vec() : std::vector<int64_t>();

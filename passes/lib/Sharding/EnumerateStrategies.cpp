@@ -68,7 +68,7 @@ struct EnumerateStrategies : impl::EnumerateStrategiesBase<EnumerateStrategies> 
             memoryBytesPerSecond,
             memoryLimitBytes,
             hasReduceScatter,
-            method};
+            strategySpace};
   }
 
   mlir::LogicalResult writeProblem(const ShardingGraph &graph) {

@@ -58,7 +58,7 @@ void keep(const Fixed &fixed, std::vector<Strategy> &strategies) {
     kept.push_back(strategy);
   }
   for (Strategy &strategy : kept)
-    strategy.name += " (fixed by the user)";
+    strategy.isFixed = true;
   strategies = std::move(kept);
 }
 

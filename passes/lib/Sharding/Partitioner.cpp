@@ -82,6 +82,11 @@ bool reducesOnWholeMeshOnly(mlir::Operation *op) {
   return mlir::succeeded(dims) && dims->batchGroups > 1;
 }
 
+bool forwardsShardings(mlir::Operation *op) {
+  return isElementwise(op) || kindOf(op) == OpKind::BroadcastInDim ||
+         kindOf(op) == OpKind::Transpose || kindOf(op) == OpKind::Reshape;
+}
+
 bool canSplit(mlir::Operation *op, const ShardingRule &rule, int factor) {
   switch (rule.factorKinds[factor]) {
   case FactorKind::PassThrough:

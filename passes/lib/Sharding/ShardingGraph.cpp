@@ -1,87 +1,35 @@
-// What is read off a sharding graph: the sharding problem, the predicted collectives, and the
+// What is read off a sharding graph for one choice: collectives, seconds and bytes, and the
 // shardings written into the IR.
 
 #include "alpa/Sharding/ShardingGraph.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/Phase.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ChosenShardings.h"
-#include <cmath>
 
 namespace alpa {
-namespace {
 
-constexpr double kPicosecondsPerSecond = 1e12;
-
-int64_t picoseconds(double seconds) {
-  return static_cast<int64_t>(std::llround(seconds * kPicosecondsPerSecond));
+llvm::StringRef phaseNameOf(mlir::Operation *op) {
+  const std::optional<Phase> phase = phaseOf(op);
+  return phase ? name(*phase) : llvm::StringRef();
 }
-
-} // namespace
 
 const Sharding &ShardingGraph::produced(const Flow &flow, int strategy) const {
   return allVertices[flow.producer].strategies[strategy].results[flow.result];
 }
 
-const Sharding &ShardingGraph::consumed(const Flow &flow, int strategy) const {
-  const Vertex &consumer = allVertices[flow.consumer];
-  const Strategy &chosen = consumer.strategies[strategy];
-  return consumer.kind == Vertex::Kind::Op ? chosen.operands[flow.operand] : chosen.results[0];
+const Sharding &ShardingGraph::consumed(const Reader &reader, int strategy) const {
+  const Vertex &vertex = allVertices[reader.vertex];
+  const Strategy &chosen = vertex.strategies[strategy];
+  return vertex.kind == Vertex::Kind::Op ? chosen.operands[reader.operand] : chosen.results[0];
 }
 
-ShardingProblem ShardingGraph::problem() const {
-  ShardingProblem problem;
-  for (const Vertex &vertex : allVertices) {
-    ShardingNode node;
-    node.interval = vertex.live;
-    node.usages = vertex.usages;
-    for (const Strategy &strategy : vertex.strategies)
-      node.costs.push_back(picoseconds(strategy.seconds * vertex.multiplicity));
-    problem.nodes.push_back(std::move(node));
-  }
-
-  for (const Flow &flow : allFlows) {
-    const ReshardTable &table = tables->of(flow.value.getType());
-    auto numbers = [&](int vertex, auto sharding) {
-      std::vector<int> result;
-      for (size_t s = 0; s < allVertices[vertex].strategies.size(); ++s)
-        result.push_back(table.indexOf((this->*sharding)(flow, static_cast<int>(s))));
-      return result;
-    };
-    const std::vector<int> from = numbers(flow.producer, &ShardingGraph::produced);
-    const std::vector<int> to = numbers(flow.consumer, &ShardingGraph::consumed);
-    auto cost = [&](int p, int c) {
-      return picoseconds(table.seconds(from[p], to[c]) * flow.multiplicity);
-    };
-
-    if (flow.producer == flow.consumer) { // a loop that carries a value on unchanged
-      for (size_t s = 0; s < from.size(); ++s)
-        problem.nodes[flow.producer].costs[s] += cost(s, s);
-      continue;
-    }
-    ShardingEdge edge{flow.producer, flow.consumer, {}};
-    edge.costs.reserve(from.size() * to.size());
-    bool isFree = true;
-    for (size_t p = 0; p < from.size(); ++p)
-      for (size_t c = 0; c < to.size(); ++c) {
-        edge.costs.push_back(cost(p, c));
-        isFree = isFree && edge.costs.back() == 0;
-      }
-    if (!isFree)
-      problem.edges.push_back(std::move(edge));
-  }
-  if (shardingTarget.device.memoryBytes > 0)
-    problem.usageLimit = shardingTarget.device.memoryBytes;
-  return problem;
-}
-
-llvm::StringRef ShardingGraph::phaseOf(mlir::Operation *op) const {
-  mlir::Block &body = func->getRegion(0).front();
-  auto phase = body.findAncestorOpInBlock(*op)->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
-  return phase ? phase.getValue() : llvm::StringRef();
-}
-
-llvm::StringRef ShardingGraph::phaseOf(const Vertex &vertex) const {
-  return vertex.kind == Vertex::Kind::Argument ? "update" : phaseOf(vertex.op);
+ReshardTree ShardingGraph::treeOf(const Flow &flow, llvm::ArrayRef<int> choices) const {
+  std::vector<Sharding> wanted;
+  for (const Reader &reader : flow.readers)
+    wanted.push_back(consumed(reader, choices[reader.vertex]));
+  return reshardTree(tables->of(flow.value.getType()), produced(flow, choices[flow.producer]),
+                     wanted);
 }
 
 std::vector<PredictedCollective> ShardingGraph::collectives(llvm::ArrayRef<int> choices) const {
@@ -92,27 +40,42 @@ std::vector<PredictedCollective> ShardingGraph::collectives(llvm::ArrayRef<int> 
   };
   for (auto [vertex, choice] : llvm::zip(allVertices, choices))
     for (const Collective &collective : vertex.strategies[choice].collectives)
-      add(collective, seconds(collective, shardingTarget.mesh), vertex.multiplicity, vertex.op,
-          "partial sums of " + vertex.strategies[choice].name);
+      add(collective, alpa::seconds(collective, shardingTarget.mesh), vertex.multiplicity,
+          vertex.op, "partial sums of " + vertex.strategies[choice].name);
 
-  // Readers that want a value in the same sharding share the reshard, as the annotated module does.
-  // Phases become programs of their own, which share nothing.
-  std::map<std::pair<const void *, llvm::StringRef>, std::vector<Sharding>> done;
   for (const Flow &flow : allFlows) {
-    std::vector<Sharding> &reached =
-        done[{flow.value.getAsOpaquePointer(), phaseOf(allVertices[flow.consumer])}];
-    const Sharding &from = produced(flow, choices[flow.producer]);
-    for (const ReshardStep &step :
-         tables->of(flow.value.getType()).route(from, consumed(flow, choices[flow.consumer]))) {
-      if (llvm::is_contained(reached, step.target))
-        continue;
-      reached.push_back(step.target);
-      if (!step.isLocal())
-        add(step.collective, step.seconds, flow.multiplicity, allVertices[flow.consumer].op,
-            "reshard to " + step.target.str(static_cast<int>(shapeOf(flow.value.getType()).size()),
-                                            shardingTarget.mesh));
+    const ReshardTree tree = treeOf(flow, choices);
+    const int rank = static_cast<int>(shapeOf(flow.value.getType()).size());
+    std::vector<bool> isListed(tree.steps.size());
+    for (auto [reader, arrival] : llvm::zip(flow.readers, tree.arrivals)) {
+      llvm::SmallVector<int> way; // steps that no reader before this one needed, the last first
+      for (int at = arrival; at >= 0 && !isListed[at]; at = tree.steps[at].from)
+        way.push_back(at);
+      for (int at : llvm::reverse(way)) {
+        const ReshardStep &step = tree.steps[at].step;
+        isListed[at] = true;
+        if (!step.isLocal())
+          add(step.collective, step.seconds, flow.runs, allVertices[reader.vertex].op,
+              "reshard to " + step.target.str(rank, shardingTarget.mesh));
+      }
     }
   }
+  return result;
+}
+
+ShardingGraph::Seconds ShardingGraph::seconds(llvm::ArrayRef<int> choices) const {
+  Seconds result;
+  for (auto [vertex, choice] : llvm::zip(allVertices, choices)) {
+    const Strategy &strategy = vertex.strategies[choice];
+    double sums = 0;
+    for (const Collective &collective : strategy.collectives)
+      sums += alpa::seconds(collective, shardingTarget.mesh);
+    result.collectives += sums * vertex.multiplicity;
+    result.compute += (strategy.seconds - sums) * vertex.multiplicity;
+  }
+  for (const Flow &flow : allFlows)
+    for (const ReshardTree::Step &step : treeOf(flow, choices).steps)
+      (step.step.isLocal() ? result.copies : result.collectives) += step.step.seconds * flow.runs;
   return result;
 }
 
@@ -120,13 +83,10 @@ std::map<std::string, double> ShardingGraph::phaseSeconds(llvm::ArrayRef<int> ch
   std::map<std::string, double> result;
   for (auto [vertex, choice] : llvm::zip(allVertices, choices))
     if (vertex.kind != Vertex::Kind::Argument)
-      result[phaseOf(vertex).str()] += vertex.strategies[choice].seconds * vertex.multiplicity;
-  for (const Flow &flow : allFlows) {
-    const ReshardTable &table = tables->of(flow.value.getType());
-    const double seconds = table.seconds(table.indexOf(produced(flow, choices[flow.producer])),
-                                         table.indexOf(consumed(flow, choices[flow.consumer])));
-    result[phaseOf(allVertices[flow.consumer]).str()] += seconds * flow.multiplicity;
-  }
+      result[phaseNameOf(topLevel(vertex.op)).str()] +=
+          vertex.strategies[choice].seconds * vertex.multiplicity;
+  for (const Flow &flow : allFlows)
+    result[flow.phase.str()] += treeOf(flow, choices).seconds() * flow.runs;
   return result;
 }
 
@@ -134,14 +94,14 @@ std::map<std::string, int64_t>
 ShardingGraph::phaseTemporaryBytes(llvm::ArrayRef<int> choices) const {
   auto isWithin = [&](const Vertex &vertex, llvm::StringRef phase) {
     return !phase.empty() && llvm::all_of(vertex.op->getUsers(), [&](mlir::Operation *user) {
-      return phaseOf(user) == phase;
+      return phaseNameOf(topLevel(user)) == phase;
     });
   };
   std::map<std::string, std::map<int64_t, int64_t>> changes; // of bytes in use, by time
   for (auto [vertex, choice] : llvm::zip(allVertices, choices)) {
     if (vertex.kind == Vertex::Kind::Argument)
       continue;
-    const llvm::StringRef phase = phaseOf(vertex);
+    const llvm::StringRef phase = phaseNameOf(topLevel(vertex.op));
     if (!isWithin(vertex, phase))
       continue;
     changes[phase.str()][vertex.live.begin] += vertex.usages[choice];

@@ -4,18 +4,6 @@
 
 namespace alpa {
 
-std::optional<ShardingMethod> parseMethod(llvm::StringRef name) {
-  if (name == "auto")
-    return ShardingMethod::Auto;
-  if (name == "data")
-    return ShardingMethod::Data;
-  if (name == "zero2")
-    return ShardingMethod::Zero2;
-  if (name == "zero3")
-    return ShardingMethod::Zero3;
-  return std::nullopt;
-}
-
 mlir::FailureOr<ShardingTarget> makeTarget(mlir::Operation *op, const TargetOptionValues &options) {
   ShardingTarget target;
   if (options.mesh.empty() || options.mesh.size() > kMaxMeshAxes)
@@ -46,11 +34,11 @@ mlir::FailureOr<ShardingTarget> makeTarget(mlir::Operation *op, const TargetOpti
                    options.memoryBytesPerSecond,
                    options.memoryLimitBytes,
                    options.hasReduceScatter};
-  std::optional<ShardingMethod> method = parseMethod(options.method);
-  if (!method)
-    return op->emitError() << "expected the method auto, data, zero2 or zero3, got '"
-                           << options.method << "'";
-  target.method = *method;
+  std::string error;
+  std::optional<StrategySpace> space = parseStrategySpace(options.strategySpace, error);
+  if (!space)
+    return op->emitError() << error;
+  target.strategySpace = *space;
   return target;
 }
 

@@ -14,13 +14,10 @@ struct TargetOptionValues {
   double memoryBytesPerSecond;
   int64_t memoryLimitBytes;
   bool hasReduceScatter;
-  std::string method;
+  std::string strategySpace;
 };
 
 /// Fails with a diagnostic at `op` that says which option is wrong.
 mlir::FailureOr<ShardingTarget> makeTarget(mlir::Operation *op, const TargetOptionValues &options);
-
-/// "auto", "data", "zero2", "zero3".
-std::optional<ShardingMethod> parseMethod(llvm::StringRef name);
 
 } // namespace alpa

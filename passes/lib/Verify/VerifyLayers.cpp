@@ -4,25 +4,17 @@
 #include "Pipeline/Layers/LayerChecks.h"
 #include "Pipeline/Layers/OuterOps.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/Phase.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Passes.h"
 #include "mlir/IR/SymbolTable.h"
-#include <optional>
 
 namespace alpa {
 #define GEN_PASS_DEF_VERIFYLAYERS
 #include "alpa/Passes.h.inc"
 namespace {
 
-std::optional<int64_t> layerOf(mlir::Operation *op) {
-  auto layer = op->getAttrOfType<mlir::IntegerAttr>(kLayerAttr);
-  return layer ? std::optional(layer.getInt()) : std::nullopt;
-}
-
-bool isBackward(mlir::Operation *op) {
-  auto phase = op->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
-  return phase && phase.getValue() == "backward";
-}
+bool isBackward(mlir::Operation *op) { return phaseOf(op) == Phase::Backward; }
 
 /// "forward 2" as people read it.
 std::string partOf(mlir::Operation *op) {

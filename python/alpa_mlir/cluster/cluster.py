@@ -2,31 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jax
-
+from alpa_mlir.cluster.local import describe_local_devices, devices_on
+from alpa_mlir.cluster.presets import read_presets
 from alpa_mlir.errors import ClusterError
 
 _VERSION = 1
-
-
-def local_devices(cluster: "Cluster") -> list[Any]:
-    """JAX's devices of the cluster's kind.
-
-    Raises:
-      ClusterError: this process has none.
-    """
-    platform = cluster.device.platform
-    try:
-        return list(jax.devices(platform))
-    except RuntimeError as error:
-        raise ClusterError(
-            f"expected {cluster.num_devices} {platform} devices for cluster '{cluster.name}', got "
-            f"none: plans for clusters that are elsewhere can be made and saved, not run ({error})"
-        ) from None
 
 
 @dataclass(frozen=True)
@@ -101,9 +85,7 @@ class Cluster:
         Raises:
           ClusterError: they are of a kind whose speed is not known.
         """
-        from alpa_mlir.cluster.presets import describe_devices
-
-        return describe_devices(jax.local_devices())  # pyright: ignore
+        return Cluster.from_json(describe_local_devices())
 
     @staticmethod
     def preset(name: str, num_nodes: int = 1) -> "Cluster":
@@ -112,9 +94,28 @@ class Cluster:
         Raises:
           ClusterError: no preset has that name; the message lists those there are.
         """
-        from alpa_mlir.cluster.presets import preset
+        presets = read_presets()
+        if name not in presets:
+            raise ClusterError(
+                f"expected one of {', '.join(presets)}, got '{name}'; describe another cluster "
+                "with alpa_mlir.Cluster(...)"
+            )
+        return replace(Cluster.from_json(presets[name]["cluster"]), num_nodes=num_nodes)
 
-        return preset(name, num_nodes)
+    def devices(self) -> list[Any]:
+        """JAX's devices of the cluster's kind.
+
+        Raises:
+          ClusterError: this process has none.
+        """
+        platform = self.device.platform
+        found = devices_on(platform)
+        if not found:
+            raise ClusterError(
+                f"expected {self.num_devices} {platform} devices for cluster '{self.name}', got "
+                "none: plans for clusters that are elsewhere can be made and saved, not run"
+            )
+        return found
 
     def save(self, path: str | Path) -> None:
         """Writes the cluster as JSON."""

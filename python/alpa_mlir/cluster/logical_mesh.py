@@ -1,11 +1,13 @@
 """A logical mesh: the devices of a cluster as a grid with named axes, and what each axis costs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 from jax.sharding import Mesh
 
+from alpa_mlir._native import MAX_MESH_AXES
 from alpa_mlir.cluster.cluster import Cluster, Link
 from alpa_mlir.errors import ArgumentError, ClusterError
 
@@ -26,15 +28,20 @@ class LogicalMesh:
         Raises:
           ArgumentError: the shape is not one of one to three positive sizes.
         """
-        if not 1 <= len(shape) <= len(AXIS_NAMES) or min(shape) < 1:
+        if not 1 <= len(shape) <= MAX_MESH_AXES or min(shape) < 1:
             raise ArgumentError(
-                f"expected a mesh_shape of one to {len(AXIS_NAMES)} positive sizes, got {shape}"
+                f"expected a mesh_shape of one to {MAX_MESH_AXES} positive sizes, got {shape}"
             )
         return LogicalMesh(AXIS_NAMES[: len(shape)], tuple(shape))
 
     @property
     def num_devices(self) -> int:
         return prod(self.axis_sizes)
+
+    def num_pieces(self, axes: Iterable[str]) -> int:
+        """How many pieces a dim is cut into that these axes split."""
+        sizes = dict(zip(self.axis_names, self.axis_sizes, strict=True))
+        return prod(sizes[axis] for axis in axes)
 
     def check_fits(self, cluster: Cluster) -> None:
         """Raises ClusterError unless the mesh takes exactly the devices of the cluster."""

@@ -5,10 +5,6 @@ is this argument's next value), JAX's own marks of donation, and `sdy.sharding` 
 fixed).
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -47,7 +43,7 @@ class Result:
 
 
 @dataclass(frozen=True, eq=False)
-class Program:
+class TracedProgram:
     """A traced function: module text, and the pytrees around its flat arguments and results.
 
     Attributes:
@@ -77,7 +73,7 @@ def trace(
     platform: str | None = None,
     may_span_meshes: bool = False,
     are_shardings_kept: bool = True,
-) -> Program:
+) -> TracedProgram:
     """Traces and lowers the function for the types of the arguments of `call`.
 
     Args:
@@ -129,7 +125,7 @@ def trace(
         [_marks(argument) for argument in marked],
         mesh.shardy_text if mesh else None,
     )
-    return Program(
+    return TracedProgram(
         name=signature.name if signature.name.isidentifier() else "program",
         text=text,
         arguments=marked,

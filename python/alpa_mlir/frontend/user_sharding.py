@@ -1,9 +1,5 @@
 """Shardings the user has chosen: those on the arguments, as Shardy text."""
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +8,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.errors import ArgumentError
+from alpa_mlir.ir.spec import shardy_text
 
 
 def are_on_several_meshes(leaves: Sequence[Any]) -> bool:
@@ -48,7 +45,7 @@ def user_sharding(leaf: Any, mesh: LogicalMesh | None) -> str | None:
         return None
     rank = len(leaf.shape) + _num_key_dims(leaf.dtype)
     entries = list(sharding.spec) + [None] * (rank - len(sharding.spec))
-    return f"#sdy.sharding<@mesh, [{', '.join(_dim(entry) for entry in entries)}]>"
+    return shardy_text(_axes(entry) for entry in entries)
 
 
 def _named(leaf: Any) -> NamedSharding | None:
@@ -66,8 +63,7 @@ def _num_key_dims(dtype: Any) -> int:
     return jax.eval_shape(jax.random.key_data, jax.ShapeDtypeStruct((), dtype)).ndim
 
 
-def _dim(entry: Any) -> str:
+def _axes(entry: Any) -> tuple[str, ...]:
     if entry is PartitionSpec.UNCONSTRAINED:
-        return "{?}"
-    axes = () if entry is None else (entry,) if isinstance(entry, str) else tuple(entry)
-    return "{" + ", ".join(f'"{axis}"' for axis in axes) + "}"
+        return ("?",)
+    return () if entry is None else (entry,) if isinstance(entry, str) else tuple(entry)

@@ -11,30 +11,20 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from alpa_mlir.errors import AlpaError, ClusterError, PassError, PlanError, SolverError
+from alpa_mlir.inter_op.cost_cache import CostCache
 from alpa_mlir.inter_op.costs import StageCost, StageQuestion, cost_stage
+from alpa_mlir.progress import Stopwatch
 
 # Starting a process costs as much as some small questions.
 _MIN_QUESTIONS_FOR_PROCESSES = 8
-
-
-def default_cache_dir() -> Path:
-    """$ALPA_MLIR_CACHE_DIR, or a folder in the user's cache."""
-    if chosen := os.environ.get("ALPA_MLIR_CACHE_DIR"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alpa_mlir" / "stages"
 
 
 # A SolverError says that no answer was found in time.
@@ -49,13 +39,13 @@ class CostTable:
     """Answers so far.
 
     Attributes:
-      cache_dir: where answers are kept; None keeps none.
+      cache: where answers are kept; None keeps none.
       num_processes: 0 answers in this process.
     """
 
-    cache_dir: Path | None = None
+    cache: CostCache | None = None
     num_processes: int = 0
-    is_shown: bool | None = None
+    stopwatch: Stopwatch = field(default_factory=lambda: Stopwatch("stages"))
     _answers: dict[str, StageCost | None] = field(default_factory=dict[str, StageCost | None])
 
     def costs(self, questions: Sequence[StageQuestion], title: str) -> list[StageCost | None]:
@@ -66,17 +56,15 @@ class CostTable:
             if digest in self._answers or self._read(digest):
                 del missing[digest]
         for digest, cost in self._answer(missing, title):
-            if isinstance(cost, SolverError):  # more time may find one: not for the disk
-                self._answers[digest] = None
-                continue
-            self._answers[digest] = cost
-            self._write(digest, cost)
+            self._answers[digest] = None if isinstance(cost, SolverError) else cost
+            if self.cache and not _is_cut_off(cost):  # more time may find a better one
+                self.cache.write(digest, self._answers[digest])
         return [self._answers[digest] for digest in digests]
 
     def _answer(
         self, missing: dict[str, StageQuestion], title: str
     ) -> Iterator[tuple[str, Answer]]:
-        with self._progress(title, len(missing)) as advance:
+        with self.stopwatch.counted(title, len(missing)) as advance:
             if len(missing) < _MIN_QUESTIONS_FOR_PROCESSES or self.num_processes < 2:
                 for digest, question in missing.items():
                     yield digest, _or_timeout(partial(cost_stage, question))
@@ -87,49 +75,18 @@ class CostTable:
                     yield digest, cost
                     advance()
 
-    @contextmanager
-    def _progress(self, title: str, total: int) -> Generator[Callable[[], None]]:
-        is_shown = sys.stderr.isatty() if self.is_shown is None else self.is_shown
-        progress = Progress(
-            TextColumn(f"alpa: {title}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not is_shown or total == 0,
-            transient=True,
-        )
-        with progress:
-            task = progress.add_task("", total=total)
-            yield lambda: progress.advance(task)
-
-    # --- On disk ---
-
     def _read(self, digest: str) -> bool:
-        """A file that is damaged counts as none: it is written anew."""
-        if self.cache_dir is None:
+        if self.cache is None:
             return False
-        try:
-            data = json.loads((self.cache_dir / f"{digest}.json").read_text())
-            self._answers[digest] = None if data is None else StageCost.from_json(data)
-        except (OSError, ValueError, TypeError, PlanError):
-            return False
-        return True
+        is_there, cost = self.cache.read(digest)
+        if is_there:
+            self._answers[digest] = cost
+        return is_there
 
-    def _write(self, digest: str, cost: StageCost | None) -> None:
-        if self.cache_dir is None:
-            return
-        with suppress(OSError):  # a full or read-only disk must not end the planning
-            self.cache_dir.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self.cache_dir, delete=False) as file:
-                path = Path(file.name)
-                try:
-                    json.dump(None if cost is None else cost.to_json(), file)
-                    file.flush()
-                except OSError:
-                    path.unlink()
-                    raise
-            path.replace(self.cache_dir / f"{digest}.json")
+
+def _is_cut_off(answer: Answer) -> bool:
+    """Whether a time limit ended the search for it."""
+    return isinstance(answer, SolverError) or (answer is not None and answer.is_cut_off)
 
 
 def _or_timeout(answer: Callable[[], StageCost | None]) -> Answer:

@@ -21,9 +21,10 @@ from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cost.memory import stage_memory
 from alpa_mlir.errors import InfeasibleError, PlanError
 from alpa_mlir.inter_op.sharded_stage import StageModel
+from alpa_mlir.intra_op.shard import cost_and_bound, vertex_choices
 from alpa_mlir.intra_op.solve import solve
 
-_VERSION = 3  # of the answers: a new one where this package's Python changes them
+_VERSION = 4  # of the answers: a new one where this package's Python changes them
 _MAX_ATTEMPTS = 3  # to find what fits into memory
 
 
@@ -80,7 +81,8 @@ class StageCost:
       choices: index of the strategy of each node of the stage's sharding problem.
       forward_seconds, backward_seconds: of one microbatch; update_seconds: of the step.
       resident_bytes, activation_bytes, update_bytes: on a device, as of `StageMemory`.
-      cost, lower_bound: of the sharding problem, picoseconds of a step.
+      cost, lower_bound: picoseconds of a step; see `PlannedStage`.
+      is_cut_off: whether a time limit ended the search before it met its target.
     """
 
     choices: tuple[int, ...]
@@ -92,6 +94,7 @@ class StageCost:
     update_bytes: int
     cost: int
     lower_bound: int
+    is_cut_off: bool
 
     @property
     def seconds(self) -> float:
@@ -154,17 +157,22 @@ def _solve_stage(
         )
     except InfeasibleError:
         return None
-    choices = solution.choices.tolist()
+    choices = vertex_choices(stage.model, solution)
+    # All is asked before the phases are cut, which ends the model.
+    picoseconds, lower_bound = cost_and_bound(stage.model, solution)
     seconds = stage.model.phase_seconds(choices)
     temporary_bytes = stage.model.phase_temporary_bytes(choices)
-    memory = stage_memory(stage.phases(choices), temporary_bytes, question.num_microbatches)
+    memory = stage_memory(
+        stage.phases(choices).functions, stage.mesh, temporary_bytes, question.num_microbatches
+    )
     cost = StageCost(
         choices=tuple(choices),
         forward_seconds=seconds.get("forward", 0.0) / question.num_microbatches,
         backward_seconds=seconds.get("backward", 0.0) / question.num_microbatches,
         update_seconds=seconds.get("update", 0.0) + seconds.get("", 0.0),
         **asdict(memory),
-        cost=solution.cost,
-        lower_bound=solution.lower_bound,
+        cost=picoseconds,
+        lower_bound=lower_bound,
+        is_cut_off=solution.gap > question.target_gap,
     )
     return cost, solution.peak_usage

@@ -5,48 +5,50 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from alpa_mlir._native import FunctionSummary
 from alpa_mlir.cluster import Cluster
 from alpa_mlir.cost.transfer import send_seconds
 from alpa_mlir.inter_op.layers import LayeredStep, SplitStep
+from alpa_mlir.inter_op.outline import Outline
+from alpa_mlir.ir.functions import name_of, phase_of, stage_of
 from alpa_mlir.plan.data import PlannedTransfer
-from alpa_mlir.program.pipeline import PipelineProgram
+from alpa_mlir.program.placements import Placements
 from alpa_mlir.program.route import find_route
-from alpa_mlir.runtime.layout import Placements
 from alpa_mlir.schedule.values import Buffer
 
 
 def planned_transfers(split: SplitStep) -> tuple[PlannedTransfer, ...]:
     """The values each stage sends to others: per microbatch, and in prologue and update once."""
     written = {
-        result.attributes["alpa.value"]: (function, result.bytes)
+        name_of(result): (function, result.bytes)
         for function in split.stage_functions()
         for result in function.results
     }
     found: dict[tuple[str, int], PlannedTransfer] = {}
     for function in split.stage_functions():
-        target = _stage(function)
+        target = stage_of(function)
         for argument in function.arguments:
-            value = argument.attributes["alpa.value"]
-            if value not in written or _stage(written[value][0]) == target:
+            value = name_of(argument)
+            if value not in written or stage_of(written[value][0]) == target:
                 continue
             writer, num_bytes = written[value]
-            is_once = writer.attributes["alpa.phase"] in ("prologue", "update")
-            is_sum = function.attributes["alpa.phase"] == "update"
+            is_once = phase_of(writer) in ("prologue", "update")
+            is_sum = phase_of(function) == "update"
             count = 1 if is_once or is_sum else split.num_microbatches
-            found[value, target] = PlannedTransfer(value, _stage(writer), target, num_bytes, count)
+            found[value, target] = PlannedTransfer(
+                value, stage_of(writer), target, num_bytes, count
+            )
     return tuple(found.values())
 
 
 def received_transfers(
-    lowered: PipelineProgram, sent: Sequence[PlannedTransfer]
+    outline: Outline, sent: Sequence[PlannedTransfer]
 ) -> tuple[PlannedTransfer, ...]:
     """Values and copies of state with the bytes that devices receive on the way.
 
     Args:
       sent: what `planned_transfers` says of the step.
     """
-    placements, home = Placements(lowered), lowered.schedule.mesh_of_stage
+    placements, home = Placements(outline), outline.schedule.mesh_of_stage
 
     def received(value: str, source: int, target: int, count: int) -> PlannedTransfer:
         buffer = Buffer(value)
@@ -56,14 +58,14 @@ def received_transfers(
         return PlannedTransfer(value, source, target, route.bytes, count)
 
     values = (received(each.value, each.source, each.target, each.count) for each in sent)
-    copies = (received(*copy, count=1) for copy in _state_copies(lowered))
+    copies = (received(*copy, count=1) for copy in _state_copies(outline))
     return (*values, *copies)
 
 
-def _state_copies(lowered: PipelineProgram) -> Iterator[tuple[str, int, int]]:
+def _state_copies(outline: Outline) -> Iterator[tuple[str, int, int]]:
     """State that is sent to stages other than its owner in every step: value, owner, stage."""
-    for argument in lowered.arguments:
-        for stage in lowered.readers(argument.value):
+    for argument in outline.arguments:
+        for stage in outline.reading_stages(argument.value):
             if argument.owner not in (None, stage):
                 yield argument.value, argument.owner, stage
 
@@ -92,8 +94,7 @@ class Crossings:
             through = forward if transfer.source < transfer.target else backward
             for k in range(*sorted((transfer.source, transfer.target))):
                 through[k] += transfer.bytes
-        phases = {function.attributes["alpa.phase"] for function in split.stage_functions()}
-        return Crossings(tuple(forward), tuple(backward), "backward" in phases)
+        return Crossings(tuple(forward), tuple(backward), split.has_backward)
 
 
 def transfer_seconds(
@@ -107,10 +108,6 @@ def transfer_seconds(
         for source in submeshes
         for target in submeshes
     ]
-
-
-def _stage(function: FunctionSummary) -> int:
-    return int(function.attributes["alpa.stage"])
 
 
 def _distance(transfer: PlannedTransfer) -> int:

@@ -10,19 +10,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import gcd
 
-from alpa_mlir._native import FunctionSummary, max_in_flight
+from alpa_mlir._native import FunctionSummary
 from alpa_mlir.errors import ArgumentError, InfeasibleError
-from alpa_mlir.frontend.trace import Program
+from alpa_mlir.frontend.trace import TracedProgram
+from alpa_mlir.inter_op.choose import ChosenStage, in_flight
 from alpa_mlir.inter_op.costs import StageQuestion, cost_stage
-from alpa_mlir.inter_op.layers import LayeredStep
-from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
-from alpa_mlir.inter_op.search import ChosenStage, PipelineChoice
+from alpa_mlir.inter_op.layers import LayeredStep, LayeredSteps
+from alpa_mlir.inter_op.options import StageOption
+from alpa_mlir.inter_op.search import PipelineChoice
 from alpa_mlir.inter_op.sharded_stage import StageModel
-from alpa_mlir.intra_op.shard import NormalizedModule, unmarked_choices
+from alpa_mlir.intra_op.shard import unmarked_choices
 from alpa_mlir.ir import jaxlib
-from alpa_mlir.ir.spec import Spec
+from alpa_mlir.ir.functions import argument_name, name_of, stage_of
+from alpa_mlir.ir.spec import Spec, shardy_text
 from alpa_mlir.options import FollowPlacement
-from alpa_mlir.plan.data import Plan
+from alpa_mlir.plan.data import PlanData
+from alpa_mlir.schedule.kinds import SCHEDULE_KINDS
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,12 @@ class _Place:
 
 
 def follow_pipeline(
-    step: NormalizedModule,
-    program: Program,
+    steps: LayeredSteps,
+    program: TracedProgram,
     method: FollowPlacement,
     batch_size: int,
 ) -> PipelineChoice:
-    """The pipeline of `step` on the stages of the leader.
+    """The pipeline of the step on the stages of the leader.
 
     Raises:
       ArgumentError: the step reads no state of the leader, or has fewer layers than it has stages.
@@ -55,7 +58,7 @@ def follow_pipeline(
     asked = method.num_microbatches
     m = gcd(leader.num_microbatches, batch_size) if asked == "auto" else asked
     num_layers = 0 if method.num_layers == "auto" else method.num_layers
-    layered = LayeredStep.make(step, m, num_layers, method.allow_local_statistics)
+    layered = steps.get(m, num_layers, method.allow_local_statistics)
     num_stages = len(leader.stages)
     if layered.num_layers < num_stages:
         raise ArgumentError(
@@ -63,18 +66,17 @@ def follow_pipeline(
             f"{leader.program_name}, got {layered.num_layers}; plan it by itself"
         )
     first_layers = _first_layers(_votes(layered, places, num_stages))
-    functions = layered.split(first_layers).stage_functions()
-    has_backward = any(f.attributes["alpa.phase"] == "backward" for f in functions)
-    schedule = leader.schedule if has_backward else "inference"
+    schedule = leader.schedule if layered.split(first_layers).has_backward else "inference"
     ranges = zip(first_layers, [*first_layers[1:], layered.num_layers], strict=True)
-    stages = tuple(
+    chosen = [
         _stage(layered, number, layers, schedule, places, method)
         for number, layers in enumerate(ranges)
-    )
-    return PipelineChoice(layered, schedule, stages, step_seconds=0.0)
+    ]
+    stages, options = (tuple(part) for part in zip(*chosen, strict=True))
+    return PipelineChoice(layered, schedule, stages, options, step_seconds=0.0)
 
 
-def _places(program: Program, leader: Plan) -> dict[str, _Place]:
+def _places(program: TracedProgram, leader: PlanData) -> dict[str, _Place]:
     """Where the leader keeps what this function reads, by name of value."""
     places: dict[str, _Place] = {}
     for position, argument in enumerate(program.arguments):
@@ -90,7 +92,7 @@ def _places(program: Program, leader: Plan) -> dict[str, _Place]:
         if name := _same_path(argument.name, list(names)):
             tensor = names[name]
             assert tensor.stage is not None
-            places[f"a{position}"] = _Place(tensor.stage, tensor.spec)
+            places[argument_name(position)] = _Place(tensor.stage, tensor.spec)
     return places
 
 
@@ -119,9 +121,9 @@ def _votes(layered: LayeredStep, places: Mapping[str, _Place], num_stages: int) 
     """By layer and stage, the bytes of parameters that the layer reads and the stage has."""
     votes = [[0] * num_stages for _ in range(layered.num_layers)]
     for function in layered.split(range(layered.num_layers)).stage_functions():
-        layer = int(function.attributes["alpa.stage"])
+        layer = stage_of(function)
         for argument in function.arguments:
-            if place := places.get(argument.attributes["alpa.value"]):
+            if place := places.get(name_of(argument)):
                 votes[layer][place.stage] += argument.bytes
     return votes
 
@@ -157,12 +159,13 @@ def _stage(
     schedule: str,
     places: Mapping[str, _Place],
     method: FollowPlacement,
-) -> ChosenStage:
+) -> tuple[ChosenStage, StageOption]:
     leader = method.leader
     planned = leader.stages[number]
     num_microbatches = layered.num_microbatches
-    stages_to_end = len(leader.stages) - number
-    num_in_flight = max_in_flight(SCHEDULE_KINDS[schedule], stages_to_end, num_microbatches)
+    num_in_flight = in_flight(
+        SCHEDULE_KINDS[schedule], number, len(leader.stages), num_microbatches
+    )
     module = layered.range(*layers, num_in_flight=num_in_flight)
     specs = {name: place.spec for name, place in places.items() if place.stage == number}
     marks = _marks(module.function, specs)
@@ -187,24 +190,25 @@ def _stage(
     fixed = StageModel.make(text, planned.mesh, leader.cluster)
     free = StageModel.make(module.text, planned.mesh, leader.cluster)
     choices = unmarked_choices(fixed.model, cost.choices, free.model)
-    return ChosenStage(
+    cost = replace(cost, choices=choices)
+    option = StageOption(*layers, number, planned.mesh, num_in_flight=num_in_flight, cost=cost)
+    stage = ChosenStage(
+        number,
         *layers,
-        submesh=planned.submesh,
-        first_device=planned.first_device,
-        mesh=planned.mesh,
-        cost=replace(cost, choices=choices),
-        is_rematerialized=False,
-        num_in_flight=num_in_flight,
+        planned.submesh,
+        planned.first_device,
+        num_in_flight,
+        cost.memory_bytes(num_in_flight),
     )
+    return stage, option
 
 
 def _marks(function: FunctionSummary, specs: Mapping[str, Spec]) -> list[dict[str, str]]:
     marks: list[dict[str, str]] = []
     for argument in function.arguments:
-        spec = specs.get(argument.attributes["alpa.value"])
+        spec = specs.get(name_of(argument))
         if spec is None or len(spec) != len(argument.shape):  # a key shows no dim for its words
             marks.append({})
             continue
-        dims = ", ".join("{" + ", ".join(f'"{axis}"' for axis in axes) + "}" for axes in spec)
-        marks.append({"sdy.sharding": f"#sdy.sharding<@mesh, [{dims}]>"})
+        marks.append({"sdy.sharding": shardy_text(spec)})
     return marks

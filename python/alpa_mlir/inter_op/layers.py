@@ -6,8 +6,6 @@ program"). Everything here is text in, text out; the passes do the work.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,13 +14,8 @@ from alpa_mlir._native import FunctionSummary, Module
 from alpa_mlir.errors import PassError
 from alpa_mlir.intra_op.shard import NormalizedModule, normalize
 from alpa_mlir.ir import jaxlib
+from alpa_mlir.ir.functions import is_of_stage, phase_of
 from alpa_mlir.ir.passes import messages, run_passes
-
-# Names tell stages apart that do the same.
-_NAMES = re.compile(
-    r"(\balpa\.(?:value|name|argument|result|accumulator|prologue|batch_dim) = )"
-    r'(?:"(?:[^"\\]|\\.)*"|array<[^>]*>|\d+ : i64)'
-)
 
 
 def unroll_layers(normal: NormalizedModule) -> NormalizedModule:
@@ -61,7 +54,7 @@ class StageModule:
     @cached_property
     def key(self) -> str:
         """Equal for stages that do the same on values of the same types, whatever their names."""
-        return hashlib.sha256(_NAMES.sub(r"\1_", self.module.text()).encode()).hexdigest()
+        return self.module.structure_key()
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +79,11 @@ class SplitStep:
         return next(function for function in self.functions if function.name == name)
 
     def stage_functions(self) -> list[FunctionSummary]:
-        return [function for function in self.functions if "alpa.stage" in function.attributes]
+        return [function for function in self.functions if is_of_stage(function)]
+
+    @property
+    def has_backward(self) -> bool:
+        return any(phase_of(function) == "backward" for function in self.stage_functions())
 
     def stage(self, number: int, num_in_flight: int = 1) -> StageModule:
         """The stage alone, its activations counted `num_in_flight` times."""
@@ -137,11 +134,10 @@ class LayeredStep:
         except PassError as error:  # which names the option as passes spell it
             text = str(error).replace("allow-local-statistics=true", "allow_local_statistics=True")
             raise PassError(text) from None
-        counts = (int(layer) for layer in re.findall(r"alpa\.layer = (\d+)", module.text()))
         # What each sum over the batch is would fill pages.
-        told = [r for r in remarks if not r.message.startswith("microbatches combine")]
+        told = [r for r in remarks if r.code != "frontier"]
         return LayeredStep(
-            module, num_microbatches, 1 + max(counts, default=0), tuple(r.message for r in told)
+            module, num_microbatches, max(module.num_layers(), 1), tuple(r.message for r in told)
         )
 
     def split(self, first_layers: Sequence[int], rematerialized: Sequence[int] = ()) -> SplitStep:
@@ -171,3 +167,30 @@ class LayeredStep:
         stage = bounds.index(first_layer)
         split = self.split(bounds, [stage] if is_rematerialized else [])
         return split.stage(stage, num_in_flight)
+
+
+class LayeredSteps:
+    """One step in layers, for the numbers of microbatches and layers that are asked for.
+
+    What was cut once is kept: the search and the lowering want the same step.
+    """
+
+    def __init__(self, normal: NormalizedModule) -> None:
+        self._normal = normal
+        self._known: dict[tuple[int, int, bool], LayeredStep] = {}
+
+    @cached_property
+    def unrolled(self) -> NormalizedModule:
+        """The step with its loops over layers as the layers they stand for."""
+        return unroll_layers(self._normal)
+
+    def get(
+        self, num_microbatches: int, num_layers: int, allow_local_statistics: bool
+    ) -> LayeredStep:
+        """Raises what `LayeredStep.make` raises."""
+        key = (num_microbatches, num_layers, allow_local_statistics)
+        if key not in self._known:
+            step = LayeredStep.make(self.unrolled, *key)
+            self._known[key] = step
+            self._known[num_microbatches, step.num_layers, allow_local_statistics] = step
+        return self._known[key]

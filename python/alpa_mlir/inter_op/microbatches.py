@@ -1,18 +1,18 @@
 """Finds stages, submeshes, shardings, microbatches and schedule together (Alpa, section 5).
 
 Each number of microbatches makes a step of its own, since it changes the size of every op: cut
-into layers, then into the best stages (`stage_search`).
+into layers, then into the best stages (`search`).
 """
 
 from __future__ import annotations
 
 from alpa_mlir.cluster import Cluster
 from alpa_mlir.errors import ArgumentError, InfeasibleError, PassError
-from alpa_mlir.inter_op.layers import LayeredStep
+from alpa_mlir.inter_op.layers import LayeredStep, LayeredSteps
+from alpa_mlir.inter_op.options import submeshes_of
 from alpa_mlir.inter_op.search import PipelineChoice, StageSearch
-from alpa_mlir.intra_op.shard import NormalizedModule
 from alpa_mlir.options import SearchedPipeline
-from alpa_mlir.progress import Phases
+from alpa_mlir.progress import Stopwatch
 
 # More microbatches than these cost planning time and win little: the bubble is small by then.
 _MICROBATCHES_TO_TRY = (2, 4, 8, 16, 32)
@@ -23,24 +23,24 @@ _MIN_MAX_LAYERS = 8
 
 
 def search_pipeline(
-    step: NormalizedModule,
+    steps: LayeredSteps,
     method: SearchedPipeline,
     cluster: Cluster,
     batch_size: int,
-    phases: Phases,
+    stopwatch: Stopwatch,
 ) -> PipelineChoice:
-    """The fastest pipeline of `step`.
+    """The fastest pipeline of the step.
 
     Raises:
       PassError: the step cannot be split into microbatches, or layers.
       InfeasibleError: no pipeline fits into memory.
     """
-    search = StageSearch(method, cluster, phases)
+    search = StageSearch(method, cluster, stopwatch)
     best: PipelineChoice | None = None
     infeasible: InfeasibleError | None = None
     for num_microbatches in microbatch_choices(method, batch_size):
-        with phases(f"layers of {num_microbatches} microbatches"):
-            layered = _in_layers(step, method, cluster, num_microbatches)
+        with stopwatch(f"layers of {num_microbatches} microbatches"):
+            layered = _in_layers(steps, method, cluster, num_microbatches)
         try:
             choice = search.run(layered)
         except InfeasibleError as error:
@@ -64,15 +64,15 @@ def microbatch_choices(method: SearchedPipeline, batch_size: int) -> list[int]:
 
 
 def _in_layers(
-    step: NormalizedModule, method: SearchedPipeline, cluster: Cluster, num_microbatches: int
+    steps: LayeredSteps, method: SearchedPipeline, cluster: Cluster, num_microbatches: int
 ) -> LayeredStep:
     """In as many layers as seem useful: one at least for every stage that the method asks for, and
     no more than the devices can make use of."""
 
     def layered(num_layers: int) -> LayeredStep:
-        return LayeredStep.make(step, num_microbatches, num_layers, method.allow_local_statistics)
+        return steps.get(num_microbatches, num_layers, method.allow_local_statistics)
 
-    least = cluster.num_devices // max(n * d for n, d in method.submeshes(cluster))
+    least = cluster.num_devices // max(n * d for n, d in submeshes_of(method, cluster))
     if method.num_layers != "auto":
         if method.num_layers < least:
             raise ArgumentError(

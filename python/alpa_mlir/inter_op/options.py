@@ -1,13 +1,22 @@
-"""The ways to run layers as a stage: which layers, on which submesh, under which logical mesh."""
+"""The ways to run layers as a stage: which layers, on which submesh, under which logical mesh.
+
+What a method allows of them is said here, method by method.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from math import prod
 
+from alpa_mlir._native import StageCandidate
 from alpa_mlir.cluster import Cluster, LogicalMesh
-from alpa_mlir.options import SearchedPipeline
+from alpa_mlir.cluster.logical_mesh import candidate_meshes
+from alpa_mlir.cluster.submeshes import equal_submesh, standard_submeshes
+from alpa_mlir.errors import ArgumentError
+from alpa_mlir.inter_op.costs import StageCost
+from alpa_mlir.options import PipelineParallel, SearchedPipeline, ThreeDParallel
 
 # A range of layers is a candidate for submeshes whose part of the devices is its part of the
 # layers, which are alike in FLOPs, to this factor.
@@ -21,6 +30,9 @@ class StageOption:
     Attributes:
       is_rematerialized: whether the backward computes the forward of its layers again.
       num_in_flight: as many microbatches are to fit into memory.
+      cost: once it is known.
+      is_stand_in: whether the cost is that without a limit on memory, of an option that does not
+        fit and has not been sharded to fit yet.
     """
 
     first_layer: int
@@ -29,11 +41,62 @@ class StageOption:
     mesh: LogicalMesh
     is_rematerialized: bool = False
     num_in_flight: int = 1
+    cost: StageCost | None = None
+    is_stand_in: bool = False
 
     @property
     def range(self) -> tuple[int, int, bool, int]:
         """What its program depends on."""
         return self.first_layer, self.end_layer, self.is_rematerialized, self.num_in_flight
+
+    @property
+    def known_cost(self) -> StageCost:
+        assert self.cost is not None
+        return self.cost
+
+    def candidate(self) -> StageCandidate:
+        """The option as the stage DP knows it; a stand-in takes no memory."""
+        cost = self.known_cost
+        # At least one microbatch is in flight; with more this may count too much.
+        resident_bytes = cost.memory_bytes(1) - cost.activation_bytes
+        return StageCandidate(
+            first_layer=self.first_layer,
+            end_layer=self.end_layer,
+            submesh=self.submesh,
+            compute_seconds=cost.seconds,
+            update_seconds=cost.update_seconds,
+            resident_bytes=0 if self.is_stand_in else resident_bytes,
+            activation_bytes=0 if self.is_stand_in else cost.activation_bytes,
+        )
+
+
+def submeshes_of(method: SearchedPipeline, cluster: Cluster) -> list[tuple[int, int]]:
+    """Nodes and devices in each of the submeshes that stages may have.
+
+    Raises:
+      ArgumentError: the cluster has no such submeshes.
+    """
+    match method:
+        case PipelineParallel():
+            stages = cluster.num_devices if method.num_stages is None else method.num_stages
+            return [equal_submesh(cluster, stages)]
+        case ThreeDParallel():
+            grid = (method.data, method.tensor, method.pipeline)
+            if min(grid) < 1 or prod(grid) != cluster.num_devices:
+                raise ArgumentError(
+                    f"expected data x tensor x pipeline = {cluster.num_devices}, the devices of "
+                    f"cluster '{cluster.name}', got {' x '.join(map(str, grid))}"
+                )
+            return [equal_submesh(cluster, method.pipeline)]
+        case _:
+            return standard_submeshes(cluster.num_nodes, cluster.devices_per_node)
+
+
+def meshes_of(method: SearchedPipeline, submesh: Cluster) -> list[LogicalMesh]:
+    """The logical meshes to try on a submesh, given as a cluster of its own."""
+    if isinstance(method, ThreeDParallel):
+        return [LogicalMesh.of_shape((method.data, method.tensor))]
+    return candidate_meshes(submesh)
 
 
 def stage_options(
@@ -50,5 +113,5 @@ def stage_options(
             if not fair / tolerance <= end - first <= fair * tolerance:
                 continue
             part = replace(cluster, num_nodes=nodes, devices_per_node=devices)
-            for mesh in method.logical_meshes(part):
+            for mesh in meshes_of(method, part):
                 yield StageOption(first, end, index, mesh, method.rematerialize is True)

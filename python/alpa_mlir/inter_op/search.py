@@ -16,92 +16,54 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from alpa_mlir._native import (
-    ScheduleKind,
-    StageCandidate,
-    StageProblem,
-    Submesh,
-    max_in_flight,
-)
-from alpa_mlir.cluster import Cluster, LogicalMesh
+from alpa_mlir._native import ScheduleKind, StageProblem, Submesh, max_in_flight
+from alpa_mlir.cluster import Cluster
 from alpa_mlir.errors import ArgumentError, InfeasibleError
-from alpa_mlir.inter_op.choose import StageAssignment, StagePlan, solve_stages
-from alpa_mlir.inter_op.cost_table import CostTable, default_cache_dir
+from alpa_mlir.inter_op.choose import ChosenStage, StageSolution, choose_stages
+from alpa_mlir.inter_op.cost_cache import cache_of
+from alpa_mlir.inter_op.cost_table import CostTable
 from alpa_mlir.inter_op.costs import StageCost, StageQuestion
 from alpa_mlir.inter_op.crossings import Crossings, transfer_seconds
 from alpa_mlir.inter_op.layers import LayeredStep, StageModule
-from alpa_mlir.inter_op.options import StageOption, stage_options
-from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
+from alpa_mlir.inter_op.options import StageOption, stage_options, submeshes_of
 from alpa_mlir.inter_op.sharded_stage import StageModel
 from alpa_mlir.intra_op.shortage import describe_shortage
 from alpa_mlir.options import SearchedPipeline
-from alpa_mlir.progress import Phases
+from alpa_mlir.progress import Stopwatch
+from alpa_mlir.schedule.kinds import SCHEDULE_KINDS
 from alpa_mlir.units import format_bytes
 
 _NO_LIMIT = 1 << 49  # bytes
 
 
 @dataclass(frozen=True, eq=False)
-class ChosenStage:
-    """A stage of the answer; `num_in_flight` as the schedule will have it."""
-
-    first_layer: int
-    end_layer: int
-    submesh: tuple[int, int]
-    first_device: int
-    mesh: LogicalMesh
-    cost: StageCost
-    is_rematerialized: bool
-    num_in_flight: int
-
-
-@dataclass(frozen=True, eq=False)
 class PipelineChoice:
-    """The answer: the step in layers, and what becomes of them."""
+    """The answer: the step in layers, and what becomes of them.
+
+    Attributes:
+      options: that the stages were chosen from, in their order.
+    """
 
     layered: LayeredStep
     schedule: str
     stages: tuple[ChosenStage, ...]
+    options: tuple[StageOption, ...]
     step_seconds: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Candidate:
-    """An option as the DP knows it; a stand-in has not been sharded to fit into memory yet."""
-
-    option: StageOption
-    cost: StageCost
-    is_stand_in: bool = False
-
-    def for_dp(self) -> StageCandidate:
-        # At least one microbatch is in flight; with more this may count too much.
-        activation_bytes = self.cost.activation_bytes
-        resident_bytes = self.cost.memory_bytes(1) - activation_bytes
-        return StageCandidate(
-            first_layer=self.option.first_layer,
-            end_layer=self.option.end_layer,
-            submesh=self.option.submesh,
-            compute_seconds=self.cost.seconds,
-            update_seconds=self.cost.update_seconds,
-            resident_bytes=0 if self.is_stand_in else resident_bytes,
-            activation_bytes=0 if self.is_stand_in else activation_bytes,
-        )
 
 
 class StageSearch:
     """Searches steps of one program; what was costed for one is known for the next."""
 
-    def __init__(self, method: SearchedPipeline, cluster: Cluster, phases: Phases) -> None:
+    def __init__(self, method: SearchedPipeline, cluster: Cluster, stopwatch: Stopwatch) -> None:
         self.method = method
         self.cluster = cluster
-        self.phases = phases
-        self.submeshes = method.submeshes(cluster)
+        self.stopwatch = stopwatch
+        self.submeshes = submeshes_of(method, cluster)
         self.memory_limit_bytes = method.memory_limit_bytes or cluster.device.memory_bytes
         processes = method.num_processes
         self.table = CostTable(
-            _cache_dir(method), (os.cpu_count() or 1) if processes is None else processes
+            cache_of(method), (os.cpu_count() or 1) if processes is None else processes, stopwatch
         )
 
     def run(self, layered: LayeredStep) -> PipelineChoice:
@@ -117,10 +79,10 @@ class _LayeredSearch:
     def __init__(self, search: StageSearch, layered: LayeredStep) -> None:
         self.search = search
         self.layered = layered
-        self.phases = search.phases
+        self.stopwatch = search.stopwatch
         self._modules: dict[tuple[int, int, bool, int], StageModule] = {}
-        self._costed: list[_Candidate] = []
-        with self.phases("cut layers"):
+        self._costed: list[StageOption] = []
+        with self.stopwatch("cut layers"):
             crossings = Crossings.of(layered)
         self.kinds = self._schedules(crossings.has_backward)
         self.transfers = transfer_seconds(crossings, search.submeshes, search.cluster)
@@ -128,7 +90,7 @@ class _LayeredSearch:
     def run(self) -> PipelineChoice:
         candidates = list(self._first_candidates())
         while True:
-            with self.phases("choose stages"):
+            with self.stopwatch("choose stages"):
                 try:
                     solution = self._solve(candidates, self.search.memory_limit_bytes)
                 except InfeasibleError as error:
@@ -154,7 +116,7 @@ class _LayeredSearch:
 
     # --- Candidates ---
 
-    def _first_candidates(self) -> Iterator[_Candidate]:
+    def _first_candidates(self) -> Iterator[StageOption]:
         search = self.search
         options = list(
             stage_options(self.layered.num_layers, search.submeshes, search.method, search.cluster)
@@ -162,11 +124,12 @@ class _LayeredSearch:
         for option, cost in zip(options, self._costs(options, _NO_LIMIT), strict=True):
             if cost is None:
                 continue
-            self._costed.append(_Candidate(option, cost))
+            costed = replace(option, cost=cost)
+            self._costed.append(costed)
             if cost.memory_bytes(1) <= search.memory_limit_bytes:
-                yield _Candidate(option, cost)
+                yield costed
             if cost.memory_bytes(self._most_in_flight) > search.memory_limit_bytes:
-                yield _Candidate(option, cost, is_stand_in=True)
+                yield replace(costed, is_stand_in=True)
 
     @property
     def _most_in_flight(self) -> int:
@@ -176,29 +139,26 @@ class _LayeredSearch:
         return max(max_in_flight(kind, most_stages, m) for kind in self.kinds.values())
 
     def _wanted(
-        self, candidates: Sequence[_Candidate], solution: StagePlan
-    ) -> list[tuple[_Candidate, int]]:
+        self, candidates: Sequence[StageOption], solution: StageSolution
+    ) -> list[tuple[StageOption, int]]:
         """The stand-ins among the stages, each with the microbatches it is to hold."""
         return [
-            (candidates[stage.candidate], self._in_flight(solution, number))
-            for number, stage in enumerate(solution.stages)
+            (candidates[stage.candidate], stage.num_in_flight)
+            for stage in solution.stages
             if candidates[stage.candidate].is_stand_in
         ]
 
-    def _in_flight(self, solution: StagePlan, stage: int) -> int:
-        stages_to_end = len(solution.stages) - stage
-        return max_in_flight(solution.schedule, stages_to_end, self.layered.num_microbatches)
-
-    def _is_settled(self, candidate: _Candidate, wanted: Sequence[tuple[_Candidate, int]]) -> bool:
+    def _is_settled(
+        self, candidate: StageOption, wanted: Sequence[tuple[StageOption, int]]
+    ) -> bool:
         """Whether it stands for what is sharded to fit now, if only for other layers alike."""
         return candidate.is_stand_in and any(
-            self._module(candidate.option).key == self._module(other.option).key
-            and (candidate.option.submesh, candidate.option.mesh)
-            == (other.option.submesh, other.option.mesh)
+            self._module(candidate).key == self._module(other).key
+            and (candidate.submesh, candidate.mesh) == (other.submesh, other.mesh)
             for other, _ in wanted
         )
 
-    def _fitting(self, wanted: Sequence[tuple[_Candidate, int]]) -> Iterator[_Candidate]:
+    def _fitting(self, wanted: Sequence[tuple[StageOption, int]]) -> Iterator[StageOption]:
         """All options like those wanted, sharded to fit."""
         ways = {self.search.method.rematerialize is True}
         if self.search.method.rematerialize == "auto" and "inference" not in self.kinds:
@@ -206,14 +166,14 @@ class _LayeredSearch:
         alike = [
             replace(option, is_rematerialized=way, num_in_flight=num_in_flight)
             for candidate, num_in_flight in wanted
-            for option in self._alike(candidate.option)
+            for option in self._alike(replace(candidate, cost=None, is_stand_in=False))
             for way in sorted(ways)
         ]
         options = list(dict.fromkeys(alike))
         costs = self._costs(options, self.search.memory_limit_bytes)
         for option, cost in zip(options, costs, strict=True):
             if cost is not None:
-                self._costed.append(_Candidate(option, cost))
+                self._costed.append(replace(option, cost=cost))
                 yield self._costed[-1]
 
     def _alike(self, option: StageOption) -> Iterator[StageOption]:
@@ -228,7 +188,7 @@ class _LayeredSearch:
 
     def _module(self, option: StageOption) -> StageModule:
         if option.range not in self._modules:
-            with self.phases("extract stages"):
+            with self.stopwatch("extract stages"):
                 self._modules[option.range] = self.layered.range(*option.range)
         return self._modules[option.range]
 
@@ -252,20 +212,20 @@ class _LayeredSearch:
         title = f"{self.layered.num_microbatches} microbatches, stages"
         if limit != _NO_LIMIT:
             title += " that fit"
-        with self.phases("shard stages"):
+        with self.stopwatch("shard stages"):
             return self.search.table.costs(questions, title)
 
     # --- The stage DP ---
 
-    def _solve(self, candidates: Sequence[_Candidate], memory_limit_bytes: int) -> StagePlan:
-        return solve_stages(
+    def _solve(self, candidates: Sequence[StageOption], memory_limit_bytes: int) -> StageSolution:
+        return choose_stages(
             self._problem(candidates, kind, memory_limit_bytes) for kind in self.kinds.values()
         )
 
     def _shortage(self) -> str:
         """What the pipeline that needs least memory of those costed lacks, and which stage."""
         in_flight = range(1, self._most_in_flight + 1)
-        limits = sorted({c.cost.memory_bytes(k) for c in self._costed for k in in_flight})
+        limits = sorted({c.known_cost.memory_bytes(k) for c in self._costed for k in in_flight})
         least = bisect_left(limits, True, key=self._has_answer)
         if least == len(limits):
             return "Whatever the memory, the layers make up no stages that use all devices"
@@ -279,7 +239,7 @@ class _LayeredSearch:
             f"{stage.first_layer} to {stage.end_layer - 1} on {nodes} x {devices} devices, needs "
             f"{format_bytes(stage.memory_bytes)} of {format_bytes(limit)}"
         )
-        reason = self._why_nothing_fits(self._costed[stage.candidate].option)
+        reason = self._why_nothing_fits(self._costed[stage.candidate])
         return f"{lacking}. There {reason}" if reason else lacking
 
     def _why_nothing_fits(self, option: StageOption) -> str | None:
@@ -301,43 +261,23 @@ class _LayeredSearch:
         return True
 
     def _problem(
-        self, candidates: Sequence[_Candidate], kind: ScheduleKind, memory_limit_bytes: int
+        self, candidates: Sequence[StageOption], kind: ScheduleKind, memory_limit_bytes: int
     ) -> StageProblem:
         cluster = self.search.cluster
         return StageProblem(
             num_layers=self.layered.num_layers,
             cluster=Submesh(cluster.num_nodes, cluster.devices_per_node),
             submeshes=[Submesh(*submesh) for submesh in self.search.submeshes],
-            candidates=[candidate.for_dp() for candidate in candidates],
+            candidates=[candidate.candidate() for candidate in candidates],
             transfer_seconds=self.transfers,
             memory_limit_bytes=memory_limit_bytes,
             num_microbatches=self.layered.num_microbatches,
             schedule=kind,
         )
 
-    def _choice(self, candidates: Sequence[_Candidate], solution: StagePlan) -> PipelineChoice:
-        stages = tuple(
-            self._chosen(stage, candidates[stage.candidate], self._in_flight(solution, number))
-            for number, stage in enumerate(solution.stages)
-        )
+    def _choice(self, candidates: Sequence[StageOption], solution: StageSolution) -> PipelineChoice:
+        options = tuple(candidates[stage.candidate] for stage in solution.stages)
         schedule = next(name for name, kind in self.kinds.items() if kind == solution.schedule)
-        return PipelineChoice(self.layered, schedule, stages, solution.step_seconds)
-
-    @staticmethod
-    def _chosen(stage: StageAssignment, candidate: _Candidate, num_in_flight: int) -> ChosenStage:
-        return ChosenStage(
-            first_layer=stage.first_layer,
-            end_layer=stage.end_layer,
-            submesh=stage.submesh,
-            first_device=stage.first_device,
-            mesh=candidate.option.mesh,
-            cost=candidate.cost,
-            is_rematerialized=candidate.option.is_rematerialized,
-            num_in_flight=num_in_flight,
+        return PipelineChoice(
+            self.layered, schedule, solution.stages, options, solution.step_seconds
         )
-
-
-def _cache_dir(method: SearchedPipeline) -> Path | None:
-    if method.cache_dir == "auto":
-        return default_cache_dir()
-    return None if method.cache_dir is None else Path(method.cache_dir)

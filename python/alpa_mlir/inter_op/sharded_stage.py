@@ -1,19 +1,15 @@
-"""A stage with shardings: from its one sharding problem to one annotated function per phase."""
+"""A stage with shardings: from its one sharding problem to one function per phase."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
-from alpa_mlir._native import FunctionSummary, Module, ShardingModel, ValueSummary
+from alpa_mlir._native import FunctionSummary, Module, ShardingModel
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cost.device_mesh import native_device, native_mesh
 from alpa_mlir.errors import PlanError
-from alpa_mlir.intra_op.shard import ANNOTATE
 from alpa_mlir.ir.passes import pass_errors, run_passes
-from alpa_mlir.ir.spec import Spec
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +43,7 @@ class StageModel:
         """Cuts the stage into its phases, sharded as chosen. To be called once.
 
         Raises:
-          PlanError: the choices are not one strategy for every node.
+          PlanError: the choices are not one strategy for every vertex of the model.
         """
         try:
             self.model.apply(list(choices))
@@ -64,27 +60,3 @@ class ShardedStage:
     module: Module
     mesh: LogicalMesh
     functions: tuple[FunctionSummary, ...]
-
-    def annotate(self) -> None:
-        """Writes the shardings as XLA needs them. To be called once, last."""
-        run_passes(self.module, *ANNOTATE)
-
-    def spec(self, value: ValueSummary) -> Spec:
-        """How an argument or result lies; replicated where nothing is said (constants)."""
-        text = value.attributes.get("alpa.sharding")
-        return parse_spec(text) if text else ((),) * len(value.shape)
-
-    def bytes_per_device(self, value: ValueSummary) -> int:
-        sizes = dict(zip(self.mesh.axis_names, self.mesh.axis_sizes, strict=True))
-        return value.bytes // prod(sizes[axis] for axes in self.spec(value) for axis in axes)
-
-    def num_bytes(self, values: Iterable[ValueSummary]) -> int:
-        """On a device, of values each counted once however often it comes."""
-        named = {value.attributes["alpa.value"]: value for value in values}
-        return sum(map(self.bytes_per_device, named.values()))
-
-
-def parse_spec(text: str) -> Spec:
-    """ "{x,y},{}" as (("x", "y"), ())."""
-    dims: list[str] = re.findall(r"\{([^}]*)\}", text)
-    return tuple(tuple(axis for axis in dim.split(",") if axis) for dim in dims)

@@ -1,4 +1,4 @@
-"""Turns a sharded module into a `Plan`: the decisions in words and numbers that outlive it."""
+"""Turns a sharded module into a plan: the decisions in words and numbers that outlive it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,32 +7,39 @@ import jax
 
 from alpa_mlir._native import ShardingModel
 from alpa_mlir.cluster import Cluster, LogicalMesh
-from alpa_mlir.frontend.trace import Argument, Program
-from alpa_mlir.intra_op.shard import NormalizedModule, ShardedModule, named_choices
+from alpa_mlir.frontend.trace import Argument, TracedProgram
+from alpa_mlir.intra_op.shard import (
+    NormalizedModule,
+    ShardedModule,
+    cost_and_bound,
+    named_choices,
+)
 from alpa_mlir.ir.spec import Spec
 from alpa_mlir.options import Method
 from alpa_mlir.plan.data import (
     Choice,
-    Plan,
+    PlanData,
     PlannedCollective,
     PlannedStage,
     TensorPlan,
     bytes_per_device,
 )
+from alpa_mlir.plan.versions import Versions
 
-_PICOSECOND = 1e-12  # unit of the costs of a sharding problem
+PICOSECOND = 1e-12  # unit of the costs of a sharding problem
 
 
 def make_plan(
-    program: Program,
+    program: TracedProgram,
     normal: NormalizedModule,
     sharded: ShardedModule,
     cluster: Cluster,
     method: Method,
-) -> Plan:
+) -> PlanData:
     """The plan of a module that was just sharded."""
     assert sharded.solution is not None
     boundary = sharded.boundary
+    cost, lower_bound = cost_and_bound(sharded.model, sharded.solution)
     choices = named_choices(sharded.model, sharded.choices)
     reasons = _reasons(boundary.readers, choices)
     stage = PlannedStage(
@@ -43,22 +50,24 @@ def make_plan(
         mesh=sharded.mesh,
         choices=choices,
         collectives=planned_collectives(sharded.model, sharded.choices),
-        forward_seconds=sharded.solution.cost * _PICOSECOND,
+        forward_seconds=cost * PICOSECOND,
         backward_seconds=0.0,
         update_seconds=0.0,
         is_rematerialized=False,
         num_in_flight=1,
         memory_bytes=sharded.solution.peak_usage,
-        cost=sharded.solution.cost,
-        lower_bound=sharded.solution.lower_bound,
+        cost=cost,
+        lower_bound=lower_bound,
     )
-    return Plan(
+    return PlanData(
+        versions=Versions.here(),
         program_name=program.name,
         program_hash=normal.hash,
         method=type(method).__name__,
         strategy_space=method.strategy_space,
         cluster=cluster,
         stages=(stage,),
+        prologue=None,
         schedule="none",
         num_microbatches=1,
         num_layers=1,
@@ -74,7 +83,7 @@ def make_plan(
             )
         ),
         transfers=(),
-        step_seconds=sharded.solution.cost * _PICOSECOND,
+        step_seconds=cost * PICOSECOND,
         remarks=sharded.remarks,
     )
 
@@ -126,7 +135,7 @@ def argument_role(argument: Argument) -> str:
     return "input" if argument.state_result is None else "state"
 
 
-def result_roles(program: Program) -> list[str]:
+def result_roles(program: TracedProgram) -> list[str]:
     state = {a.state_result for a in program.arguments}
     return ["state" if i in state else "result" for i in range(len(program.results))]
 
@@ -135,9 +144,12 @@ def _reasons(readers: Sequence[int], choices: Sequence[Choice]) -> list[str]:
     """For each argument, the op that reads it first, a product if there is one, and how it runs."""
     strategies = {c.op_id: c for c in reversed(choices) if c.op_id >= 0}
     reasons: list[str] = []
-    for op_id in readers:
+    for argument, op_id in enumerate(readers):
         choice = strategies.get(op_id)
-        reasons.append(_in_words(choice) if choice else "")
+        words = _in_words(choice) if choice else ""
+        if choices[argument].is_fixed:
+            words = f"{words} (fixed by the user)".strip()
+        reasons.append(words)
     return reasons
 
 

@@ -1,11 +1,8 @@
-"""Chooses a sharding for every op of a module: strategies, ILP, annotations.
+"""Chooses a sharding for every op of a module: strategies, then the cheapest of them (Alpa, 4)."""
 
-The heart of intra-operator parallelism (Alpa, section 4) from module text to module text.
-"""
-
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 from alpa_mlir._native import Module, ShardingModel
 from alpa_mlir.cluster import Cluster, LogicalMesh
@@ -16,10 +13,11 @@ from alpa_mlir.intra_op.solution import Solution
 from alpa_mlir.intra_op.solve import solve
 from alpa_mlir.ir import jaxlib
 from alpa_mlir.ir.passes import messages, pass_errors, run_passes
-from alpa_mlir.plan.data import FIXED_BY_USER, Choice
-from alpa_mlir.progress import Phases
-
-ANNOTATE = ("alpa-annotate-shardings", "alpa-verify-shardings")
+from alpa_mlir.ir.spec import Spec, parse_spec
+from alpa_mlir.plan.check import check_plan, check_program
+from alpa_mlir.plan.data import Choice, PlanData
+from alpa_mlir.plan.versions import Versions
+from alpa_mlir.progress import Stopwatch
 
 
 @dataclass(frozen=True)
@@ -35,24 +33,45 @@ class NormalizedModule:
     remarks: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class ShardedModule:
-    """A module with shardings, and how they were found.
+@dataclass(frozen=True)
+class Boundary:
+    """How the arguments and results of a function lie, and why.
 
     Attributes:
-      text: annotated module in generic form; boundary: how its arguments and results lie.
-      model: the C++ view of the strategies; holds the module the choices were made on.
-      choices: index of the strategy of each node.
-      solution: the solver's answer; None where the choices came from a plan.
+      readers: for each argument the `alpa.op` id of the op that best explains its sharding: the
+        nearest product (or table look-up) behind it, or else its first reader; -1: nobody.
     """
 
-    text: str
-    boundary: jaxlib.Boundary
+    arguments: tuple[Spec, ...]
+    results: tuple[Spec, ...]
+    readers: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ShardedModule:
+    """A module, and a strategy for every vertex of its sharding graph.
+
+    Attributes:
+      module: what the model was made of; writing the choices into it is for the lowering.
+      choices: index of the strategy of each vertex of the model.
+      solution: the solver's answer, of all nodes; None where the choices came from a plan.
+    """
+
+    module: Module
     mesh: LogicalMesh
     model: ShardingModel
     choices: list[int]
     solution: Solution | None
     remarks: tuple[str, ...]
+
+    @cached_property
+    def boundary(self) -> Boundary:
+        found = self.model.boundary(self.choices)
+        return Boundary(
+            tuple(map(parse_spec, found.arguments)),
+            tuple(map(parse_spec, found.results)),
+            tuple(found.readers),
+        )
 
 
 def normalize(text: str) -> NormalizedModule:
@@ -66,7 +85,7 @@ def normalize(text: str) -> NormalizedModule:
     remarks = run_passes(module, "alpa-normalize")
     return NormalizedModule(
         text=jaxlib.populate_rules(module.text(with_locations=True)),
-        hash=hashlib.sha256(module.text().encode()).hexdigest(),
+        hash=module.content_hash(),
         remarks=messages(remarks),
     )
 
@@ -79,20 +98,35 @@ def shard(
     memory_limit_bytes: int | None = None,
     time_limit_seconds: float = 60.0,
     target_gap: float = 0.0,
-    phases: Phases | None = None,
+    stopwatch: Stopwatch | None = None,
 ) -> ShardedModule:
     """Finds the cheapest shardings that fit into memory, or any proven within `target_gap` of it.
 
     Raises:
       InfeasibleError: nothing fits. SolverError: nothing was found in time.
     """
-    phases = phases or Phases("shard", is_shown=False)
-    with phases(f"enumerate strategies on {mesh}"):
+    stopwatch = stopwatch or Stopwatch("shard")
+    with stopwatch(f"enumerate strategies on {mesh}"):
         module, model = _model(normal, mesh, cluster, strategy_space, memory_limit_bytes)
-    with phases(f"solve on {mesh}"):
+    with stopwatch(f"solve on {mesh}"):
         solution = _solution(model, mesh, time_limit_seconds, target_gap)
-    with phases(f"annotate on {mesh}"):
-        return _annotated(normal, mesh, module, model, solution.choices.tolist(), solution)
+    remarks = normal.remarks + messages(model.remarks)
+    return ShardedModule(module, mesh, model, vertex_choices(model, solution), solution, remarks)
+
+
+def vertex_choices(model: ShardingModel, solution: Solution) -> list[int]:
+    """What is chosen for arguments, ops and carried values; the views of the problem follow."""
+    return solution.choices[: model.num_vertices].tolist()
+
+
+def cost_and_bound(model: ShardingModel, solution: Solution) -> tuple[int, int]:
+    """What the module costs as chosen, and what no choice is below; picoseconds of a step.
+
+    That is the problem's cost or less (docs/decisions, "One price per reshard"), but for the
+    rounding of the problem's parts.
+    """
+    cost = min(model.cost(vertex_choices(model, solution)), solution.cost)
+    return cost, min(solution.lower_bound, cost)
 
 
 def _solution(
@@ -106,7 +140,7 @@ def _solution(
         raise InfeasibleError(f"on the mesh {mesh}: {error}") from None
 
 
-def replay(
+def shard_as_planned(
     normal: NormalizedModule,
     mesh: LogicalMesh,
     cluster: Cluster,
@@ -120,7 +154,18 @@ def replay(
     """
     module, model = _model(normal, mesh, cluster, strategy_space, None)
     indices = strategy_indices(model, choices)
-    return _annotated(normal, mesh, module, model, indices, None)
+    return ShardedModule(module, mesh, model, indices, None, normal.remarks)
+
+
+def replay(normal: NormalizedModule, plan: PlanData) -> ShardedModule:
+    """The module as a plan of one program says.
+
+    Raises:
+      PlanError: the plan breaks a rule, which the message names, or was made for another program.
+    """
+    check_program(plan, normal.hash, Versions.here())
+    check_plan(plan)
+    return shard_as_planned(normal, plan.mesh, plan.cluster, plan.strategy_space, plan.choices)
 
 
 def strategy_indices(model: ShardingModel, choices: Sequence[Choice]) -> list[int]:
@@ -129,15 +174,20 @@ def strategy_indices(model: ShardingModel, choices: Sequence[Choice]) -> list[in
     Raises:
       PlanError: a choice names a node or strategy that is not there.
     """
-    if len(choices) != model.num_nodes:
-        raise PlanError(f"expected {model.num_nodes} choices, got {len(choices)}; plan again")
+    if len(choices) != model.num_vertices:
+        raise PlanError(f"expected {model.num_vertices} choices, got {len(choices)}; plan again")
     return [_strategy_index(model, node, choice) for node, choice in enumerate(choices)]
 
 
 def named_choices(model: ShardingModel, choices: Sequence[int]) -> tuple[Choice, ...]:
     """Choices in a form that outlives the model."""
     return tuple(
-        Choice(model.op_id(node), model.node_name(node), model.strategy_names(node)[index])
+        Choice(
+            model.op_id(node),
+            model.node_name(node),
+            model.strategy_names(node)[index],
+            model.is_fixed(node),
+        )
         for node, index in enumerate(choices)
     )
 
@@ -146,11 +196,7 @@ def unmarked_choices(
     marked: ShardingModel, choices: Sequence[int], unmarked: ShardingModel
 ) -> tuple[int, ...]:
     """The same strategies in the model of the module without fixed shardings."""
-    named = [
-        replace(choice, strategy=choice.strategy.removesuffix(FIXED_BY_USER))
-        for choice in named_choices(marked, choices)
-    ]
-    return tuple(strategy_indices(unmarked, named))
+    return tuple(strategy_indices(unmarked, named_choices(marked, choices)))
 
 
 def _model(
@@ -165,28 +211,6 @@ def _model(
     with pass_errors():
         model = ShardingModel(module, on, device, strategy_space)
     return module, model
-
-
-def _annotated(
-    normal: NormalizedModule,
-    mesh: LogicalMesh,
-    module: Module,
-    model: ShardingModel,
-    choices: list[int],
-    solution: Solution | None,
-) -> ShardedModule:
-    model.apply(choices)
-    remarks = run_passes(module, *ANNOTATE)
-    text = module.text(with_locations=True)
-    return ShardedModule(
-        text=text,
-        boundary=jaxlib.boundary(text),
-        mesh=mesh,
-        model=model,
-        choices=choices,
-        solution=solution,
-        remarks=normal.remarks + messages(model.remarks) + messages(remarks),
-    )
 
 
 def _strategy_index(model: ShardingModel, node: int, choice: Choice) -> int:

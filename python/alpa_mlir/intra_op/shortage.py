@@ -14,9 +14,9 @@ def describe_shortage(model: ShardingModel) -> str | None:
     if problem.usage_limit is None:
         return None
     smallest = np.array(
-        [min(problem.node_usages(n)) for n in range(model.num_nodes)], dtype=np.int64
+        [min(problem.node_usages(n)) for n in range(model.num_vertices)], dtype=np.int64
     )
-    spans = np.array([problem.node_interval(n) for n in range(model.num_nodes)], dtype=np.int64)
+    spans = np.array([problem.node_interval(n) for n in range(model.num_vertices)], dtype=np.int64)
     change = np.zeros(spans.max() + 1, dtype=np.int64)
     np.add.at(change, spans[:, 0], smallest)
     np.add.at(change, spans[:, 1], -smallest)
@@ -41,7 +41,7 @@ def describe_shortage(model: ShardingModel) -> str | None:
 
 def _op_at(model: ShardingModel, spans: np.ndarray, time: int) -> str:
     """The last op that starts at or before `time`."""
-    started = [n for n in range(model.num_nodes) if model.op_id(n) >= 0 and spans[n, 0] <= time]
+    started = [n for n in range(model.num_vertices) if model.op_id(n) >= 0 and spans[n, 0] <= time]
     if not started:
         return "the start"
     node = max(started, key=lambda n: int(spans[n, 0]))

@@ -1,17 +1,11 @@
 """The one door to jaxlib's MLIR, which has the real StableHLO and Shardy dialects.
 
-Everything goes in and out as text: our passes live in another MLIR (see docs, "Two MLIRs").
+Everything goes in and out as text: our passes live in another MLIR (docs/building.md).
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
-import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 from jax.extend.mlir import ir
@@ -23,11 +17,6 @@ from alpa_mlir.errors import PassError
 from alpa_mlir.ir.spec import Spec
 
 _POPULATE_RULES = "builtin.module(func.func(sdy-populate-op-sharding-rules))"
-_PROPAGATE = "builtin.module(sdy-propagation-pipeline)"
-_EXPLICIT_COLLECTIVES = (
-    "builtin.module(sdy-propagation-pipeline,"
-    "sdy-export-pipeline{enable-insert-explicit-collectives=true})"
-)
 _EMPTY_MESH = "empty_mesh"
 
 
@@ -38,13 +27,13 @@ def generic_text(module: Any) -> str:
 
 def to_generic(source: str | bytes) -> str:
     """StableHLO as text (pretty or generic), bytecode or portable artifact, as generic text."""
-    with _parsed(source) as module:
+    with parsed(source) as module:
         return generic_text(module)
 
 
 def to_pretty(text: str) -> str:
     """The module as StableHLO is usually read."""
-    with _parsed(text) as module:
+    with parsed(text) as module:
         return module.operation.get_asm(enable_debug_info=False)
 
 
@@ -54,7 +43,7 @@ def mark_arguments(text: str, attributes: Sequence[Mapping[str, str]], mesh: str
     `mesh` declares the `sdy.mesh` that shardings among them refer to, unless the module has it.
     JAX's constraints on an empty mesh (it writes them for PRNG keys) say nothing and are dropped.
     """
-    with _parsed(text) as module:
+    with parsed(text) as module:
         _drop_empty_mesh(module)
         if mesh is not None and not mesh_axes_of(module):
             module.body.append(ir.Operation.parse(f"sdy.mesh @mesh = <{mesh}>"))
@@ -67,59 +56,14 @@ def mark_arguments(text: str, attributes: Sequence[Mapping[str, str]], mesh: str
 
 def populate_rules(text: str) -> str:
     """Attaches `sdy.sharding_rule`, Shardy's factor map, to every op it knows one for."""
-    return _run(text, _POPULATE_RULES)
-
-
-def propagate(text: str) -> str:
-    """Shardy's own propagation from the shardings that are there."""
-    return _run(text, _PROPAGATE)
-
-
-@dataclass(frozen=True)
-class ShardyCollective:
-    """A collective that Shardy would insert. Bytes are per device; count is always one."""
-
-    kind: str
-    operand_bytes: int
-    result_bytes: int
-    axes: tuple[str, ...]
-
-    @property
-    def bytes(self) -> int:
-        return max(self.operand_bytes, self.result_bytes)
-
-
-_SHARDY_KINDS = {
-    "sdy.all_reduce": "all-reduce",
-    "sdy.all_gather": "all-gather",
-    "sdy.reduce_scatter": "reduce-scatter",
-    "sdy.all_to_all": "all-to-all",
-    "sdy.collective_permute": "collective-permute",
-}
-
-
-def explicit_collectives(text: str) -> list[ShardyCollective]:
-    """The collectives Shardy itself inserts for an annotated module, without asking XLA.
-
-    It has no rule for `chlo` ops (`jnp.square`, erf, ...): shardings do not propagate through them,
-    and collectives behind them are missing here though XLA runs them. Loops count one iteration.
-    """
-    found: list[ShardyCollective] = []
-    sizes = mesh_axes(text)  # the pipeline inlines or drops the mesh, depending on the version
-    with _parsed(_run(text, _EXPLICIT_COLLECTIVES)) as module:
-
-        def visit(op: Any) -> Any:
-            if kind := _SHARDY_KINDS.get(op.name):
-                found.append(_shardy_collective(op, kind, sizes))
-            return ir.WalkResult.ADVANCE
-
-        module.operation.walk(visit)
-    return found
+    with parsed(text) as module:
+        PassManager.parse(_POPULATE_RULES).run(module.operation)
+        return generic_text(module)
 
 
 def mesh_axes(text: str) -> dict[str, int]:
     """Axis sizes of the first non-empty `sdy.mesh` of a module, empty where there is none."""
-    with _parsed(text) as module:
+    with parsed(text) as module:
         return mesh_axes_of(module)
 
 
@@ -133,7 +77,12 @@ def mesh_axes_of(module: Any) -> dict[str, int]:
 
 
 @contextmanager
-def _parsed(source: str | bytes) -> Generator[Any]:
+def parsed(source: str | bytes) -> Generator[Any]:
+    """A module in a context of its own.
+
+    Raises:
+      PassError: it cannot be read, or a pass within refuses it.
+    """
     context = mlir.make_ir_context()
     with context, ir.Location.unknown():
         try:
@@ -148,12 +97,6 @@ def _parsed(source: str | bytes) -> Generator[Any]:
         except ir.MLIRError as error:
             # The rest of the message is the whole operation once more.
             raise PassError(str(error).partition("see current operation")[0]) from None
-
-
-def _run(text: str, pipeline: str) -> str:
-    with _parsed(text) as module:
-        PassManager.parse(pipeline).run(module.operation)
-        return generic_text(module)
 
 
 def _function(module: Any, name: str) -> Any:
@@ -195,46 +138,6 @@ def _drop_empty_mesh(module: Any) -> None:
         op.erase()
 
 
-def _shardy_collective(op: Any, kind: str, sizes: Mapping[str, int]) -> ShardyCollective:
-    sharding = sdy.TensorShardingAttr(op.attributes["out_sharding"])
-    dims = [sdy.DimensionShardingAttr(dim) for dim in sharding.dimension_shardings]
-    split = [sdy.AxisRefAttr(axis) for dim in dims for axis in dim.axes]
-    result = _type_bytes(op.results[0].type) // prod(_axis_size(axis, sizes) for axis in split)
-    axes = _collective_axes(op)
-    group = prod(sizes[axis] for axis in axes) if axes else 1
-    operand = {"all-gather": result // group, "reduce-scatter": result * group}.get(kind, result)
-    return ShardyCollective(kind, operand, result, axes)
-
-
-def _collective_axes(op: Any) -> tuple[str, ...]:
-    """Axes named by the op's own attribute, whatever its form: lists of lists of quoted names."""
-    text = "".join(
-        str(op.attributes[name])
-        for name in ("reduction_axes", "gathering_axes", "reduce_scatter_axes", "params")
-        if name in op.attributes
-    )
-    return tuple(dict.fromkeys(part for part in text.split('"')[1::2]))
-
-
-def _axis_size(axis: Any, sizes: Mapping[str, int]) -> int:
-    part = axis.sub_axis_info
-    return sdy.SubAxisInfoAttr(part).size if part else sizes[axis.name]
-
-
-def _type_bytes(tensor: Any) -> int:
-    return prod(tensor.shape) * _element_bits(str(tensor.element_type)) // 8
-
-
-def _element_bits(element: str) -> int:
-    """Bits of an MLIR element type: f8E4M3FN has 8, complex<f32> 64; a bool takes a byte."""
-    if element == "i1":
-        return 8
-    digits = re.search(r"\d+", element)
-    if digits is None:
-        raise PassError(f"expected a numeric element type, got {element}")
-    return int(digits[0]) * (2 if element.startswith("complex") else 1)
-
-
 @dataclass(frozen=True)
 class Boundary:
     """How an annotated module meets its callers.
@@ -252,7 +155,7 @@ class Boundary:
 
 def boundary(text: str) -> Boundary:
     """Reads the attributes of @main's arguments and results."""
-    with _parsed(text) as module:
+    with parsed(text) as module:
         main = _function(module, "main")
         kind = ir.FunctionType(ir.TypeAttr(main.attributes["function_type"]).value)
         return Boundary(

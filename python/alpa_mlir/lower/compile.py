@@ -6,20 +6,17 @@ what a call of plain `jax.jit` costs. Public JAX only.
 """
 
 # JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false, reportUntypedFunctionDecorator=false
+# pyright: reportUntypedFunctionDecorator=false
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 from jax.extend.core import Primitive
-from jax.extend.mlir import ir
-from jax.extend.mlir.dialects import func
-from jax.interpreters import mlir
 from jax.sharding import Mesh
 
 from alpa_mlir.errors import CompileError
+from alpa_mlir.ir.embed import call_module, register_lowering
 from alpa_mlir.program.annotated import AnnotatedProgram
 
 
@@ -78,58 +75,8 @@ def _result_avals(*_: Any, program: AnnotatedProgram) -> Sequence[Any]:
     return list(program.out_avals)
 
 
-def _lower(
-    ctx: mlir.LoweringRuleContext, *operands: Any, program: AnnotatedProgram
-) -> Sequence[Any]:
-    module_context = ctx.module_context
-    module = ir.Module.parse(program.text, module_context.context)
-    _move_meshes(module, module_context.module)
-    for callback in program.host_callbacks:
-        module_context.add_host_callback(callback)
-    main = _main(module)
-    _clear_boundary_attributes(main)
-    types = ir.FunctionType(ir.TypeAttr(main.attributes["function_type"]).value).results
-    name = mlir.merge_mlir_modules(
-        module_context.module, program.name, module, dst_symtab=module_context.symbol_table
-    )
-    return list(func.CallOp(types, ir.FlatSymbolRefAttr.get(name), list(operands)).results)
+def _lower(context: Any, *operands: Any, program: AnnotatedProgram) -> Sequence[Any]:
+    return call_module(context, operands, program.text, program.name, program.host_callbacks)
 
 
-mlir.register_lowering(_program_p, _lower)
-
-
-def _move_meshes(source: Any, target: Any) -> None:
-    """Moves `sdy.mesh` ops, which merging refuses; jit may have declared the same one."""
-    declared = {_symbol(op): str(op.attributes["mesh"]) for op in _meshes(target)}
-    for op in _meshes(source):
-        name, mesh = _symbol(op), str(op.attributes["mesh"])
-        if declared.get(name, mesh) != mesh:
-            raise CompileError(
-                f"expected the mesh @{name} = {mesh} of the module, got {declared[name]}; "
-                "compile on a mesh with the same axis names and sizes"
-            )
-        op.operation.detach_from_parent()
-        if name not in declared:
-            target.body.append(op)
-
-
-def _meshes(module: Any) -> list[Any]:
-    return [op for op in module.body.operations if op.operation.name == "sdy.mesh"]
-
-
-def _symbol(op: Any) -> str:
-    return op.attributes["sym_name"].value
-
-
-def _main(module: Any) -> Any:
-    for op in module.body.operations:
-        if op.operation.name == "func.func" and _symbol(op) == "main":
-            return op
-    raise CompileError("expected a function @main in the module, got none")
-
-
-def _clear_boundary_attributes(function: Any) -> None:
-    """Drops what belongs to an entry function: jit writes attributes of its own."""
-    for name in ("arg_attrs", "res_attrs"):
-        if name in function.attributes:
-            del function.attributes[name]
+register_lowering(_program_p, _lower)

@@ -12,14 +12,27 @@ from alpa_mlir.ir.spec import Spec, named_sharding
 
 
 @dataclass(frozen=True, eq=False)
-class AnnotatedProgram:
+class ProgramInterface:
+    """What a program takes and returns, before it is known how it does that.
+
+    Attributes:
+      in_avals, out_avals: flat, in the order of its arguments and results.
+      in_specs, out_specs: how each is sharded, in the same order.
+    """
+
+    in_avals: tuple[Any, ...]
+    out_avals: tuple[Any, ...]
+    in_specs: tuple[Spec, ...]
+    out_specs: tuple[Spec, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedProgram(ProgramInterface):
     """A module whose `main` takes and returns flat arrays, with the pytrees its callers see.
 
     Attributes:
       name: name of the program in profiles and in HLO.
       text: StableHLO with one `sdy.mesh` and `sdy.sharding_constraint` ops, generic form.
-      in_avals, out_avals: flat, in the order of `main`'s arguments and results.
-      in_specs, out_specs: how each is sharded, in the same order.
       in_tree: pytree of the tuple of positional arguments.
       donate_argnums: positions in that tuple.
       host_callbacks: Python functions that custom calls of the module refer to by position.
@@ -27,10 +40,6 @@ class AnnotatedProgram:
 
     name: str
     text: str
-    in_avals: tuple[Any, ...]
-    out_avals: tuple[Any, ...]
-    in_specs: tuple[Spec, ...]
-    out_specs: tuple[Spec, ...]
     in_tree: Any
     out_tree: Any
     donate_argnums: tuple[int, ...]

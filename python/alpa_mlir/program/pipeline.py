@@ -1,10 +1,6 @@
-"""What the compiler leaves of a pipelined step: one executable-to-be per kind of task, and how the
-arguments and results of the user's function are those of the tasks.
+"""A pipelined step: a program for every kind of task, and how the arguments and results of the
+user's function are those of the tasks.
 """
-
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -12,14 +8,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.errors import PlanError
-from alpa_mlir.program.annotated import AnnotatedProgram
-from alpa_mlir.runtime.accumulate import COMBINERS
+from alpa_mlir.ir.functions import INDEX, BatchDim
+from alpa_mlir.program.annotated import ProgramInterface
 from alpa_mlir.schedule.schedule import Schedule, TaskKind
 from alpa_mlir.schedule.values import PipelineValues
+
+# How parts of accumulated values can combine; the passes write these names (`alpa.accumulate`).
+COMBINERS = ("add", "mul", "min", "max", "and", "or")
+
+ProgramT = TypeVar("ProgramT", bound=ProgramInterface)
 
 
 @dataclass(frozen=True)
@@ -55,18 +56,6 @@ class PipelineArgument:
 
 
 @dataclass(frozen=True)
-class BatchDim:
-    """Element k of dim `dim` belongs to example (k // minor) % size; `size` counts the whole batch.
-
-    As alpa::BatchDim in passes/include/alpa/Analysis/BatchDims.h.
-    """
-
-    dim: int
-    size: int
-    minor: int = 1
-
-
-@dataclass(frozen=True)
 class ValueResult:
     """A value that exists once in a step, taken from the mesh of the stage that writes it."""
 
@@ -92,8 +81,8 @@ PipelineResult = ValueResult | ExamplesResult | ArgumentResult
 
 
 @dataclass(frozen=True, eq=False)
-class PipelineProgram:
-    """A step as a pipeline.
+class PipelineProgram(Generic[ProgramT]):
+    """A step as a pipeline: planned with the interfaces of its programs, lowered with the programs.
 
     Attributes:
       values: whose signatures name the arguments and results of each program, in order.
@@ -108,14 +97,14 @@ class PipelineProgram:
     name: str
     schedule: Schedule
     values: PipelineValues
-    programs: Mapping[TaskKind, AnnotatedProgram]
+    programs: Mapping[TaskKind, ProgramT]
     combiners: Mapping[str, str]
     stages: tuple[StageDevices, ...]
     arguments: tuple[PipelineArgument, ...]
     results: tuple[PipelineResult, ...]
     in_tree: Any
     out_tree: Any
-    index: str = "index"
+    index: str = INDEX
 
     @cached_property
     def home_meshes(self) -> dict[str, int]:
@@ -123,15 +112,30 @@ class PipelineProgram:
         home = self.schedule.mesh_of_stage
         return {a.value: home[a.owner] for a in self.arguments if a.owner is not None}
 
+    @cached_property
+    def _writers(self) -> dict[str, TaskKind]:
+        kinds = self.values.signatures.items()
+        return {value: kind for kind, signature in kinds for value in signature.outputs}
+
+    @cached_property
+    def _readers(self) -> dict[str, list[TaskKind]]:
+        readers: dict[str, list[TaskKind]] = {}
+        for kind, signature in self.values.signatures.items():
+            for value in dict.fromkeys(signature.inputs):
+                readers.setdefault(value, []).append(kind)
+        return readers
+
     def writer(self, value: str) -> TaskKind | None:
         """The kind of task that writes it; None for arguments and the index."""
-        kinds = (k for k, s in self.values.signatures.items() if value in s.outputs)
-        return next(kinds, None)
+        return self._writers.get(value)
 
-    def readers(self, value: str) -> tuple[int, ...]:
+    def readers(self, value: str) -> tuple[TaskKind, ...]:
+        """The kinds of tasks that read it, in the order of the signatures."""
+        return tuple(self._readers.get(value, ()))
+
+    def reading_stages(self, value: str) -> tuple[int, ...]:
         """The stages that read it, ascending."""
-        kinds = self.values.signatures.items()
-        return tuple(sorted({kind.stage for kind, each in kinds if value in each.inputs}))
+        return tuple(sorted({kind.stage for kind in self.readers(value)}))
 
     def check(self) -> None:
         """Raises PlanError where the parts do not fit each other."""
@@ -168,11 +172,8 @@ class PipelineProgram:
         for value in sorted(values.state | values.batch):
             yield f"'{value}' to be an argument", value in known
         for value, stages in sorted(values.kept.items()):
-            users = {
-                kind.stage
-                for kind, signature in values.signatures.items()
-                if value in signature.inputs or value in signature.outputs
-            }
+            writer = self.writer(value)
+            users = {*self.reading_stages(value), *([writer.stage] if writer else [])}
             yield (
                 f"'{value}' to be kept where it is read or written, on stages {sorted(users)}, got "
                 f"{sorted(stages)}",
@@ -184,10 +185,8 @@ class PipelineProgram:
     def _argument_relations(self) -> Iterator[tuple[str, bool]]:
         num_microbatches = self.schedule.num_microbatches
         for argument in self.arguments:
-            readers = {
-                k.stage for k, s in self.values.signatures.items() if argument.value in s.inputs
-            }
-            expected = sorted(readers) if argument.value in self.values.state else [None]
+            readers = self.reading_stages(argument.value)
+            expected = [*readers] if argument.value in self.values.state else [None]
             yield (
                 f"the owner of '{argument.value}' to be one of the stages {expected} that read it "
                 f"as state, got {argument.owner}",

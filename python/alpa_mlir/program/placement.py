@@ -1,9 +1,5 @@
 """How an array lies on devices known by number, which need not exist: plans are for any cluster."""
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from alpa_mlir.cluster import LogicalMesh
-from alpa_mlir.ir.spec import Spec, named_sharding
+from alpa_mlir.ir.spec import Spec, named_sharding, spec_of
 
 Interval = tuple[int, int]
 Tile = tuple[Interval, ...]
@@ -40,12 +36,10 @@ class Placement:
     def of(sharding: NamedSharding, rank: int) -> Placement:
         """Numbers are the ids of the devices."""
         mesh: Any = sharding.mesh
-        spec = tuple(
-            () if entry is None else (entry,) if isinstance(entry, str) else tuple(entry)
-            for entry in [*sharding.spec, *[None] * (rank - len(sharding.spec))]
-        )
         grid = LogicalMesh(tuple(mesh.axis_names), tuple(mesh.shape.values()))
-        return Placement(grid, tuple(device.id for device in devices_of(sharding)), spec)
+        return Placement(
+            grid, tuple(device.id for device in devices_of(sharding)), spec_of(sharding, rank)
+        )
 
     def sharding(self, devices: Mapping[int, Any]) -> NamedSharding:
         """JAX's, on the devices of these numbers."""

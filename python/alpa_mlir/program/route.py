@@ -7,9 +7,6 @@ overlaps of tiles can be cut out and put one by one, which moves the fewest byte
 driver's time for each.
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false
-
 from __future__ import annotations
 
 from collections.abc import Iterator

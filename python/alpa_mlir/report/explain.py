@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from alpa_mlir.ir.spec import Spec
-from alpa_mlir.plan.data import Plan, PlannedCollective, PlannedTransfer, TensorPlan
-from alpa_mlir.report.timeline import to_text
+from alpa_mlir.plan.data import PlanData, PlannedCollective, PlannedTransfer, TensorPlan
+from alpa_mlir.simulate.drawing import to_text
 from alpa_mlir.simulate.planned import planned_timeline
 from alpa_mlir.units import format_bytes, format_seconds
 
@@ -19,7 +19,7 @@ _WIDTH = 130
 _NUMBERS = ("per device", "runs", "bytes", "time", "forward", "update", "in flight", "gap")
 
 
-def explain(plan: Plan) -> str:
+def explain(plan: PlanData) -> str:
     console = Console(file=StringIO(), width=_WIDTH, color_system=None)
     console.print(_summary(plan), markup=False)
     if plan.is_pipeline:
@@ -35,7 +35,7 @@ def explain(plan: Plan) -> str:
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
 
-def _summary(plan: Plan) -> str:
+def _summary(plan: PlanData) -> str:
     is_proven = plan.solver_gap < 1e-6  # costs are integers, the bound is not
     bound = "proven optimal" if is_proven else f"within {plan.solver_gap:.2%} of optimal"
     limit = plan.cluster.device.memory_bytes
@@ -53,7 +53,7 @@ def _summary(plan: Plan) -> str:
     )
 
 
-def _stages(plan: Plan) -> Table:
+def _stages(plan: PlanData) -> Table:
     columns = ("stage", "layers", "devices", "mesh", "forward", "backward", "update")
     table = _table("stages, times of one microbatch", *columns, "in flight", "per device", "gap")
     for number, stage in enumerate(plan.stages):
@@ -74,7 +74,7 @@ def _stages(plan: Plan) -> Table:
     return table
 
 
-def _transfers(plan: Plan) -> Table:
+def _transfers(plan: PlanData) -> Table:
     table = _table("transfers between stages", "from", "to", "values", "runs", "bytes")
     groups: dict[tuple[int, int, int], list[PlannedTransfer]] = {}
     for transfer in plan.transfers:

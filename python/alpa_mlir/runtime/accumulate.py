@@ -1,9 +1,5 @@
 """Combines the parts of accumulated values, one microbatch each."""
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -12,7 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-COMBINERS: dict[str, Callable[[Any, Any], Any]] = {
+# Of every name in `alpa_mlir.program.pipeline.COMBINERS`.
+COMBINE: dict[str, Callable[[Any, Any], Any]] = {
     "add": jnp.add,
     "mul": jnp.multiply,
     "min": jnp.minimum,
@@ -29,7 +26,7 @@ def compile_accumulation(
 
     def accumulate(*arrays: Any) -> tuple[Any, ...]:
         sums, parts = arrays[: len(combiners)], arrays[len(combiners) :]
-        combine = (COMBINERS[name] for name in combiners)
+        combine = (COMBINE[name] for name in combiners)
         return tuple(f(a, b) for f, a, b in zip(combine, sums, parts, strict=True))
 
     structs = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals]

@@ -1,9 +1,5 @@
 """Puts the arguments of a step into its store: state on its owner's mesh, batches in slices."""
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -14,7 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from alpa_mlir.errors import ArgumentError
+from alpa_mlir.errors import ArgumentMismatchError
 from alpa_mlir.program.pipeline import PipelineArgument
 from alpa_mlir.program.placement import devices_of
 from alpa_mlir.runtime.shared_buffers import without_shared_buffers
@@ -107,7 +103,7 @@ class ArgumentPlacer:
             got = jax.dtypes.canonicalize_dtype(array.dtype)
             array = array.astype(got, copy=False)
         if array.shape != shape or got != dtype:
-            raise ArgumentError(
+            raise ArgumentMismatchError(
                 f"expected {dtype}{list(shape)} for argument {self._names[position]}, got "
                 f"{got}{list(array.shape)}; compile again for arguments of other types"
             )

@@ -1,12 +1,8 @@
-"""Compiles a pipelined step: its executables, in threads, and the steps that issue them.
+"""Compiles a pipelined step: its executables, in threads, and what issues the instructions.
 
 1F1B and its kin come from alpa_mlir.schedule; Alpa (OSDI'22, section 6) has the same static
 instruction lists, one per mesh. Here one thread issues them all, in `issue_order`.
 """
-
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -32,9 +28,19 @@ from alpa_mlir.runtime.accumulate import compile_accumulation
 from alpa_mlir.runtime.arguments import ArgumentPlacer, Destination
 from alpa_mlir.runtime.compiled_programs import CompiledPrograms, CompileSession
 from alpa_mlir.runtime.donation import find_donations
-from alpa_mlir.runtime.executable import IssuedStep, PipelineExecutable
-from alpa_mlir.runtime.issued import AddStep, FreeStep, RunStep, StartSumStep, Step, TransferStep
+from alpa_mlir.runtime.driver import Driver
+from alpa_mlir.runtime.executable import PlanT
+from alpa_mlir.runtime.issued import (
+    Issue,
+    IssuedAdd,
+    IssuedFree,
+    IssuedInstruction,
+    IssuedRun,
+    IssuedStartSum,
+    IssuedTransfer,
+)
 from alpa_mlir.runtime.layout import Layout
+from alpa_mlir.runtime.pipeline import PipelineExecutable
 from alpa_mlir.runtime.results import (
     ArgumentReader,
     ExamplesReader,
@@ -60,18 +66,20 @@ from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
 
 
 def compile_pipeline(
-    program: PipelineProgram,
+    program: PipelineProgram[AnnotatedProgram],
     devices: Sequence[Any],
     compiler_options: dict[str, Any] | None = None,
     num_threads: int = 2,
     shared: CompiledPrograms | None = None,
-) -> PipelineExecutable:
+    plan: PlanT | None = None,
+) -> PipelineExecutable[PlanT]:
     """Compiles every distinct program once, `num_threads` at a time.
 
     Args:
       devices: those of the cluster, in its order.
       shared: executables that are taken as they are; new ones are left there. What XLA said when
         it compiled one is with the pipeline that had it compiled.
+      plan: that `program` was lowered from, for the executable to tell.
 
     Raises:
       PlanError, ScheduleError: the program is malformed. ClusterError: there are too few devices.
@@ -87,21 +95,21 @@ def compile_pipeline(
         session = shared.session(pool)
         builder = _Builder(program, layout, donations, compiler_options, session)
         try:
-            executable, log = with_captured_log(lambda: builder.build(issue_order(lists)))
+            built, log = with_captured_log(lambda: builder.build(issue_order(lists)))
             session.keep()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    executable.rematerializations.extend(rematerializations(log))
-    return executable
+    driver, compiled = built
+    return PipelineExecutable(plan, driver, compiled, donations, rematerializations(log))
 
 
 class _Builder:
-    """Asks for all compilations first and waits for them as the steps are made."""
+    """Asks for all compilations first and waits for them as the instructions are made."""
 
     def __init__(
         self,
-        program: PipelineProgram,
+        program: PipelineProgram[AnnotatedProgram],
         layout: Layout,
         donations: dict[TaskKind, tuple[int, ...]],
         compiler_options: dict[str, Any] | None,
@@ -114,28 +122,23 @@ class _Builder:
         self._session = session
         self._started_sums: set[tuple[int, Buffer]] = set()
 
-    def build(self, order: Sequence[tuple[int, Instruction]]) -> PipelineExecutable:
+    def build(
+        self, order: Sequence[tuple[int, Instruction]]
+    ) -> tuple[Driver, dict[TaskKind, jax.stages.Compiled]]:
         for kind in self._program.programs:
             self._compile_task(kind)
         pending = [
-            (mesh, instruction, self._step(mesh, instruction))
+            (mesh, instruction, self._issue(mesh, instruction))
             for mesh, instruction in (*self._copies(), *order)
         ]
         readers = [self._reader(result) for result in self._program.results]
         placer = self._placer()
         initial = self._initial_store()
-        issued = [IssuedStep(mesh, i, make_step()) for mesh, i, make_step in pending]
+        issued = tuple(IssuedInstruction(mesh, i, make_issue()) for mesh, i, make_issue in pending)
         compiled = {kind: self._compile_task(kind).result() for kind in self._program.programs}
-        return PipelineExecutable(
-            self._program,
-            self._layout,
-            issued,
-            placer,
-            [make_reader() for make_reader in readers],
-            initial,
-            compiled,
-            self._donations,
-        )
+        made_readers = [make_reader() for make_reader in readers]
+        driver = Driver(self._program, self._layout, issued, placer, made_readers, initial)
+        return driver, compiled
 
     def _copies(self) -> list[tuple[int, Transfer]]:
         """State that other meshes read goes to them from its owner's first."""
@@ -163,20 +166,20 @@ class _Builder:
 
         return self._session.submit(_identity(program, mesh, self._options), compile_it)
 
-    def _step(self, mesh: int, instruction: Instruction) -> Callable[[], Step]:
-        """Asks for what the step needs; the result makes the step once that is compiled."""
+    def _issue(self, mesh: int, instruction: Instruction) -> Callable[[], Issue]:
+        """Asks for what the instruction needs; the result makes its issue once that is compiled."""
         match instruction:
             case Run():
-                return self._run_step(mesh, instruction)
+                return self._issue_run(mesh, instruction)
             case Accumulate():
-                return self._accumulate_step(mesh, instruction)
+                return self._issue_accumulate(mesh, instruction)
             case Transfer():
-                return self._transfer_step(mesh, instruction)
+                return self._issue_transfer(mesh, instruction)
             case Free():
                 slots = self._layout.slots(mesh, instruction.reads)
-                return lambda: FreeStep(slots)
+                return lambda: IssuedFree(slots)
 
-    def _run_step(self, mesh: int, run: Run) -> Callable[[], Step]:
+    def _issue_run(self, mesh: int, run: Run) -> Callable[[], Issue]:
         layout, kind = self._layout, run.task.kind
         task = self._compile_task(kind)
         avals = self._program.programs[kind].in_avals
@@ -187,16 +190,16 @@ class _Builder:
             lambda: compile_reshard(avals, there, wanted),
         )
         reads, writes = layout.slots(mesh, run.reads), layout.slots(mesh, run.writes)
-        return lambda: RunStep(task.result(), reads, writes, convert.result())
+        return lambda: IssuedRun(task.result(), reads, writes, convert.result())
 
-    def _accumulate_step(self, mesh: int, accumulate: Accumulate) -> Callable[[], Step]:
+    def _issue_accumulate(self, mesh: int, accumulate: Accumulate) -> Callable[[], Issue]:
         layout = self._layout
         parts = layout.slots(mesh, accumulate.reads)
         sums = layout.slots(mesh, accumulate.writes)
         values = tuple(buffer.value for buffer in accumulate.reads)
         if (mesh, accumulate.writes[0]) not in self._started_sums:
             self._started_sums.update((mesh, buffer) for buffer in accumulate.writes)
-            return lambda: StartSumStep(parts, sums)
+            return lambda: IssuedStartSum(parts, sums)
         combiners = [self._program.combiners[value] for value in values]
         avals = [layout.aval(buffer) for buffer in accumulate.reads]
         shardings = [layout.sharding(mesh, buffer) for buffer in accumulate.reads]
@@ -204,9 +207,9 @@ class _Builder:
             ("accumulate", tuple(combiners), _types(avals), tuple(shardings)),
             lambda: compile_accumulation(combiners, avals, shardings),
         )
-        return lambda: AddStep(add.result(), parts, sums)
+        return lambda: IssuedAdd(add.result(), parts, sums)
 
-    def _transfer_step(self, mesh: int, transfer: Transfer) -> Callable[[], Step]:
+    def _issue_transfer(self, mesh: int, transfer: Transfer) -> Callable[[], Issue]:
         layout, target = self._layout, transfer.target
         avals = [layout.aval(buffer) for buffer in transfer.reads]
         sources = [layout.sharding(mesh, buffer) for buffer in transfer.reads]
@@ -217,7 +220,7 @@ class _Builder:
         )
         reads = layout.slots(mesh, transfer.reads)
         writes = layout.slots(target, transfer.reads)
-        return lambda: TransferStep(compiled.result(), reads, writes)
+        return lambda: IssuedTransfer(compiled.result(), reads, writes)
 
     def _reader(self, result: PipelineResult) -> Callable[[], ResultReader]:
         program, layout = self._program, self._layout

@@ -7,10 +7,6 @@ XLA could not use it otherwise. State comes before other inputs (sums of gradien
 parameters), so that it is updated in place and nothing old is left with the user.
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections import Counter
@@ -25,7 +21,7 @@ from alpa_mlir.schedule.values import Buffer
 
 
 def find_donations(
-    program: PipelineProgram, lists: InstructionLists, layout: Layout
+    program: PipelineProgram[AnnotatedProgram], lists: InstructionLists, layout: Layout
 ) -> dict[TaskKind, tuple[int, ...]]:
     """For every kind of task, the positions of the inputs it donates."""
     shared = _shared_buffers(program, lists, layout)
@@ -61,7 +57,7 @@ def _runs(instructions: Sequence[Instruction]) -> list[tuple[Run, set[Buffer]]]:
 
 
 def _shared_buffers(
-    program: PipelineProgram, lists: InstructionLists, layout: Layout
+    program: PipelineProgram[AnnotatedProgram], lists: InstructionLists, layout: Layout
 ) -> set[tuple[int, Buffer]]:
     """Buffers whose memory may be seen from elsewhere."""
     donated = {argument.value for argument in program.arguments if argument.is_donated}
@@ -85,7 +81,9 @@ def _shared_buffers(
     return shared
 
 
-def _state_first(program: PipelineProgram, kind: TaskKind, positions: set[int]) -> list[int]:
+def _state_first(
+    program: PipelineProgram[AnnotatedProgram], kind: TaskKind, positions: set[int]
+) -> list[int]:
     inputs, state = program.values.signatures[kind].inputs, program.values.state
     return sorted(positions, key=lambda position: (inputs[position] not in state, position))
 

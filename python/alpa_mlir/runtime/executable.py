@@ -1,142 +1,95 @@
-"""A compiled pipeline: call it with the user's arguments."""
-
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+"""A compiled program over all devices: call it with the user's arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import jax
-from jax.sharding import NamedSharding, PartitionSpec
 
-from alpa_mlir.errors import ArgumentError
-from alpa_mlir.program.pipeline import PipelineProgram
-from alpa_mlir.runtime.arguments import ArgumentPlacer
+from alpa_mlir.errors import ArgumentMismatchError
+from alpa_mlir.plan.data import PlanData
+from alpa_mlir.program.annotated import AnnotatedProgram
 from alpa_mlir.runtime.initialize import create
-from alpa_mlir.runtime.issued import Step, TransferStep
-from alpa_mlir.runtime.layout import Layout
-from alpa_mlir.runtime.memory import peak_bytes
-from alpa_mlir.runtime.results import ResultReader
-from alpa_mlir.runtime.timeline import MeasuredTimeline, Recorder
-from alpa_mlir.schedule.instructions import Instruction
-from alpa_mlir.schedule.schedule import TaskKind
-from alpa_mlir.schedule.values import Buffer
+from alpa_mlir.runtime.shared_buffers import DonationGuard
+from alpa_mlir.validate.collectives import HloCollective, parse_collectives
+
+PlanT = TypeVar("PlanT", bound=PlanData)
 
 
-@dataclass(frozen=True, eq=False)
-class IssuedStep:
-    """An instruction of a mesh and what issues it."""
-
-    mesh: int
-    instruction: Instruction
-    step: Step
-
-
-class PipelineExecutable:
-    """A compiled step over submeshes. Nothing blocks until a result is read.
+class Executable(Generic[PlanT]):
+    """A compiled step. Call it with the dynamic arguments the function was compiled for.
 
     Attributes:
-      issued: what a call issues, in this order.
-      compiled: the executable of every kind of task; equal programs of one mesh share one.
-      donations: by kind of task, the positions of the inputs whose memory results take.
+      plan: what it does.
+      input_shardings: pytree of the positional arguments with a `NamedSharding` at every leaf.
       rematerializations: XLA's warnings that it had to replicate a tensor to reshard it.
     """
 
     def __init__(
         self,
-        program: PipelineProgram,
-        layout: Layout,
-        issued: Sequence[IssuedStep],
-        placer: ArgumentPlacer,
-        readers: Sequence[ResultReader],
-        initial_store: list[Any],
-        compiled: Mapping[TaskKind, jax.stages.Compiled],
-        donations: Mapping[TaskKind, tuple[int, ...]],
+        plan: PlanT,
+        program: AnnotatedProgram,
+        compiled: jax.stages.Compiled,
+        input_shardings: tuple[Any, ...],
+        rematerializations: list[str],
     ) -> None:
-        self.program = program
-        self.layout = layout
-        self.issued = tuple(issued)
-        self.compiled = compiled
-        self.donations = donations
-        self.rematerializations: list[str] = []
-        self._steps = [each.step for each in issued]
-        self._placer = placer
-        self._readers = readers
-        self._initial_store = initial_store
-        self._recorder: Recorder | None = None
+        self.plan = plan
+        self.input_shardings = input_shardings
+        self.rematerializations = rematerializations
+        self._program = program
+        self._compiled = compiled
+        self._guard = DonationGuard(program.donate_argnums)
 
     def __call__(self, *args: Any) -> Any:
-        """Runs one step.
+        """Runs one step; arguments must lie as `input_shardings` says, or on the host.
 
         Raises:
-          ArgumentError: arguments are of another structure, shape or dtype.
+          ArgumentMismatchError: they lie elsewhere, or are of other types; nothing has run.
         """
-        leaves, store = self.start(args)
-        for step in self._steps:
-            step(store)
-        return self.finish(leaves, store)
+        try:
+            result = self._compiled(*self._guard.arguments(args))
+        except (TypeError, ValueError) as error:  # of JAX's comparison with what was compiled
+            raise ArgumentMismatchError(str(error)) from error
+        self._guard.remember(result)
+        return result
 
-    def start(self, args: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
-        """The flat arguments, and a store that has them where they are read."""
-        leaves, tree = jax.tree.flatten(args)
-        if tree != self.program.in_tree:
-            raise ArgumentError(
-                f"expected arguments of the structure {self.program.in_tree}, got {tree}; compile "
-                "again for arguments of another structure"
-            )
-        store = self._initial_store.copy()
-        self._placer(leaves, store)
-        return leaves, store
+    def place(self, *args: Any) -> tuple[Any, ...]:
+        """Moves arguments to where the step wants them; what is there already is not copied."""
+        return jax.device_put(args, self.input_shardings)
 
-    def finish(self, leaves: list[Any], store: list[Any]) -> Any:
-        """The result, when all steps have been issued."""
-        results = [read(leaves, store) for read in self._readers]
-        return self.program.out_tree.unflatten(results)
-
-    @property
-    def input_shardings(self) -> tuple[Any, ...]:
-        """Pytree of the arguments: how each lies on the mesh that owns it.
-
-        None for batches and for arguments that no task reads.
-        """
-        return self.program.in_tree.unflatten([self._owned(a) for a in self.program.arguments])
-
-    def _owned(self, argument: Any) -> Any:
-        if argument.owner is None:
-            return None
-        mesh = self.program.home_meshes[argument.value]
-        return self.layout.sharding(mesh, Buffer(argument.value))
-
-    def create_state(self, init: Callable[[], Any], argnum: int = 0) -> Any:
-        """What `init` returns, every leaf created on the mesh that owns it.
+    def create_state(self, init: Callable[[], Any], position: int = 0) -> Any:
+        """What `init` returns, every leaf created on the devices that keep it.
 
         Args:
-          init: takes nothing and returns the positional argument `argnum`.
+          init: takes nothing and returns the positional argument at `position`.
 
         Raises:
           ArgumentError: it returns something else.
         """
-        trees = self.program.in_tree.children()
-        first = sum(tree.num_leaves for tree in trees[:argnum])
-        arguments = self.program.arguments[first : first + trees[argnum].num_leaves]
-        elsewhere = NamedSharding(self.layout.stage_meshes[0], PartitionSpec())
-        shardings = [self._owned(argument) or elsewhere for argument in arguments]
-        return create(init, trees[argnum], [a.aval for a in arguments], shardings)
+        avals = [self._program.in_avals[leaf] for leaf in self._program.leaves_of(position)]
+        shardings, tree = jax.tree.flatten(self.input_shardings[position])
+        return create(init, tree, avals, shardings)
 
-    def memory_analysis(self) -> dict[Any, int]:
-        """Peak bytes by device while a step runs; runtime/memory.py has the formula."""
-        return peak_bytes(self.program, self.layout, self.issued, self.compiled, self.donations)
+    @property
+    def stage_executables(self) -> tuple[jax.stages.Compiled, ...]:
+        """What XLA compiled: one executable, as long as there is one stage."""
+        return (self._compiled,)
 
-    def timeline(self, *args: Any) -> tuple[Any, MeasuredTimeline]:
-        """Runs one step and waits for it: its result, and when each task ran."""
-        self._recorder = self._recorder or Recorder(self)
-        return self._recorder.record(args)
+    def collectives(self) -> list[HloCollective]:
+        """The collectives XLA really runs, read from the optimised HLO."""
+        return parse_collectives(self._compiled.as_text() or "")
 
-    def transfer_bytes(self) -> int:
-        """What all devices receive from other devices in transfers of one step, as predicted."""
-        steps = (each.step for each in self.issued)
-        return sum(step.transfer.bytes for step in steps if isinstance(step, TransferStep))
+    def memory_analysis(self) -> int:
+        """Peak bytes on one device while the step runs, as XLA has allocated them.
+
+        Arguments, results and temporaries, less what results share with donated arguments: on CPU
+        XLA's own peak leaves temporaries out.
+        """
+        stats: Any = self._compiled.memory_analysis()
+        return (
+            stats.argument_size_in_bytes
+            + stats.output_size_in_bytes
+            - stats.alias_size_in_bytes
+            + stats.temp_size_in_bytes
+        )

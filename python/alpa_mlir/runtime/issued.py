@@ -1,4 +1,4 @@
-"""Instructions as they are issued: callables that know their slots in the step's store of arrays.
+"""Instructions as they are issued: callables that know their slots in the store of arrays.
 
 JAX dispatches each without waiting for it, so one Python thread drives all meshes.
 """
@@ -10,15 +10,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from alpa_mlir.runtime.transfer.reshard import Reshard
-from alpa_mlir.runtime.transfer.transfer import Transfer
+from alpa_mlir.runtime.transfer.transfer import CompiledTransfer
+from alpa_mlir.schedule.instructions import Instruction
 
 Store = list[Any]
 Slots = tuple[int, ...]
-Step = Callable[[Store], None]
+Issue = Callable[[Store], None]
+
+
+@dataclass(frozen=True, eq=False)
+class IssuedInstruction:
+    """An instruction of a mesh and what issues it."""
+
+    mesh: int
+    instruction: Instruction
+    issue: Issue
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class RunStep:
+class IssuedRun:
     """Runs an executable; `convert` reshards inputs that lie otherwise than it reads them."""
 
     execute: Callable[..., Any]
@@ -35,7 +45,7 @@ class RunStep:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class StartSumStep:
+class IssuedStartSum:
     """The first parts become the sums: tasks are done with them."""
 
     parts: Slots
@@ -47,7 +57,7 @@ class StartSumStep:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class AddStep:
+class IssuedAdd:
     """Adds parts to their sums."""
 
     execute: Callable[..., Any]
@@ -61,10 +71,10 @@ class AddStep:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class TransferStep:
+class IssuedTransfer:
     """Sends arrays to another mesh."""
 
-    transfer: Transfer
+    transfer: CompiledTransfer
     reads: Slots
     writes: Slots
 
@@ -75,7 +85,7 @@ class TransferStep:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class FreeStep:
+class IssuedFree:
     """Drops references; XLA frees the memory when what was issued before has read it."""
 
     reads: Slots

@@ -10,30 +10,24 @@ that is not donated) live throughout. Reshards on the way of a transfer are left
 are gone when it is done.
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from alpa_mlir.program.pipeline import PipelineProgram, num_bytes
+from alpa_mlir.runtime.issued import IssuedInstruction
 from alpa_mlir.runtime.layout import Layout
 from alpa_mlir.schedule.instructions import Accumulate, Free, Run, Transfer
 from alpa_mlir.schedule.schedule import TaskKind
 from alpa_mlir.schedule.values import Buffer
 
-if TYPE_CHECKING:
-    from alpa_mlir.runtime.executable import IssuedStep
-
 
 def peak_bytes(
-    program: PipelineProgram,
+    program: PipelineProgram[Any],
     layout: Layout,
-    issued: Sequence[IssuedStep],
+    issued: Sequence[IssuedInstruction],
     compiled: Mapping[TaskKind, Any],
     donations: Mapping[TaskKind, tuple[int, ...]],
 ) -> dict[Any, int]:
@@ -65,7 +59,7 @@ def peak_bytes(
 class _Memory:
     """What is live on every device."""
 
-    def __init__(self, program: PipelineProgram, layout: Layout) -> None:
+    def __init__(self, program: PipelineProgram[Any], layout: Layout) -> None:
         self._layout = layout
         self._held: dict[tuple[int, Buffer], int] = {}
         self._live: defaultdict[Any, int] = defaultdict(int)

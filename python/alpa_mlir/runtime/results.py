@@ -1,9 +1,5 @@
 """Takes the results of a step out of its store."""
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -13,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from alpa_mlir.program.pipeline import BatchDim
+from alpa_mlir.ir.functions import BatchDim
 
 ResultReader = Callable[[Sequence[Any], list[Any]], Any]
 

@@ -4,10 +4,6 @@ It happens in good faith: averaged weights start as the weights, a target networ
 XLA refuses some such calls, and crashes on others.
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -6,10 +6,6 @@ on its mesh has ended, and what it reads has arrived. Arrays may be donated befo
 to them, so it waits for a copy of one element, made on the first device of the mesh.
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import queue
@@ -17,8 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,66 +23,81 @@ from jax.sharding import SingleDeviceSharding
 
 from alpa_mlir._native import StageDurations
 from alpa_mlir.program.placement import devices_of
+from alpa_mlir.runtime.driver import Driver
+from alpa_mlir.runtime.issued import IssuedInstruction
 from alpa_mlir.runtime.layout import Layout
 from alpa_mlir.schedule.instructions import Run, Transfer
 from alpa_mlir.schedule.schedule import Phase, Schedule, Task
 from alpa_mlir.schedule.values import Buffer
+from alpa_mlir.simulate.drawing import save_trace, to_svg
 from alpa_mlir.simulate.timeline import TimedTask, Timeline, make_timeline, simulate
 
-if TYPE_CHECKING:
-    from alpa_mlir.runtime.executable import IssuedStep, PipelineExecutable
 
-
-@dataclass(frozen=True)
-class MeasuredTimeline:
-    """One step as it ran.
+@dataclass(frozen=True, eq=False)
+class PipelineTimeline:
+    """One step as it ran, and as it was planned.
 
     Attributes:
-      timeline: when every task ran, from the call on.
+      result: of the step.
+      measured: when every task ran, from the call on.
       durations: of every stage, means over microbatches; of transfers, those to neighbours.
       prologue_seconds: how long the prologue took.
+      planned: when the plan says they run; None where there was no plan.
     """
 
-    timeline: Timeline
+    result: Any
+    measured: Timeline
     durations: tuple[StageDurations, ...]
     prologue_seconds: float
+    planned: Timeline | None = None
 
-    def planned(self) -> Timeline:
+    def simulated(self) -> Timeline:
         """The schedule with these durations on meshes that wait for nothing but their inputs."""
-        return simulate(self.timeline.schedule, self.durations, self.prologue_seconds)
+        return simulate(self.measured.schedule, self.durations, self.prologue_seconds)
+
+    def save_trace(self, path: str | Path) -> None:
+        """For ui.perfetto.dev or chrome://tracing."""
+        save_trace(path, self._timelines())
+
+    def to_svg(self) -> str:
+        return to_svg(self._timelines())
+
+    def _timelines(self) -> dict[str, Timeline]:
+        planned = {} if self.planned is None else {"planned": self.planned}
+        return {**planned, "measured": self.measured}
 
 
 class Recorder:
-    """Runs steps of one executable and measures them."""
+    """Runs steps and measures them."""
 
-    def __init__(self, executable: PipelineExecutable) -> None:
-        self._executable = executable
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
         self._probes = {
-            index: _compile_probe(executable.layout, *probed)
-            for index, each in enumerate(executable.issued)
-            if (probed := _probed(executable.layout, each))
+            index: _compile_probe(driver.layout, *probed)
+            for index, each in enumerate(driver.issued)
+            if (probed := _probed(driver.layout, each))
         }
 
-    def record(self, args: tuple[Any, ...]) -> tuple[Any, MeasuredTimeline]:
+    def record(self, args: tuple[Any, ...]) -> PipelineTimeline:
         """The result of one step, and when its tasks ran."""
-        executable, watchers = self._executable, _Watchers()
+        driver, watchers = self._driver, _Watchers()
         begin = time.perf_counter()
         issue_seconds: dict[Task, float] = {}
-        leaves, store = executable.start(args)
+        leaves, store = driver.start(args)
         try:
-            for index, each in enumerate(executable.issued):
+            for index, each in enumerate(driver.issued):
                 if isinstance(each.instruction, Run):
                     issue_seconds[each.instruction.task] = time.perf_counter() - begin
-                each.step(store)
+                each.issue(store)
                 if index in self._probes:
                     slot, probe = self._probes[index]
                     watchers.watch(_stream(each), index, probe(store[slot].addressable_data(0)))
         finally:
             end_seconds = watchers.join()
-        result = executable.finish(leaves, store)
+        result = driver.finish(leaves, store)
         seen = {index: end - begin for index, end in end_seconds.items()}
-        ends = without_late_watchers(executable.issued, seen)
-        return result, _assemble(executable, issue_seconds, ends)
+        ends = without_late_watchers(driver.issued, seen)
+        return _assemble(driver, result, issue_seconds, ends)
 
 
 class _Watchers:
@@ -117,12 +129,12 @@ class _Watchers:
         return self._ends
 
 
-def _stream(each: IssuedStep) -> tuple[int, ...]:
+def _stream(each: IssuedInstruction) -> tuple[int, ...]:
     instruction = each.instruction
     return (each.mesh, instruction.target) if isinstance(instruction, Transfer) else (each.mesh,)
 
 
-def _probed(layout: Layout, each: IssuedStep) -> tuple[int, Buffer] | None:
+def _probed(layout: Layout, each: IssuedInstruction) -> tuple[int, Buffer] | None:
     """Mesh and buffer to wait for; None if the instruction makes none that can be read."""
     match each.instruction:
         case Run():
@@ -151,7 +163,9 @@ def _compile_probe(layout: Layout, mesh: int, buffer: Buffer) -> tuple[int, Call
     return layout.slot(mesh, buffer), jitted.lower(struct).compile()
 
 
-def without_late_watchers(issued: Sequence[IssuedStep], seen: dict[int, float]) -> dict[int, float]:
+def without_late_watchers(
+    issued: Sequence[IssuedInstruction], seen: dict[int, float]
+) -> dict[int, float]:
     """Ends no later than what shows that they were before: a watcher may wake up late.
 
     A task has ended when the next one of its mesh has, and when what it sends has arrived; that has
@@ -177,12 +191,12 @@ def without_late_watchers(issued: Sequence[IssuedStep], seen: dict[int, float]) 
 
 
 def _assemble(
-    executable: PipelineExecutable, issue_seconds: dict[Task, float], ends: dict[int, float]
-) -> MeasuredTimeline:
-    schedule = executable.program.schedule
+    driver: Driver, result: Any, issue_seconds: dict[Task, float], ends: dict[int, float]
+) -> PipelineTimeline:
+    schedule = driver.program.schedule
     arrivals: dict[tuple[int, Buffer], float] = {}
     meshes: list[list[TimedTask]] = [[] for _ in schedule.meshes]
-    for index, each in enumerate(executable.issued):
+    for index, each in enumerate(driver.issued):
         instruction = each.instruction
         if isinstance(instruction, Transfer):
             for buffer in instruction.reads:
@@ -195,7 +209,7 @@ def _assemble(
             meshes[each.mesh].append(timed)
     timeline = make_timeline(schedule, tuple(map(tuple, meshes)), schedule.peak_in_flight())
     seconds = _task_seconds(timeline)
-    sends = _send_seconds(executable, timeline, arrivals)
+    sends = _send_seconds(driver, timeline, arrivals)
     durations = tuple(
         StageDurations(
             forward_seconds=_mean(seconds.get((stage, Phase.FORWARD))),
@@ -207,7 +221,7 @@ def _assemble(
         for stage in range(schedule.num_stages)
     )
     prologue = schedule.prologue and sum(seconds.get((schedule.prologue.stage, Phase.PROLOGUE), []))
-    return MeasuredTimeline(timeline, durations, prologue or 0.0)
+    return PipelineTimeline(result, timeline, durations, prologue or 0.0)
 
 
 def _task_seconds(timeline: Timeline) -> dict[tuple[int, Phase], list[float]]:
@@ -219,10 +233,10 @@ def _task_seconds(timeline: Timeline) -> dict[tuple[int, Phase], list[float]]:
 
 
 def _send_seconds(
-    executable: PipelineExecutable, timeline: Timeline, arrivals: dict[tuple[int, Buffer], float]
+    driver: Driver, timeline: Timeline, arrivals: dict[tuple[int, Buffer], float]
 ) -> dict[tuple[int, int], list[float]]:
     """By sending and receiving stage, of what forwards and backwards send."""
-    values, schedule = executable.program.values, timeline.schedule
+    values, schedule = driver.program.values, timeline.schedule
     stages_of_mesh = {mesh: stage for stage, mesh in schedule.mesh_of_stage.items()}
     sends: dict[tuple[int, int], list[float]] = {}
     for timed in timeline.tasks():

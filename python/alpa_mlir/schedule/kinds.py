@@ -14,6 +14,14 @@ from alpa_mlir._native import ScheduleKind, max_in_flight
 from alpa_mlir.errors import ArgumentError
 from alpa_mlir.schedule.schedule import Phase, Schedule, Task
 
+# By the names that options and plans have for them.
+SCHEDULE_KINDS = {
+    "gpipe": ScheduleKind.GPIPE,
+    "1f1b": ScheduleKind.ONE_F_ONE_B,
+    "eager_1f1b": ScheduleKind.EAGER_ONE_F_ONE_B,
+    "inference": ScheduleKind.INFERENCE,
+}
+
 
 def make_schedule(
     kind: ScheduleKind,

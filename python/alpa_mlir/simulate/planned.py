@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from alpa_mlir._native import StageDurations
 from alpa_mlir.cost.transfer import send_seconds
-from alpa_mlir.inter_op.schedule_kinds import SCHEDULE_KINDS
-from alpa_mlir.plan.data import Plan
-from alpa_mlir.schedule.kinds import make_schedule
+from alpa_mlir.plan.data import PlanData
+from alpa_mlir.schedule.kinds import SCHEDULE_KINDS, make_schedule
 from alpa_mlir.schedule.schedule import Schedule
 from alpa_mlir.simulate.timeline import Timeline, simulate
 
 
-def planned_timeline(plan: Plan, schedule: Schedule | None = None) -> Timeline:
+def planned_timeline(plan: PlanData, schedule: Schedule | None = None) -> Timeline:
     """The timeline of one step; without `schedule` the update counts as one round."""
     if schedule is None:
-        kind = SCHEDULE_KINDS[plan.schedule]
-        schedule = make_schedule(kind, len(plan.stages), plan.num_microbatches)
-    return simulate(schedule, _durations(plan))
+        kind, first = SCHEDULE_KINDS[plan.schedule], plan.prologue and plan.prologue.stage
+        schedule = make_schedule(kind, len(plan.stages), plan.num_microbatches, first)
+    prologue_seconds = plan.prologue.seconds if plan.prologue else 0.0
+    return simulate(schedule, _durations(plan), prologue_seconds)
 
 
-def _durations(plan: Plan) -> list[StageDurations]:
+def _durations(plan: PlanData) -> list[StageDurations]:
     return [
         StageDurations(
             forward_seconds=stage.forward_seconds,
@@ -32,7 +32,7 @@ def _durations(plan: Plan) -> list[StageDurations]:
     ]
 
 
-def _sent(plan: Plan, source: int, target: int) -> float:
+def _sent(plan: PlanData, source: int, target: int) -> float:
     """Seconds of one microbatch's transfer between neighbours."""
     if not 0 <= target < len(plan.stages):
         return 0.0

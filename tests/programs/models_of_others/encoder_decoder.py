@@ -4,6 +4,8 @@ One table embeds source and target and is the output projection as well, so its 
 parts, made at both ends of the network.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from alpa_mlir.models.training import init_state, make_train_step, mean_cross_entropy
@@ -19,7 +21,7 @@ SOURCE_LENGTH, TARGET_LENGTH = 16, 12
 BATCH_SIZE = 16
 
 
-def init(key):
+def init(key: jax.Array) -> Any:
     table_key, encoder_key, decoder_key = jax.random.split(key, 3)
     return {
         "table": normal(table_key, VOCABULARY_SIZE, HIDDEN_SIZE),
@@ -40,11 +42,11 @@ def init(key):
     }
 
 
-def normal(key, *shape):
+def normal(key: jax.Array, *shape: int) -> jax.Array:
     return jax.random.normal(key, shape) * shape[0] ** -0.5
 
 
-def init_attention(key):
+def init_attention(key: jax.Array) -> Any:
     query_key, key_key, value_key, output_key = jax.random.split(key, 4)
     head_size = HIDDEN_SIZE // NUM_HEADS
     return {
@@ -56,7 +58,7 @@ def init_attention(key):
     }
 
 
-def init_feed_forward(key):
+def init_feed_forward(key: jax.Array) -> Any:
     input_key, output_key = jax.random.split(key)
     return {
         "scale": jnp.ones(HIDDEN_SIZE),
@@ -65,11 +67,13 @@ def init_feed_forward(key):
     }
 
 
-def rms_norm(scale, x):
+def rms_norm(scale: jax.Array, x: jax.Array) -> jax.Array:
     return scale * x * jax.lax.rsqrt(jnp.square(x).mean(-1, keepdims=True) + 1e-5)
 
 
-def attend(params, x, memory, mask=None):
+def attend(
+    params: Any, x: jax.Array, memory: jax.Array, mask: jax.Array | None = None
+) -> jax.Array:
     query = jnp.einsum("bqh,hnd->bqnd", x, params["query"])
     key = jnp.einsum("bkh,hnd->bknd", memory, params["key"])
     value = jnp.einsum("bkh,hnd->bknd", memory, params["value"])
@@ -80,17 +84,17 @@ def attend(params, x, memory, mask=None):
     return mixed.reshape(x.shape) @ params["output"]
 
 
-def self_attention(params, x, mask=None):
+def self_attention(params: Any, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
     normalised = rms_norm(params["scale"], x)
     return x + attend(params, normalised, normalised, mask)
 
 
-def feed_forward(params, x):
+def feed_forward(params: Any, x: jax.Array) -> jax.Array:
     inner = jax.nn.gelu(rms_norm(params["scale"], x) @ params["input"])
     return x + inner @ params["output"]
 
 
-def embed(table, tokens):
+def embed(table: jax.Array, tokens: jax.Array) -> jax.Array:
     """Token embeddings with sinusoidal positions."""
     positions = jnp.arange(tokens.shape[1])[:, None]
     rates = 1e4 ** -(jnp.arange(HIDDEN_SIZE // 2) / (HIDDEN_SIZE // 2))
@@ -99,14 +103,14 @@ def embed(table, tokens):
     return table[tokens] * HIDDEN_SIZE**0.5 + waves
 
 
-def encode(params, tokens):
+def encode(params: Any, tokens: jax.Array) -> jax.Array:
     x = embed(params["table"], tokens)
     for layer in params["encoder"]:
         x = feed_forward(layer["feed_forward"], self_attention(layer["self"], x))
     return rms_norm(params["encoder_scale"], x)
 
 
-def decode(params, tokens, memory):
+def decode(params: Any, tokens: jax.Array, memory: jax.Array) -> jax.Array:
     causal = jnp.tril(jnp.ones((tokens.shape[1], tokens.shape[1]), bool))
     x = embed(params["table"], tokens)
     for layer in params["decoder"]:
@@ -117,16 +121,16 @@ def decode(params, tokens, memory):
     return rms_norm(params["decoder_scale"], x) @ params["table"].T
 
 
-def loss_fn(params, batch):
+def loss_fn(params: Any, batch: dict[str, jax.Array]) -> jax.Array:
     memory = encode(params, batch["source"])
     logits = decode(params, batch["target"][:, :-1], memory)
     return mean_cross_entropy(logits, batch["target"][:, 1:])
 
 
-def example_batch(key):
+def example_batch(key: jax.Array) -> Any:
     source_key, target_key = jax.random.split(key)
 
-    def tokens(key, length):
+    def tokens(key: jax.Array, length: int) -> jax.Array:
         return jax.random.randint(key, (BATCH_SIZE, length), 0, VOCABULARY_SIZE)
 
     return {

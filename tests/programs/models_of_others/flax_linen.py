@@ -1,5 +1,7 @@
 """A text classifier in flax.linen: embedding, attention blocks, dropout, `TrainState`."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -15,7 +17,7 @@ class Block(nn.Module):
     dropout_rate: float
 
     @nn.compact
-    def __call__(self, x, *, train):
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         y = nn.LayerNorm()(x)
         # No biases: the gradient of the keys' bias is zero, so its sign would be rounding's choice.
         y = nn.MultiHeadDotProductAttention(num_heads=self.num_heads, use_bias=False)(y, y)
@@ -36,7 +38,7 @@ class TextClassifier(nn.Module):
     dropout_rate: float = 0.1
 
     @nn.compact
-    def __call__(self, tokens, *, train):
+    def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
         x = nn.Embed(self.vocabulary_size, self.hidden_size)(tokens)
         for _ in range(self.num_layers):
             x = Block(self.num_heads, self.dropout_rate)(x, train=train)
@@ -51,16 +53,16 @@ model = TextClassifier()
 tx = optimizer()
 
 
-def create_train_state(key):
+def create_train_state(key: jax.Array) -> Any:
     params_key, dropout_key = jax.random.split(key)
     params = model.init(params_key, jnp.zeros((1, 16), jnp.int32), train=False)["params"]
     return TrainState.create(apply_fn=model.apply, params=params, tx=tx, key=dropout_key)
 
 
-def train_step(state, batch):
+def train_step(state: Any, batch: dict[str, jax.Array]) -> Any:
     dropout_key = jax.random.fold_in(state.key, state.step)
 
-    def loss_fn(params):
+    def loss_fn(params: Any) -> tuple[jax.Array, jax.Array]:
         logits = state.apply_fn(
             {"params": params}, batch["tokens"], train=True, rngs={"dropout": dropout_key}
         )
@@ -73,7 +75,7 @@ def train_step(state, batch):
     return state, {"loss": loss, "accuracy": accuracy}
 
 
-def example_batch(key):
+def example_batch(key: jax.Array) -> dict[str, jax.Array]:
     token_key, label_key = jax.random.split(key)
     return {
         "tokens": jax.random.randint(token_key, (16, 16), 0, 128),

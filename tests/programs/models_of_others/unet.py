@@ -5,6 +5,7 @@ Down by convolutions of stride 2, up by transposed convolutions and by repetitio
 """
 
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ BATCH_SIZE = 16
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
-def init(key):
+def init(key: jax.Array) -> Any:
     keys = iter(jax.random.split(key, 4 * len(WIDTHS) + 2))
     levels = list(itertools.pairwise(WIDTHS))
     return {
@@ -39,12 +40,12 @@ def init(key):
     }
 
 
-def init_kernel(key, size, inputs, outputs):
+def init_kernel(key: jax.Array, size: int, inputs: int, outputs: int) -> jax.Array:
     shape = (size, size, inputs, outputs)
     return jax.random.normal(key, shape) * (2 / (size * size * inputs)) ** 0.5
 
 
-def init_block(key, inputs, outputs):
+def init_block(key: jax.Array, inputs: int, outputs: int) -> Any:
     return {
         "kernel": init_kernel(key, 3, inputs, outputs),
         "scale": jnp.ones(outputs),
@@ -52,30 +53,30 @@ def init_block(key, inputs, outputs):
     }
 
 
-def convolve(kernel, x, stride=1):
+def convolve(kernel: jax.Array, x: jax.Array, stride: int = 1) -> jax.Array:
     return jax.lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", None, None, LAYOUT)
 
 
-def block(params, x, stride=1):
+def block(params: Any, x: jax.Array, stride: int = 1) -> jax.Array:
     x = group_norm(convolve(params["kernel"], x, stride))
     return jax.nn.silu(x * params["scale"] + params["bias"])
 
 
-def group_norm(x):
+def group_norm(x: jax.Array) -> jax.Array:
     grouped = x.reshape(*x.shape[:3], NUM_GROUPS, -1)
     mean = grouped.mean((1, 2, 4), keepdims=True)
     variance = jnp.square(grouped - mean).mean((1, 2, 4), keepdims=True)
     return ((grouped - mean) * jax.lax.rsqrt(variance + 1e-5)).reshape(x.shape)
 
 
-def widen(kernel, x, repeats):
+def widen(kernel: jax.Array, x: jax.Array, repeats: int) -> jax.Array:
     """Twice the height and width, by a transposed convolution or by repetition."""
     if not repeats:
         return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=LAYOUT)
     return convolve(kernel, jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2))
 
 
-def apply(params, x):
+def apply(params: Any, x: jax.Array) -> jax.Array:
     x = block(params["first"], x)
     skipped = []
     for down in params["down"]:
@@ -89,11 +90,11 @@ def apply(params, x):
     return convolve(params["last"], x)
 
 
-def loss_fn(params, batch):
+def loss_fn(params: Any, batch: dict[str, jax.Array]) -> jax.Array:
     return jnp.mean(jnp.square(apply(params, batch["noisy"]) - batch["noise"]))
 
 
-def example_batch(key):
+def example_batch(key: jax.Array) -> Any:
     image_key, noise_key = jax.random.split(key)
     shape = (BATCH_SIZE, IMAGE_SIZE, IMAGE_SIZE, COLORS)
     noise = jax.random.normal(noise_key, shape)

@@ -6,8 +6,8 @@
 // capacity that constant users leave.
 #pragma once
 
-#include "core/sharding/ShardingProblem.h"
 #include "core/sharding/CoreProblem.h"
+#include "core/sharding/ShardingProblem.h"
 
 #include <deque>
 #include <utility>

@@ -24,9 +24,6 @@ public:
   /// The row that is exceeded most, or -1.
   int32_t worstRow() const;
 
-  /// Bytes above capacity, summed over all rows.
-  int64_t totalOverflow() const { return overflow; }
-
   void move(int32_t n, int32_t p);
   void move(const std::vector<int32_t> &nodes, const std::vector<int32_t> &strategies);
 

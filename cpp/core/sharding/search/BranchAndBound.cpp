@@ -1,8 +1,8 @@
 #include "core/sharding/search/BranchAndBound.h"
 
+#include "core/sharding/reductions/Reduction.h"
 #include "core/sharding/search/Assignment.h"
 #include "core/sharding/search/Elimination.h"
-#include "core/sharding/reductions/Reduction.h"
 #include "core/sharding/search/Split.h"
 
 #include <algorithm>

@@ -5,8 +5,8 @@
 // fractional: the strategies of the node whose priced memory differs most, into small and large.
 #pragma once
 
-#include "core/sharding/search/PriceAscent.h"
 #include "core/sharding/reductions/ReducibleProblem.h"
+#include "core/sharding/search/PriceAscent.h"
 
 #include <functional>
 #include <map>

@@ -1,7 +1,7 @@
 #include "core/sharding/search/ProofSearch.h"
 
-#include "core/sharding/search/Neighbourhood.h"
 #include "core/sharding/reductions/Reduction.h"
+#include "core/sharding/search/Neighbourhood.h"
 
 #include <algorithm>
 

@@ -1,45 +1,57 @@
-// Which buffers exist when, if ops run in program order: the memory model of the sharding problem
-// and of stages.
+// When values need memory, if ops run in program order: the one model of lifetimes, of the sharding
+// problem and of whoever prints them.
 #pragma once
 
-#include "alpa/Analysis/OpGraph.h"
+#include "core/sharding/ShardingProblem.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "llvm/ADT/DenseMap.h"
+#include <vector>
 
 namespace alpa {
 
-/// A buffer exists while nodes `first` to `last` (inclusive) run; never, if `last` is before
-/// `first`. Arguments exist from 0. What the program returns, and arguments it does not give up,
-/// exist to the end, graph.size() - 1.
-struct LiveInterval {
-  mlir::Value value; ///< the first value it holds
-  int first = 0, last = 0;
-  int64_t bytes = 0;
-};
-
-/// Several values share a buffer where no implementation would copy: reshapes, barriers, sharding
-/// constraints, and the values a loop carries without changing them.
+/// Time counts the ops of a function in program order, terminators included, those inside loops and
+/// branches after the op that contains them.
 ///
-/// A buffer written anew in place of another (an argument given up for a result by
-/// `tf.aliasing_output`, the operand of a dynamic_update_slice or scatter, what a loop carries from
-/// one iteration to the next) has an interval of its own, and the old one ends right before it. A
-/// value used inside a loop from outside exists until the loop ends. Constants, and what
-/// isConstantLike() makes of them, need no memory.
+/// A value exists from when its op begins (an argument from 0) until it was read for the last time,
+/// at least while its op runs. What is read inside a loop or branch from outside is needed until
+/// that ends. What the program returns, and arguments it does not give up, exist to the end.
+///
+/// Some values are no buffers of their own; what they stand for lives as long as they do:
+///  - a value under a new name: of a reshape, barrier or sharding constraint, and what a loop
+///    carries without changing it;
+///  - a dynamic_update_slice or scatter into what nobody else reads, which is done in place;
+///  - what XLA computes anew inside its readers (isFusedAway). Of these only a broadcast keeps its
+///    operand: other maps were computed with the op before them.
+/// What a loop changes has one buffer, that of the loop's result: what it starts from ends when the
+/// loop begins. Constants, and what isConstantLike() makes of them, need no memory.
 class Liveness {
 public:
-  explicit Liveness(const OpGraph &graph);
+  /// Of a function with one block. Nothing here trusts ops to be well formed.
+  explicit Liveness(mlir::FunctionOpInterface func);
 
-  /// Arguments first, then in program order.
-  llvm::ArrayRef<LiveInterval> intervals() const { return all; }
-  /// The buffer that holds `value`.
-  const LiveInterval &intervalOf(mlir::Value value) const { return all[buffers.at(value)]; }
-  /// Bytes in use while node `index` runs.
-  llvm::ArrayRef<int64_t> bytesInUse() const { return inUse; }
+  /// While `op` runs, with all that is nested in it.
+  Interval timeOf(mlir::Operation *op) const { return times.lookup(op); }
+  /// While a result of an op, or an argument of the function, exists.
+  Interval intervalOf(mlir::Value value) const { return live.lookup(value); }
+  int64_t end() const { return now; }
+  static bool needsMemory(mlir::Value value);
+
+  /// The most bytes in use at one time.
   int64_t peakBytes() const;
 
 private:
-  friend class LivenessBuilder;
-  std::vector<LiveInterval> all;
-  llvm::DenseMap<mlir::Value, int> buffers;
-  std::vector<int64_t> inUse;
+  void count(mlir::Region &region);
+  int64_t lastUse(mlir::Value value) const;
+
+  std::vector<mlir::Operation *> ops; ///< in program order
+  llvm::DenseMap<mlir::Operation *, Interval> times;
+  llvm::DenseMap<mlir::Value, Interval> live;
+  llvm::DenseMap<mlir::Value, int64_t> lastUses;
+  int64_t now = 0;
 };
+
+/// Whether XLA computes `op` inside the loops of its readers, so that its result never reaches
+/// memory: a broadcast in each of them anew, other maps of elements only in a single one.
+bool isFusedAway(mlir::Operation *op);
 
 } // namespace alpa

@@ -4,18 +4,11 @@
 #pragma once
 
 #include "alpa/Analysis/BatchDims.h"
+#include "alpa/IR/Phase.h"
 #include "alpa/IR/Stablehlo.h"
 
 namespace alpa {
 
-enum class Phase {
-  Prologue, ///< makes, from the whole batch, what every microbatch needs: the token count of a loss
-  Forward,  ///< every gradient depends on it, or a sum that is no gradient (loss, metric), or a
-            ///< result with a value per example
-  Backward, ///< other ops between the batch and the gradients
-  Update    ///< sees sums over examples only: the optimizer, clipping by global norm, the mean loss
-};
-llvm::StringRef name(Phase phase);
 llvm::StringRef name(ArgumentRole role);
 /// "add", "mul", "min", "max", "and", "or".
 llvm::StringRef name(ReductionKind kind);

@@ -1,7 +1,10 @@
-// Names of the attributes that our passes leave on ops and arguments.
+// Names of the attributes that our passes leave on ops and arguments, and how to read the plain
+// ones.
 #pragma once
 
+#include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/StringRef.h"
+#include <optional>
 
 namespace alpa {
 
@@ -59,5 +62,13 @@ inline constexpr llvm::StringLiteral kStageAttr = "alpa.stage";
 inline constexpr llvm::StringLiteral kRoundAttr = "alpa.round";
 /// `alpa.value = "v7"` on an argument or result: its name, unique in the step.
 inline constexpr llvm::StringLiteral kValueAttr = "alpa.value";
+
+/// None where there is no attribute, or one that is no integer.
+std::optional<int64_t> integerOf(mlir::Attribute attribute);
+
+/// None for an op that belongs nowhere.
+std::optional<int64_t> layerOf(mlir::Operation *op);
+/// Of the highest layer of an op, one more; 0 where no op has one.
+int64_t numLayers(mlir::ModuleOp module);
 
 } // namespace alpa

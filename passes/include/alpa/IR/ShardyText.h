@@ -45,7 +45,6 @@ struct ShardingRule {
   /// Adds a factor and returns its number.
   int addFactor(int64_t size, FactorKind kind = FactorKind::PassThrough);
 };
-bool operator==(const ShardingRule &, const ShardingRule &);
 
 /// The attribute under which `sdy-populate-op-sharding-rules` leaves the rule of an op.
 inline constexpr llvm::StringLiteral kShardingRuleAttr = "sdy.sharding_rule";
@@ -56,13 +55,11 @@ inline constexpr llvm::StringLiteral kShardingAttr = "sdy.sharding";
 std::string factorName(int factor);
 mlir::FailureOr<ShardingRule> parseShardingRule(mlir::Attribute attr, EmitError emitError);
 std::string print(const ShardingRule &rule);
-mlir::Attribute makeAttr(mlir::MLIRContext *context, const ShardingRule &rule);
 
 struct MeshAxis {
   std::string name;
   int64_t size = 1;
 };
-bool operator==(const MeshAxis &, const MeshAxis &);
 
 /// `#sdy.mesh<["x"=2, "y"=4], device_ids=[...]>`; no ids means 0, 1, 2, ...
 struct MeshText {
@@ -80,7 +77,6 @@ struct DimShardingText {
   bool isClosed = true;          ///< false (`?`): propagation may add axes
   std::optional<int64_t> priority = std::nullopt;
 };
-bool operator==(const DimShardingText &, const DimShardingText &);
 
 /// `#sdy.sharding<@mesh, [{"x"}, {?}], replicated={"y"}, unreduced={"z"}>`.
 struct TensorShardingText {
@@ -89,16 +85,10 @@ struct TensorShardingText {
   std::vector<std::string> replicatedAxes = {};
   std::vector<std::string> unreducedAxes = {};
 };
-bool operator==(const TensorShardingText &, const TensorShardingText &);
 
 /// Fails on a mesh written inside the sharding: only named meshes are supported.
 mlir::FailureOr<TensorShardingText> parseSharding(mlir::Attribute attr, EmitError emitError);
 std::string print(const TensorShardingText &sharding);
 mlir::Attribute makeAttr(mlir::MLIRContext *context, const TensorShardingText &sharding);
-
-/// `#sdy.sharding_per_value<[<@mesh, [{"x"}]>, <@mesh, []>]>`: the results of an op.
-mlir::FailureOr<std::vector<TensorShardingText>> parseShardingPerValue(mlir::Attribute attr,
-                                                                       EmitError emitError);
-mlir::Attribute makeAttr(mlir::MLIRContext *context, llvm::ArrayRef<TensorShardingText> shardings);
 
 } // namespace alpa

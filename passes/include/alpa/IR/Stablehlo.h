@@ -67,7 +67,6 @@ bool isRemovable(mlir::Operation *op);
 /// Pure, and equal ops may be merged. Not so optimization barriers: keeping equal computations
 /// apart is their purpose.
 bool isMergeable(mlir::Operation *op);
-bool isCollective(mlir::Operation *op);
 
 /// How the body of a reduce, reduce_window, scatter, select_and_scatter or all_reduce combines two
 /// elements. None: in another way, several operands at once, or not such an op.
@@ -100,7 +99,6 @@ struct ConvDims {
 };
 mlir::FailureOr<ConvDims> convDims(mlir::Operation *op);
 
-mlir::FailureOr<Dims> permutation(mlir::Operation *transpose);
 mlir::FailureOr<Dims> broadcastDims(mlir::Operation *broadcastInDim);
 mlir::FailureOr<Dims> reducedDims(mlir::Operation *reduce);
 mlir::FailureOr<Dims> windowDims(mlir::Operation *reduceWindow);
@@ -110,8 +108,6 @@ struct SliceDims {
   Dims starts, limits, strides;
 };
 mlir::FailureOr<SliceDims> sliceDims(mlir::Operation *slice);
-/// The target of a custom call, "" for any other op.
-llvm::StringRef customCallTarget(mlir::Operation *op);
 /// The function a call or composite op runs, null for any other op.
 mlir::FlatSymbolRefAttr callee(mlir::Operation *op);
 

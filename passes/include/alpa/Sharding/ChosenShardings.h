@@ -50,8 +50,6 @@ void eraseChoices(mlir::ModuleOp module);
 
 /// The result that holds the next value of a state argument (`alpa.state`), where there is one.
 std::optional<unsigned> updatedBy(mlir::FunctionOpInterface func, unsigned argument);
-/// Whether an argument's buffer may be reused once it has been read for the last time.
-bool isDonated(mlir::FunctionOpInterface func, unsigned argument);
 
 /// Static shape and element size of a tensor; no dims and 0 bytes for tokens and their like.
 std::vector<int64_t> shapeOf(mlir::Type type);

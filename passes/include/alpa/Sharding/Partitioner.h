@@ -14,4 +14,7 @@ bool canSplit(mlir::Operation *op, const ShardingRule &rule, int factor);
 /// nothing, which counts them several times: kernel gradients of depthwise convolutions.
 bool reducesOnWholeMeshOnly(mlir::Operation *op);
 
+/// Whether Shardy carries shardings forward through `op`, which maps elements or renames dims.
+bool forwardsShardings(mlir::Operation *op);
+
 } // namespace alpa

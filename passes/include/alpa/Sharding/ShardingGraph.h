@@ -4,6 +4,8 @@
 
 #include "alpa/Sharding/ReshardTables.h"
 #include "alpa/Sharding/Strategy.h"
+#include "alpa/Sharding/StrategySpace.h"
+#include "core/mesh/ReshardTree.h"
 #include "core/sharding/ShardingProblem.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
@@ -12,19 +14,11 @@
 
 namespace alpa {
 
-/// Which plans are allowed. All but Auto are baselines and ablations.
-enum class ShardingMethod {
-  Auto,  ///< everything
-  Data,  ///< batch split over all axes, parameters and optimizer state replicated
-  Zero2, ///< batch split, parameters replicated, optimizer state sharded
-  Zero3, ///< batch split, parameters and optimizer state sharded
-};
-
 /// What a sharding graph is made for.
 struct ShardingTarget {
   DeviceMesh mesh;
   DeviceSpec device;
-  ShardingMethod method = ShardingMethod::Auto;
+  StrategySpace strategySpace = StrategySpace::Auto;
 };
 
 /// Something that chooses a strategy: a node of the sharding problem.
@@ -44,15 +38,25 @@ struct Vertex {
   std::vector<int64_t> usages; ///< bytes per device, by strategy
 };
 
-/// A value on its way from the vertex that makes it to one that reads it.
+/// A vertex that reads a value.
+struct Reader {
+  int vertex = 0;
+  unsigned operand = 0; ///< of its strategies; results[0] where it is an argument or carried
+  bool operator==(const Reader &other) const {
+    return vertex == other.vertex && operand == other.operand;
+  }
+};
+
+/// A value on its way from the vertex that makes it to those that read it in one phase (and round
+/// of the update), which becomes a program of its own. Each reshard on the way runs once for all
+/// readers, right after the value was made: as often as that block.
 struct Flow {
   mlir::Value value;
   int producer = 0;
-  unsigned result = 0; ///< of the producer's strategies
-  int consumer = 0;
-  unsigned operand =
-      0; ///< of the consumer's strategies; results[0] where the consumer is an argument or carried
-  double multiplicity = 1;
+  unsigned result = 0;   ///< of the producer's strategies
+  llvm::StringRef phase; ///< `alpa.phase` of the readers, "" for none
+  double runs = 1;       ///< in one call
+  llvm::SmallVector<Reader, 2> readers;
 };
 
 /// A collective that a plan is expected to run, and what it is for.
@@ -73,18 +77,34 @@ public:
 
   const ShardingTarget &target() const { return shardingTarget; }
   const std::vector<Vertex> &vertices() const { return allVertices; }
-  const std::vector<Flow> &flows() const { return allFlows; }
   mlir::FunctionOpInterface function() const { return func; }
 
-  /// The problem in picoseconds and bytes; nodes are the vertices in order.
+  /// The problem in picoseconds and bytes. Nodes are the vertices in order, then the views: a value
+  /// with several readers goes from its producer to one sharding (the view), paid once, and from
+  /// there to each reader. A view may be any sharding that the value can have, also the one in
+  /// which it is made. So no plan is priced above reshards of its own for every reader, nor below
+  /// its cost (seconds).
   ShardingProblem problem() const;
+  int numNodes() const;
 
-  /// What `choices` (one strategy per vertex) is expected to communicate: partial sums, and the
-  /// reshards of each value, a step shared by several readers of one phase once.
+  // `choices` is one strategy per vertex in all that follows.
+
+  /// Choices of all nodes of the problem: those of the vertices, and the cheapest views.
+  std::vector<int> complete(llvm::ArrayRef<int> choices) const;
+
+  /// What `choices` are expected to communicate: partial sums, and the reshards that
+  /// alpa-annotate-shardings writes (ReshardTree).
   std::vector<PredictedCollective> collectives(llvm::ArrayRef<int> choices) const;
 
-  /// Seconds of a step under `choices` by `alpa.phase`, "" for ops that have none. What a value
-  /// costs on its way counts where it is read, state that comes back in the update.
+  /// Seconds of a step under `choices`: of computing, of all collectives, and of reshards that are
+  /// local.
+  struct Seconds {
+    double compute = 0, collectives = 0, copies = 0;
+    double total() const { return compute + collectives + copies; }
+  };
+  Seconds seconds(llvm::ArrayRef<int> choices) const;
+  /// The same by `alpa.phase`, "" for ops that have none. What a value costs on its way counts
+  /// where it is read, state that comes back where it is made.
   std::map<std::string, double> phaseSeconds(llvm::ArrayRef<int> choices) const;
 
   /// Most bytes on a device under `choices`, by `alpa.phase`, of values that live within the phase:
@@ -96,17 +116,20 @@ public:
   /// alpa-annotate-shardings needs.
   void write(llvm::ArrayRef<int> choices);
 
-  /// The sharding in which `flow` leaves its producer, and the one its consumer reads.
-  const Sharding &produced(const Flow &flow, int strategy) const;
-  const Sharding &consumed(const Flow &flow, int strategy) const;
-
 private:
   friend class GraphBuilder;
 
-  /// `alpa.phase` of the op of the function that `op` is in, "" where it has none.
-  llvm::StringRef phaseOf(mlir::Operation *op) const;
-  /// Arguments read what is returned in their place: in the update.
-  llvm::StringRef phaseOf(const Vertex &vertex) const;
+  /// The sharding in which a flow leaves its producer, and the one that a reader wants.
+  const Sharding &produced(const Flow &flow, int strategy) const;
+  const Sharding &consumed(const Reader &reader, int strategy) const;
+  std::vector<Reader> sharing(const Flow &flow) const;
+  std::vector<int> viewShardings(const Flow &flow) const;
+  void addEdges(const Flow &flow, ShardingProblem &problem) const;
+  ReshardTree treeOf(const Flow &flow, llvm::ArrayRef<int> choices) const;
+  /// The op of the function that `op` is in.
+  mlir::Operation *topLevel(mlir::Operation *op) const {
+    return func->getRegion(0).front().findAncestorOpInBlock(*op);
+  }
 
   ShardingTarget shardingTarget;
   mlir::FunctionOpInterface func;
@@ -114,5 +137,8 @@ private:
   std::vector<Flow> allFlows;
   std::unique_ptr<ReshardTables> tables;
 };
+
+/// `alpa.phase` of an op of a function, "" where it has none.
+llvm::StringRef phaseNameOf(mlir::Operation *op);
 
 } // namespace alpa

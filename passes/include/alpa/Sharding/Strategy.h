@@ -19,6 +19,7 @@ struct Strategy {
   llvm::SmallVector<Sharding, 1> results;
   llvm::SmallVector<Collective, 1> collectives; ///< of partial sums
   double seconds = 0;                           ///< compute and collectives, once
+  bool isFixed = false; ///< whether it is one of those that the user left, by fixing a sharding
 };
 
 /// What enumeration needs to know of an op beside its rule.

@@ -56,8 +56,8 @@ private:
     llvm::SmallVector<int64_t> result;
     if (auto list = ops[index].op->getAttrOfType<mlir::ArrayAttr>(kGradientOfAttr))
       for (mlir::Attribute number : list)
-        if (auto integer = llvm::dyn_cast<mlir::IntegerAttr>(number))
-          result.push_back(integer.getInt());
+        if (std::optional<int64_t> parameter = integerOf(number))
+          result.push_back(*parameter);
     return result;
   }
 

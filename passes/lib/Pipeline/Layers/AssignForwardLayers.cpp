@@ -3,6 +3,7 @@
 // (programs may cast all parameters first, or prepare the decoder before the encoder).
 
 #include "Layers.h"
+#include "alpa/IR/Remark.h"
 #include "alpa/IR/Stablehlo.h"
 #include "core/layers/LayerDp.h"
 #include "llvm/ADT/SmallString.h"
@@ -164,16 +165,16 @@ private:
     auto function = ops.function();
     const LayerProblem &problem = found.problem;
     if (!keepsCheckpoints)
-      mlir::emitRemark(function.getLoc())
+      emitCodedRemark(function.getLoc(), "checkpoints-cut")
           << "checkpointed regions are cut: with them whole, at most "
           << problemFor(found.order, true).mostLayers() << " layers are possible, got "
           << numLayers;
     double tolerance = evenFlops(problem) > 0 ? problem.maxLayerFlops / evenFlops(problem) - 1 : 0;
     if (tolerance > options.flopsTolerance * (1 + 1e-9))
-      mlir::emitRemark(function.getLoc())
+      emitCodedRemark(function.getLoc(), "uneven-layers")
           << "no layers have at most " << text(options.flopsTolerance)
           << " more flops than the average; raised flops-tolerance to " << text(tolerance);
-    auto remark = mlir::emitRemark(function.getLoc());
+    auto remark = emitCodedRemark(function.getLoc(), "layers");
     remark << numLayers << " layers, " << found.evaluation.crossingBytes
            << " bytes cross forward; flops ";
     llvm::interleaveComma(found.evaluation.flops, remark,

@@ -34,11 +34,6 @@ bool isFree(mlir::Value argument) {
   return !hasRole(argument, ArgumentRole::Parameter) && !hasRole(argument, ArgumentRole::Batch);
 }
 
-bool isMarkedBackward(mlir::Operation *op) {
-  auto phase = op->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
-  return phase && phase.getValue() == name(Phase::Backward);
-}
-
 /// Ops that alpa-split-microbatches made have no phase: they are backward if no forward op reads
 /// them. What reads a backward value is backward.
 std::vector<bool> backwardOps(const OuterOps &ops) {
@@ -47,7 +42,7 @@ std::vector<bool> backwardOps(const OuterOps &ops) {
   for (int index = ops.size() - 1; index >= 0; --index) {
     const OuterOp &node = ops[index];
     isBackward[index] = node.op->hasAttr(kPhaseAttr)
-                            ? isMarkedBackward(node.op)
+                            ? phaseOf(node.op) == Phase::Backward
                             : !node.readers.empty() && llvm::all_of(node.readers, isIn);
   }
   for (int index = 0; index < ops.size(); ++index)
@@ -60,8 +55,7 @@ std::vector<bool> backwardOps(const OuterOps &ops) {
 std::optional<int64_t> argumentNumber(mlir::Value value, llvm::StringRef attribute) {
   if (!llvm::isa<mlir::BlockArgument>(value))
     return std::nullopt;
-  auto number = llvm::dyn_cast_or_null<mlir::IntegerAttr>(attributeOf(value, attribute));
-  return number ? std::optional(number.getInt()) : std::nullopt;
+  return integerOf(attributeOf(value, attribute));
 }
 
 bool isParameter(mlir::Value value) {
@@ -118,9 +112,10 @@ std::map<int64_t, int> MicrobatchLayers::accumulatorLayers() const {
   mlir::func::FuncOp function = ops.function();
   mlir::Operation &terminator = function.getBody().front().back();
   for (auto [number, value] : llvm::enumerate(terminator.getOperands())) {
-    auto accumulator = function.getResultAttrOfType<mlir::IntegerAttr>(number, kAccumulatorAttr);
+    std::optional<int64_t> accumulator =
+        integerOf(function.getResultAttr(number, kAccumulatorAttr));
     if (int producer = ops.producerOf(value); accumulator && producer >= 0)
-      result[accumulator.getInt()] = layers[producer];
+      result[*accumulator] = layers[producer];
   }
   return result;
 }

@@ -3,8 +3,9 @@
 
 #include "Normalize/Normalize.h"
 #include "SimplifyUnrolled.h"
-#include "alpa/Analysis/BatchDims.h"
+#include "alpa/Analysis/StepAnalysis.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/Remark.h"
 #include "alpa/Passes.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/TypeUtilities.h"
@@ -190,7 +191,7 @@ private:
     if (trips && *trips <= maxTripCount)
       return trips;
     loop->walk([](mlir::Operation *op) { op->removeDiscardableAttr(kUnrollAttr); });
-    auto remark = mlir::emitRemark(loop->getLoc())
+    auto remark = emitCodedRemark(loop->getLoc(), "loop-kept")
                   << "expected a loop that " << reason.getValue() << " to run at most "
                   << maxTripCount << " times, got ";
     if (trips)
@@ -231,14 +232,11 @@ struct UnrollLoops : impl::UnrollLoopsBase<UnrollLoops> {
   using UnrollLoopsBase::UnrollLoopsBase;
 
   void runOnOperation() override {
-    mlir::FailureOr<OpGraph> graph = OpGraph::build(getOperation());
-    if (mlir::failed(graph))
+    mlir::FailureOr<StepAnalysis> step = StepAnalysis::of(getOperation());
+    if (mlir::failed(step))
       return signalPassFailure();
-    mlir::FailureOr<BatchDims> batch = BatchDims::compute(*graph);
-    if (mlir::failed(batch))
-      return signalPassFailure();
-    if (LoopChoice(*graph, *batch, all).mark())
-      Unroller(maxTripCount).run(graph->function());
+    if (LoopChoice(step->graph, step->batch, all).mark())
+      Unroller(maxTripCount).run(step->graph.function());
   }
 };
 

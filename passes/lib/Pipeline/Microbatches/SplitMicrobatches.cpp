@@ -4,6 +4,7 @@
 #include "BatchShrinker.h"
 #include "Normalize/Normalize.h"
 #include "SplitChecks.h"
+#include "alpa/Analysis/StepAnalysis.h"
 #include "alpa/IR/Attributes.h"
 #include "alpa/Passes.h"
 #include "mlir/IR/SymbolTable.h"
@@ -301,7 +302,7 @@ private:
            made = made->getPrevNode())
         made->setDiscardableAttr(kPhaseAttr, op->getAttr(kPhaseAttr)
                                                  ? op->getAttr(kPhaseAttr)
-                                                 : builder.getStringAttr("forward"));
+                                                 : builder.getStringAttr(name(Phase::Forward)));
     }
   }
 
@@ -435,16 +436,14 @@ struct SplitMicrobatches : impl::SplitMicrobatchesBase<SplitMicrobatches> {
   using SplitMicrobatchesBase::SplitMicrobatchesBase;
 
   void runOnOperation() override {
-    mlir::FailureOr<OpGraph> graph = OpGraph::build(getOperation());
-    if (mlir::failed(graph))
+    mlir::FailureOr<StepAnalysis> step = StepAnalysis::of(getOperation());
+    if (mlir::failed(step))
       return signalPassFailure();
-    mlir::FailureOr<BatchDims> batch = BatchDims::compute(*graph);
-    if (mlir::failed(batch))
-      return signalPassFailure();
-    TrainingPhases training = trainingPhases(*graph, *batch);
+    const auto &[graph, batch] = *step;
+    TrainingPhases training = trainingPhases(graph, batch);
     if (mlir::failed(
-            checkSplittable(*graph, *batch, training, numMicrobatches, allowLocalStatistics)) ||
-        mlir::failed(Splitter(*graph, *batch, training, numMicrobatches).run()))
+            checkSplittable(graph, batch, training, numMicrobatches, allowLocalStatistics)) ||
+        mlir::failed(Splitter(graph, batch, training, numMicrobatches).run()))
       signalPassFailure();
   }
 };

@@ -1,6 +1,7 @@
 // alpa-extract-stage: of one stage, a program: what it does for one microbatch and its update.
 
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/Phase.h"
 #include "alpa/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
@@ -41,9 +42,8 @@ public:
 
 private:
   bool isOfStage(mlir::func::FuncOp function) {
-    auto number = function->getAttrOfType<mlir::IntegerAttr>(kStageAttr);
-    auto phase = function->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
-    return number && number.getInt() == stage && phase && phase.getValue() != "prologue";
+    std::optional<Phase> phase = phaseOf(function);
+    return integerOf(function->getAttr(kStageAttr)) == stage && phase && phase != Phase::Prologue;
   }
 
   /// The names of values that other stages read or the step returns.

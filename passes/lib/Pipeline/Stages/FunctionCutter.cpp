@@ -37,9 +37,9 @@ bool isCheapMap(mlir::Operation *op) {
 } // namespace
 
 FunctionCutter::FunctionCutter(mlir::func::FuncOp function, std::vector<CutPart> parts,
-                               std::string prefix)
+                               std::function<std::string(int)> nameOf)
     : function(function), body(function.getBody().front()), parts(std::move(parts)),
-      prefix(std::move(prefix)) {
+      nameOf(std::move(nameOf)) {
   opsOf.resize(this->parts.size());
   inputsOf.resize(this->parts.size());
   demandedOf.resize(this->parts.size());
@@ -211,7 +211,7 @@ void FunctionCutter::nameValues() {
           isOutput.contains(value) && (names.contains(value) || !valuesReadParts.contains(value));
       if (!isDemanded || hasOutput)
         continue;
-      names[value] = prefix + std::to_string(number++);
+      names[value] = nameOf(number++);
       outputsOf[part].push_back({value, names[value], {}});
     }
 }

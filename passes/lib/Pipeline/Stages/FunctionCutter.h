@@ -43,8 +43,9 @@ struct Placement {
 class FunctionCutter {
 public:
   /// `parts` in the order in which they run. Values that pass from part to part are named after
-  /// the result they are, after the argument (`alpa.value`), or `prefix` and a number.
-  FunctionCutter(mlir::func::FuncOp function, std::vector<CutPart> parts, std::string prefix);
+  /// the result they are, after the argument (`alpa.value`), or as `nameOf` names the 0th, 1st, ...
+  FunctionCutter(mlir::func::FuncOp function, std::vector<CutPart> parts,
+                 std::function<std::string(int)> nameOf);
 
   /// Every op of the function's block is placed; nested ops go with the op around them.
   void place(mlir::Operation *op, Placement placement) { placements[op] = placement; }
@@ -97,7 +98,7 @@ private:
   mlir::func::FuncOp function;
   mlir::Block &body;
   std::vector<CutPart> parts;
-  std::string prefix;
+  std::function<std::string(int)> nameOf;
   std::vector<CutResult> results;
   std::function<void(mlir::Value, mlir::NamedAttrList &)> describeValue;
   std::function<bool(mlir::Value, int)> isMadeAgain;

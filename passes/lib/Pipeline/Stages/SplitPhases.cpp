@@ -3,7 +3,9 @@
 
 #include "FunctionCutter.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/Phase.h"
 #include "alpa/IR/Stablehlo.h"
+#include "alpa/IR/ValueNames.h"
 #include "alpa/Passes.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "mlir/IR/Builders.h"
@@ -15,20 +17,13 @@ namespace alpa {
 namespace {
 
 /// In the order in which they run: forward, backward, then the rounds of the update.
-using PhaseKey = std::pair<int, int64_t>;
-
-constexpr llvm::StringLiteral kPhases[] = {"forward", "backward", "update"};
-constexpr int kUpdate = 2;
+using PhaseKey = std::pair<Phase, int64_t>;
 
 std::optional<PhaseKey> phaseKey(mlir::Operation *op) {
-  auto phase = op->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
-  auto round = op->getAttrOfType<mlir::IntegerAttr>(kRoundAttr);
-  if (!phase)
+  std::optional<Phase> phase = phaseOf(op);
+  if (!phase || phase == Phase::Prologue)
     return std::nullopt;
-  const auto *found = llvm::find(kPhases, phase.getValue());
-  if (found == std::end(kPhases))
-    return std::nullopt;
-  return PhaseKey(found - std::begin(kPhases), round ? round.getInt() : 0);
+  return PhaseKey(*phase, integerOf(op->getAttr(kRoundAttr)).value_or(0));
 }
 
 struct SplitPhases : impl::SplitPhasesBase<SplitPhases> {
@@ -62,7 +57,8 @@ struct SplitPhases : impl::SplitPhasesBase<SplitPhases> {
       part = static_cast<int>(parts.size());
       parts.push_back(makePart(key));
     }
-    FunctionCutter cutter(stage, parts, "stage" + std::to_string(this->stage) + ".v");
+    FunctionCutter cutter(stage, parts,
+                          [this](int number) { return valueNameWithinStage(this->stage, number); });
     for (mlir::Operation &op : body.without_terminator())
       cutter.place(&op, {isConstantLike(&op) ? Placement::Free : Placement::InPart,
                          partOf.at(*phaseKey(&op))});
@@ -79,13 +75,13 @@ struct SplitPhases : impl::SplitPhasesBase<SplitPhases> {
   CutPart makePart(PhaseKey key) {
     mlir::Builder builder(&getContext());
     auto [phase, round] = key;
-    llvm::StringRef name = kPhases[phase];
+    const std::string phaseName = name(phase).str();
     mlir::NamedAttrList attributes;
     attributes.set(kStageAttr, builder.getI64IntegerAttr(stage));
-    attributes.set(kPhaseAttr, builder.getStringAttr(name));
-    if (phase == kUpdate)
+    attributes.set(kPhaseAttr, builder.getStringAttr(phaseName));
+    if (phase == Phase::Update)
       attributes.set(kRoundAttr, builder.getI64IntegerAttr(round));
-    return {phase == kUpdate ? (name + llvm::Twine(round)).str() : name.str(),
+    return {phase == Phase::Update ? phaseName + std::to_string(round) : phaseName,
             attributes.getDictionary(&getContext()), builder.getDictionaryAttr({})};
   }
 

@@ -2,9 +2,10 @@
 
 #include "FunctionCutter.h"
 #include "UpdateRounds.h"
-#include "alpa/Analysis/TrainingPhases.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/Phase.h"
 #include "alpa/IR/Stablehlo.h"
+#include "alpa/IR/ValueNames.h"
 #include "alpa/Passes.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/SymbolTable.h"
@@ -14,8 +15,15 @@ namespace alpa {
 #include "alpa/Passes.h.inc"
 namespace {
 
-int64_t integer(mlir::Attribute attribute) {
-  return llvm::cast<mlir::IntegerAttr>(attribute).getInt();
+/// Attributes of arguments and results that say what the value is to the step.
+constexpr std::pair<llvm::StringLiteral, ValueKind> kMarks[] = {
+    {kArgumentAttr, ValueKind::Argument},
+    {kPrologueAttr, ValueKind::Prologue},
+    {kAccumulatorAttr, ValueKind::Sum},
+    {kMicrobatchAttr, ValueKind::Microbatch}};
+
+std::function<std::string(int)> namesOf(ValueKind kind) {
+  return [kind](int number) { return valueName(kind, number); };
 }
 
 /// Consecutive layers as stages.
@@ -26,11 +34,10 @@ public:
   int numStages() const { return static_cast<int>(firstLayers.size()); }
   /// None for an op that belongs nowhere.
   std::optional<int> operator()(mlir::Operation *op) const {
-    auto layer = op->getAttrOfType<mlir::IntegerAttr>(kLayerAttr);
+    std::optional<int64_t> layer = layerOf(op);
     if (!layer)
       return std::nullopt;
-    return static_cast<int>(llvm::upper_bound(firstLayers, layer.getInt()) - firstLayers.begin()) -
-           1;
+    return static_cast<int>(llvm::upper_bound(firstLayers, *layer) - firstLayers.begin()) - 1;
   }
 
 private:
@@ -60,15 +67,9 @@ private:
 
   void nameArguments(mlir::func::FuncOp function) {
     for (unsigned i = 0; i < function.getNumArguments(); ++i)
-      for (auto [attr, letter] : {std::pair(kArgumentAttr, "a"), std::pair(kPrologueAttr, "p"),
-                                  std::pair(kAccumulatorAttr, "s")})
-        if (mlir::Attribute number = function.getArgAttr(i, attr))
-          setName(function, i, letter + std::to_string(integer(number)));
-        else if (function.getArgAttr(i, kMicrobatchAttr))
-          setName(function, i, "index");
-  }
-  void setName(mlir::func::FuncOp function, unsigned argument, const std::string &name) {
-    function.setArgAttr(argument, kValueAttr, builder.getStringAttr(name));
+      for (auto [mark, kind] : kMarks)
+        if (std::optional<int64_t> number = integerOf(function.getArgAttr(i, mark)))
+          function.setArgAttr(i, kValueAttr, builder.getStringAttr(valueName(kind, *number)));
   }
 
   CutPart part(int stage, Phase phase, int round = 0) {
@@ -95,7 +96,7 @@ private:
       parts.push_back(part(stage, Phase::Forward));
     for (int stage = stageOf.numStages() - 1; stage >= 0; --stage)
       parts.push_back(part(stage, Phase::Backward));
-    FunctionCutter cutter(microbatch, parts, "v");
+    FunctionCutter cutter(microbatch, parts, namesOf(ValueKind::BetweenStages));
 
     mlir::Block &body = microbatch.getBody().front();
     for (mlir::Operation &op : body.without_terminator())
@@ -103,8 +104,8 @@ private:
     std::vector<std::string> resultNames;
     for (auto [i, value] : llvm::enumerate(body.back().getOperands())) {
       mlir::DictionaryAttr attributes = microbatch.getResultAttrDict(i);
-      if (mlir::Attribute number = attributes.get(kAccumulatorAttr)) {
-        resultNames.push_back("s" + std::to_string(integer(number)));
+      if (std::optional<int64_t> number = integerOf(attributes.get(kAccumulatorAttr))) {
+        resultNames.push_back(valueName(ValueKind::Sum, *number));
         mlir::Operation *combine = value.getDefiningOp();
         cutter.place(combine, {Placement::Stays});
         cutter.addResult({combine->getOperand(1), resultNames.back(), attributes, false});
@@ -125,16 +126,12 @@ private:
   /// layers start from, and makes again what is within them.
   bool isWithinLayer(mlir::Value value, int stage) {
     mlir::Operation *op = value.getDefiningOp();
-    auto isForward = [](mlir::Operation *op) {
-      auto phase = op->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
-      return phase && phase.getValue() == name(Phase::Forward);
-    };
+    auto isForward = [](mlir::Operation *op) { return phaseOf(op) == Phase::Forward; };
     if (stageOf(op) != stage || !isForward(op) || !isRemovable(op))
       return false;
     return llvm::none_of(value.getUsers(), [&](mlir::Operation *user) {
       user = value.getParentBlock()->findAncestorOpInBlock(*user);
-      return isForward(user) && stageOf(user) &&
-             integer(user->getAttr(kLayerAttr)) > integer(op->getAttr(kLayerAttr));
+      return isForward(user) && layerOf(user) && *layerOf(user) > *layerOf(op);
     });
   }
 
@@ -142,8 +139,7 @@ private:
     std::optional<int> stage = stageOf(op);
     if (!stage)
       return {Placement::Free, 0};
-    auto phase = op->getAttrOfType<mlir::StringAttr>(kPhaseAttr);
-    const bool isBackward = phase && phase.getValue() == name(Phase::Backward);
+    const bool isBackward = phaseOf(op) == Phase::Backward;
     return {Placement::InPart, isBackward ? 2 * stageOf.numStages() - 1 - *stage : *stage};
   }
 
@@ -151,7 +147,7 @@ private:
   static std::string resultName(mlir::func::FuncOp function, unsigned result, mlir::Value value) {
     if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(value))
       return function.getArgAttrOfType<mlir::StringAttr>(argument.getArgNumber(), kValueAttr).str();
-    return "r" + std::to_string(integer(function.getResultAttr(result, kResultAttr)));
+    return valueName(ValueKind::Result, *integerOf(function.getResultAttr(result, kResultAttr)));
   }
 
   void nameResults(mlir::func::FuncOp function, llvm::ArrayRef<std::string> names) {
@@ -168,7 +164,7 @@ private:
     std::vector<CutPart> parts;
     for (UpdateRounds::Turn turn : rounds.turns())
       parts.push_back(part(turn.stage, Phase::Update, turn.round));
-    FunctionCutter cutter(update, parts, "u");
+    FunctionCutter cutter(update, parts, namesOf(ValueKind::BetweenUpdates));
     for (mlir::Operation &op : body.without_terminator()) {
       std::optional<int> turn = rounds.turnOf(&op);
       cutter.place(&op, turn ? Placement{Placement::InPart, *turn} : Placement{Placement::Free, 0});
@@ -195,7 +191,7 @@ private:
           call.getCallee());
       for (unsigned i = 0; i < callee.getNumArguments(); ++i)
         if (callee.getArgAttr(i, kPrologueAttr)) {
-          first = static_cast<int>(integer(callee->getAttr(kStageAttr)));
+          first = static_cast<int>(*integerOf(callee->getAttr(kStageAttr)));
           return mlir::WalkResult::interrupt();
         }
       return mlir::WalkResult::advance();
@@ -204,7 +200,8 @@ private:
     prologue->setAttr(kPhaseAttr, builder.getStringAttr(name(Phase::Prologue)));
     std::vector<std::string> names;
     for (unsigned i = 0; i < prologue.getNumResults(); ++i)
-      names.push_back("p" + std::to_string(integer(prologue.getResultAttr(i, kPrologueAttr))));
+      names.push_back(
+          valueName(ValueKind::Prologue, *integerOf(prologue.getResultAttr(i, kPrologueAttr))));
     nameResults(prologue, names);
   }
 
@@ -244,21 +241,17 @@ struct SplitStages : impl::SplitStagesBase<SplitStages> {
   }
 
   llvm::LogicalResult checkFirstLayers() {
-    int64_t numLayers = 0;
-    getOperation().walk([&](mlir::Operation *op) {
-      if (auto layer = op->getAttrOfType<mlir::IntegerAttr>(kLayerAttr))
-        numLayers = std::max(numLayers, layer.getInt() + 1);
-    });
-    if (numLayers == 0)
+    const int64_t layers = numLayers(getOperation());
+    if (layers == 0)
       return getOperation().emitError("expected ops with '")
              << kLayerAttr << "', got none; run alpa-cluster-layers first";
     bool isGood = !firstLayers.empty() && firstLayers[0] == 0;
     for (size_t i = 1; i < firstLayers.size(); ++i)
       isGood &= firstLayers[i - 1] < firstLayers[i];
-    if (isGood && firstLayers[firstLayers.size() - 1] < numLayers)
+    if (isGood && firstLayers[firstLayers.size() - 1] < layers)
       return mlir::success();
     auto error = getOperation().emitError("expected first-layers that ascend from 0 and are below ")
-                 << numLayers << ", the number of layers, got ";
+                 << layers << ", the number of layers, got ";
     llvm::interleaveComma(*firstLayers, error);
     return error;
   }

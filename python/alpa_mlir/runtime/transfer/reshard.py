@@ -4,13 +4,8 @@ XLA solves some changes only by replicating the array. Those are taken in the st
 knows XLA to make one by one (cpp/core/Reshard.h), over prime factors of the mesh's axes.
 """
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,13 +15,12 @@ import jax.numpy as jnp
 from jax.lax import with_sharding_constraint
 from jax.sharding import NamedSharding
 
-from alpa_mlir._native import DeviceMesh, DeviceSpec, ReshardTable
-from alpa_mlir.ir.spec import Spec
+from alpa_mlir._native import MAX_MESH_AXES, DeviceMesh, DeviceSpec, ReshardTable
+from alpa_mlir.ir.spec import parse_spec, spec_text
 from alpa_mlir.program.placement import Placement, devices_of
 
 Arrays = list[Any]
 
-_MOST_AXES = 3  # of a mesh, to the core
 _ANY_DEVICE = DeviceSpec({"f32": 1.0}, 1.0, 0, has_reduce_scatter=False)
 
 
@@ -82,20 +76,12 @@ def _steps(aval: Any, source: NamedSharding, target: NamedSharding) -> list[Name
     begin, end = (Placement.of(sharding, aval.ndim).in_primes for sharding in (source, target))
     names, sizes = list(begin.mesh.axis_names), list(begin.mesh.axis_sizes)
     is_known = begin.mesh == end.mesh and begin.devices == end.devices
-    if not is_plain or not is_known or not 1 <= len(names) <= _MOST_AXES:
+    if not is_plain or not is_known or not 1 <= len(names) <= MAX_MESH_AXES:
         return []
     native = DeviceMesh(names, sizes, [0.0] * len(sizes), [1.0] * len(sizes))
     table = ReshardTable(list(aval.shape), aval.dtype.itemsize, native, _ANY_DEVICE)
-    route = table.route(native, _text(begin.spec), _text(end.spec), aval.ndim)
+    route = table.route(native, spec_text(begin.spec), spec_text(end.spec), aval.ndim)
     devices = {device.id: device for device in devices_of(source)}
-    return [replace(begin, spec=_spec(reached)).sharding(devices) for reached, _, _ in route[:-1]]
-
-
-def _text(spec: Spec) -> str:
-    return ",".join("{" + ",".join(axes) + "}" for axes in spec)
-
-
-def _spec(text: str) -> Spec:
-    return tuple(
-        tuple(axis for axis in dim.split(",") if axis) for dim in re.findall(r"\{([^}]*)\}", text)
-    )
+    return [
+        replace(begin, spec=parse_spec(reached)).sharding(devices) for reached, _, _ in route[:-1]
+    ]

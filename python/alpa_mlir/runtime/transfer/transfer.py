@@ -1,9 +1,5 @@
 """Moves the arrays of one transfer instruction along their routes, all in one put."""
 
-# JAX declares only part of its types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -19,7 +15,7 @@ from alpa_mlir.runtime.transfer.reshard import Arrays, Reshard, compile_reshard
 
 
 @dataclass(frozen=True, eq=False)
-class Transfer:
+class CompiledTransfer:
     """A function of the arrays on the sender's mesh that returns them on the receiver's.
 
     Attributes:
@@ -48,7 +44,7 @@ class Transfer:
 
 def compile_transfer(
     avals: Sequence[Any], sources: Sequence[NamedSharding], targets: Sequence[NamedSharding]
-) -> Transfer:
+) -> CompiledTransfer:
     """Chooses a route for every array and compiles the reshards on it."""
     arrays = list(zip(avals, sources, targets, strict=True))
     routes = [
@@ -62,7 +58,7 @@ def compile_transfer(
         _sharding(route.after, target) for route, target in zip(routes, targets, strict=True)
     ]
     put_positions = tuple(i for i, route in enumerate(routes) if not route.is_in_pieces)
-    return Transfer(
+    return CompiledTransfer(
         sum(route.bytes for route in routes),
         put_positions,
         _at_once([arrivals[i] for i in put_positions]),

@@ -1,7 +1,9 @@
 // Restricts strategies to data parallelism, ZeRO-2 or ZeRO-3.
 
-#include "alpa/Sharding/MethodRestrictions.h"
-#include "alpa/Analysis/BatchDims.h"
+#include "alpa/Sharding/StrategySpace.h"
+#include "alpa/Analysis/StepAnalysis.h"
+#include "alpa/Sharding/ShardingGraph.h"
+#include "llvm/ADT/StringExtras.h"
 #include <functional>
 
 namespace alpa {
@@ -22,17 +24,17 @@ void keepBest(Vertex &vertex, llvm::function_ref<int64_t(const Strategy &)> scor
 
 class Restriction {
 public:
-  Restriction(const BatchDims &batch, ShardingMethod method, const DeviceMesh &mesh)
-      : batch(batch), method(method), mesh(mesh) {}
+  Restriction(const BatchDims &batch, StrategySpace space, const DeviceMesh &mesh)
+      : batch(batch), space(space), mesh(mesh) {}
 
   void restrictArgument(Vertex &vertex, ArgumentRole role) const {
     switch (role) {
     case ArgumentRole::Batch:
       return keepBest(vertex, [&](const Strategy &s) { return s.results[0].shardsOf(0, mesh); });
     case ArgumentRole::Parameter:
-      return method == ShardingMethod::Zero3 ? shard(vertex) : replicate(vertex);
+      return space == StrategySpace::Zero3 ? shard(vertex) : replicate(vertex);
     case ArgumentRole::OptimizerState:
-      return method == ShardingMethod::Data ? replicate(vertex) : shard(vertex);
+      return space == StrategySpace::Data ? replicate(vertex) : shard(vertex);
     case ArgumentRole::Other:
       return;
     }
@@ -59,28 +61,39 @@ private:
   }
 
   const BatchDims &batch;
-  const ShardingMethod method;
+  const StrategySpace space;
   const DeviceMesh &mesh;
 };
 
 } // namespace
 
-mlir::LogicalResult restrictToMethod(const ShardingTarget &target, mlir::FunctionOpInterface func,
-                                     std::vector<Vertex> &vertices) {
-  if (target.method == ShardingMethod::Auto)
+const std::vector<std::string> &strategySpaceNames() {
+  static const std::vector<std::string> names = {"auto", "data", "zero2", "zero3"};
+  return names;
+}
+
+std::optional<StrategySpace> parseStrategySpace(llvm::StringRef name, std::string &error) {
+  const std::vector<std::string> &names = strategySpaceNames();
+  const auto found = llvm::find(names, name);
+  if (found != names.end())
+    return static_cast<StrategySpace>(found - names.begin());
+  error = "expected a strategy space of " + llvm::join(names, ", ") + ", got '" + name.str() + "'";
+  return std::nullopt;
+}
+
+mlir::LogicalResult restrictStrategies(const ShardingTarget &target, mlir::FunctionOpInterface func,
+                                       std::vector<Vertex> &vertices) {
+  if (target.strategySpace == StrategySpace::Auto)
     return mlir::success();
-  mlir::FailureOr<OpGraph> graph = OpGraph::build(func->getParentOfType<mlir::ModuleOp>());
-  if (mlir::failed(graph))
+  mlir::FailureOr<StepAnalysis> step = StepAnalysis::of(func->getParentOfType<mlir::ModuleOp>());
+  if (mlir::failed(step))
     return mlir::failure();
-  mlir::FailureOr<BatchDims> batch = BatchDims::compute(*graph);
-  if (mlir::failed(batch))
-    return mlir::failure();
-  const std::vector<ArgumentRole> roles = argumentRoles(*graph, *batch);
+  const std::vector<ArgumentRole> roles = argumentRoles(step->graph, step->batch);
   if (!llvm::is_contained(roles, ArgumentRole::Batch))
     return func->emitError() << "expected an argument that is a batch (alpa.batch), got none: data "
                                 "parallelism and ZeRO need batch_argnums";
 
-  const Restriction restriction(*batch, target.method, target.mesh);
+  const Restriction restriction(step->batch, target.strategySpace, target.mesh);
   for (Vertex &vertex : vertices) {
     switch (vertex.kind) {
     case Vertex::Kind::Argument:

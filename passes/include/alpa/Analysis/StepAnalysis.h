@@ -1,0 +1,17 @@
+// What passes on a whole step start from.
+#pragma once
+
+#include "alpa/Analysis/BatchDims.h"
+
+namespace alpa {
+
+struct StepAnalysis {
+  OpGraph graph;
+  BatchDims batch;
+
+  /// Of the public function. Fails with a diagnostic on a module that alpa-normalize did not leave,
+  /// a sharding rule that does not fit its op, or a batch argument without dims.
+  static mlir::FailureOr<StepAnalysis> of(mlir::ModuleOp module);
+};
+
+} // namespace alpa

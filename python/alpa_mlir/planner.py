@@ -1,0 +1,151 @@
+"""From a traced program and a method to a plan: a pipeline, or one program over all devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from alpa_mlir.cluster import Cluster, LogicalMesh
+from alpa_mlir.cluster.logical_mesh import candidate_meshes
+from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError, PassError, SolverError
+from alpa_mlir.frontend.trace import TracedProgram
+from alpa_mlir.inter_op.layers import LayeredSteps
+from alpa_mlir.inter_op.plan_pipeline import plan_pipeline
+from alpa_mlir.inter_op.replay import replay_pipeline
+from alpa_mlir.intra_op.describe import make_plan
+from alpa_mlir.intra_op.shard import NormalizedModule, normalize, replay, shard
+from alpa_mlir.options import Auto, FixedPlan, FollowPlacement, Method, SearchedPipeline
+from alpa_mlir.plan.data import PlanData
+from alpa_mlir.progress import Stopwatch
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A program as planning and lowering start from it.
+
+    Attributes:
+      steps: the normalised step in layers, for pipelines.
+    """
+
+    program: TracedProgram
+    normal: NormalizedModule
+    steps: LayeredSteps
+
+
+def prepare(program: TracedProgram, stopwatch: Stopwatch) -> Prepared:
+    """Raises PassError where the module cannot be normalised."""
+    with stopwatch("normalize"):
+        normal = normalize(program.text)
+    return Prepared(program, normal, LayeredSteps(normal))
+
+
+def plan_program(
+    prepared: Prepared, method: Method | FixedPlan, cluster: Cluster, stopwatch: Stopwatch
+) -> PlanData:
+    """The plan that the method asks for.
+
+    Raises:
+      PassError: the program cannot be split or sharded as asked. InfeasibleError: nothing fits
+      into memory. SolverError: nothing was found in time. ArgumentError: the method does not fit
+      program or cluster. PlanError: a fixed plan does not.
+    """
+    if isinstance(method, FixedPlan):
+        with stopwatch("replay"):
+            _check_fits(prepared, method.plan)
+        return method.plan
+    if isinstance(method, FollowPlacement) and method.leader.is_pipeline:
+        return plan_pipeline(*_parts(prepared), method, cluster, stopwatch)
+    if isinstance(method, Auto) and not method.asks_for_pipeline:
+        return _pipeline_or_whole(prepared, method, cluster, stopwatch)
+    if isinstance(method, SearchedPipeline):
+        return plan_pipeline(*_parts(prepared), method, cluster, stopwatch)
+    return _plan_whole(prepared, method, cluster, stopwatch)
+
+
+def _check_fits(prepared: Prepared, plan: PlanData) -> None:
+    """Raises PlanError where a plan from elsewhere cannot be that of the program."""
+    if plan.is_pipeline:
+        replay_pipeline(*_parts(prepared), plan)
+    else:
+        replay(prepared.normal, plan)
+
+
+def _parts(prepared: Prepared) -> tuple[TracedProgram, NormalizedModule, LayeredSteps]:
+    return prepared.program, prepared.normal, prepared.steps
+
+
+def _pipeline_or_whole(
+    prepared: Prepared, method: Auto, cluster: Cluster, stopwatch: Stopwatch
+) -> PlanData:
+    """Whichever is faster, or the only one that is possible."""
+    try:
+        found = plan_pipeline(*_parts(prepared), method, cluster, stopwatch)
+    except (PassError, InfeasibleError, SolverError, ArgumentError) as refusal:
+        return _whole_instead(prepared, method, cluster, stopwatch, refusal)
+    try:
+        whole = _plan_whole(prepared, method, cluster, stopwatch)
+    except InfeasibleError:
+        return found
+    return whole if whole.step_seconds <= found.step_seconds else found
+
+
+def _whole_instead(
+    prepared: Prepared,
+    method: Auto,
+    cluster: Cluster,
+    stopwatch: Stopwatch,
+    refusal: AlpaError,
+) -> PlanData:
+    """One program, with a remark that says why it is no pipeline."""
+    try:
+        whole = _plan_whole(prepared, method, cluster, stopwatch)
+    except InfeasibleError as error:
+        raise error from refusal
+    return replace(whole, remarks=(*whole.remarks, f"no pipeline: {refusal}"))
+
+
+def _plan_whole(
+    prepared: Prepared, method: Method, cluster: Cluster, stopwatch: Stopwatch
+) -> PlanData:
+    """The plan with the shortest step over all meshes in question."""
+    best: PlanData | None = None
+    infeasible: InfeasibleError | None = None
+    for mesh in _meshes(prepared.program, method, cluster):
+        try:
+            sharded = shard(
+                prepared.normal,
+                mesh,
+                cluster,
+                method.strategy_space,
+                method.memory_limit_bytes,
+                method.time_limit_seconds,
+                method.target_gap,
+                stopwatch,
+            )
+        except InfeasibleError as error:
+            infeasible = error
+            continue
+        plan = make_plan(prepared.program, prepared.normal, sharded, cluster, method)
+        if best is None or plan.step_seconds < best.step_seconds:
+            best = plan
+    if best is None:
+        raise infeasible or AlpaError("expected at least one logical mesh to plan for")
+    return best
+
+
+def _meshes(program: TracedProgram, method: Method, cluster: Cluster) -> list[LogicalMesh]:
+    """The mesh of the user's own shardings, the one asked for, or those worth a try."""
+    asked = LogicalMesh.of_shape(method.mesh_shape) if method.mesh_shape else None
+    fixed = program.mesh
+    if asked and fixed and asked.axis_sizes != fixed.axis_sizes:
+        raise ArgumentError(
+            f"expected mesh_shape {fixed.axis_sizes}, the shape of the mesh that arguments or "
+            f"constraints are sharded on, got {method.mesh_shape}; pass the arguments without "
+            "shardings, or leave mesh_shape out"
+        )
+    chosen = fixed or asked
+    meshes = [chosen] if chosen else candidate_meshes(cluster)
+    if method.strategy_space != "auto":  # these split the batch only: the grid hardly matters
+        meshes = meshes[:1]
+    for mesh in meshes:
+        mesh.check_fits(cluster)
+    return meshes

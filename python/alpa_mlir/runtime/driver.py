@@ -1,0 +1,73 @@
+"""Drives one step of a pipeline: arguments into a store, instructions issued, results out of it.
+
+One Python thread drives all meshes; JAX dispatches without waiting, so nothing blocks until a
+result is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from alpa_mlir.errors import ArgumentMismatchError
+from alpa_mlir.program.annotated import AnnotatedProgram
+from alpa_mlir.program.pipeline import PipelineProgram
+from alpa_mlir.runtime.arguments import ArgumentPlacer
+from alpa_mlir.runtime.issued import IssuedInstruction, Store
+from alpa_mlir.runtime.layout import Layout
+from alpa_mlir.runtime.results import ResultReader
+
+
+class Driver:
+    """Runs steps.
+
+    Attributes:
+      issued: what a step issues, in this order.
+    """
+
+    def __init__(
+        self,
+        program: PipelineProgram[AnnotatedProgram],
+        layout: Layout,
+        issued: tuple[IssuedInstruction, ...],
+        placer: ArgumentPlacer,
+        readers: Sequence[ResultReader],
+        initial_store: Store,
+    ) -> None:
+        self.program = program
+        self.layout = layout
+        self.issued = issued
+        self._issues = [each.issue for each in issued]
+        self._placer = placer
+        self._readers = readers
+        self._initial_store = initial_store
+
+    def run(self, args: tuple[Any, ...]) -> Any:
+        """Issues one step.
+
+        Raises:
+          ArgumentMismatchError: arguments of another structure, shape or dtype; nothing has run.
+        """
+        leaves, store = self.start(args)
+        for issue in self._issues:
+            issue(store)
+        return self.finish(leaves, store)
+
+    def start(self, args: tuple[Any, ...]) -> tuple[list[Any], Store]:
+        """The flat arguments, and a store that has them where they are read."""
+        leaves, tree = jax.tree.flatten(args)
+        if tree != self.program.in_tree:
+            raise ArgumentMismatchError(
+                f"expected arguments of the structure {self.program.in_tree}, got {tree}; compile "
+                "again for arguments of another structure"
+            )
+        store = self._initial_store.copy()
+        self._placer(leaves, store)
+        return leaves, store
+
+    def finish(self, leaves: list[Any], store: Store) -> Any:
+        """The result, when all instructions have been issued."""
+        results = [read(leaves, store) for read in self._readers]
+        return self.program.out_tree.unflatten(results)

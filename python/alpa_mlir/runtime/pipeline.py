@@ -1,0 +1,151 @@
+"""A compiled pipeline: call it with the user's arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Generic
+
+import jax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from alpa_mlir.program.pipeline import PipelineArgument
+from alpa_mlir.runtime.driver import Driver
+from alpa_mlir.runtime.executable import PlanT
+from alpa_mlir.runtime.initialize import create
+from alpa_mlir.runtime.issued import IssuedTransfer
+from alpa_mlir.runtime.memory import peak_bytes
+from alpa_mlir.runtime.timeline import PipelineTimeline, Recorder
+from alpa_mlir.schedule.instructions import make_instructions
+from alpa_mlir.schedule.schedule import TaskKind
+from alpa_mlir.schedule.values import Buffer
+from alpa_mlir.simulate.planned import planned_timeline
+from alpa_mlir.validate.collectives import HloCollective, parse_collectives
+
+
+class PipelineExecutable(Generic[PlanT]):
+    """A compiled step over submeshes. Call it with the dynamic arguments it was compiled for.
+
+    Attributes:
+      driver: what runs it.
+      compiled: the executable of every kind of task; equal programs of one mesh share one.
+      donations: by kind of task, the positions of the inputs whose memory results take.
+      rematerializations: XLA's warnings that it had to replicate a tensor to reshard it.
+    """
+
+    def __init__(
+        self,
+        plan: PlanT | None,
+        driver: Driver,
+        compiled: Mapping[TaskKind, jax.stages.Compiled],
+        donations: Mapping[TaskKind, tuple[int, ...]],
+        rematerializations: list[str],
+    ) -> None:
+        self._plan = plan
+        self.driver = driver
+        self.compiled = compiled
+        self.donations = donations
+        self.rematerializations = rematerializations
+        self._recorder: Recorder | None = None
+
+    def __call__(self, *args: Any) -> Any:
+        """Runs one step; nothing blocks until a result is read.
+
+        Raises:
+          ArgumentMismatchError: arguments of another structure, shape or dtype; nothing has run.
+        """
+        return self.driver.run(args)
+
+    @property
+    def plan(self) -> PlanT:
+        """What it does."""
+        assert self._plan is not None, "it was compiled from a program without its plan"
+        return self._plan
+
+    def place(self, *args: Any) -> tuple[Any, ...]:
+        """Arguments as they are: a call takes them from wherever they lie."""
+        return args
+
+    @property
+    def input_shardings(self) -> tuple[Any, ...]:
+        """Pytree of the arguments: how each lies on the mesh that owns it.
+
+        None for batches and for arguments that no task reads.
+        """
+        program = self.driver.program
+        return program.in_tree.unflatten([self._owned(a) for a in program.arguments])
+
+    def _owned(self, argument: PipelineArgument) -> NamedSharding | None:
+        if argument.owner is None:
+            return None
+        mesh = self.driver.program.home_meshes[argument.value]
+        return self.driver.layout.sharding(mesh, Buffer(argument.value))
+
+    def create_state(self, init: Callable[[], Any], position: int = 0) -> Any:
+        """What `init` returns, every leaf created on the mesh that owns it.
+
+        Args:
+          init: takes nothing and returns the positional argument at `position`.
+
+        Raises:
+          ArgumentError: it returns something else.
+        """
+        program = self.driver.program
+        trees = program.in_tree.children()
+        first = sum(tree.num_leaves for tree in trees[:position])
+        arguments = program.arguments[first : first + trees[position].num_leaves]
+        elsewhere = NamedSharding(self.driver.layout.stage_meshes[0], PartitionSpec())
+        shardings = [self._owned(argument) or elsewhere for argument in arguments]
+        return create(init, trees[position], [a.aval for a in arguments], shardings)
+
+    # --- What XLA made of it ---
+
+    @property
+    def stage_executables(self) -> tuple[jax.stages.Compiled, ...]:
+        """What XLA compiled, one for each kind of task."""
+        return tuple(self.compiled.values())
+
+    def collectives(self) -> list[HloCollective]:
+        """The collectives XLA runs in a step, forward and backward once per microbatch."""
+        m = self.driver.program.schedule.num_microbatches
+        return [
+            replace(each, count=each.count * (m if kind.phase.runs_per_microbatch else 1))
+            for kind, compiled in self.compiled.items()
+            for each in parse_collectives(compiled.as_text() or "")
+        ]
+
+    def memory_analysis(self) -> int:
+        """Peak bytes of the device that needs most while a step runs, as XLA has allocated them."""
+        return max(self.memory_by_device().values())
+
+    def memory_by_device(self) -> dict[Any, int]:
+        """Peak bytes while a step runs; runtime/memory.py has the formula."""
+        driver = self.driver
+        return peak_bytes(
+            driver.program, driver.layout, driver.issued, self.compiled, self.donations
+        )
+
+    # --- What a step does ---
+
+    def instructions(self) -> str:
+        """What every mesh does in a step."""
+        program = self.driver.program
+        return str(make_instructions(program.schedule, program.values))
+
+    def transfer_bytes(self) -> int:
+        """What all devices receive from other devices in transfers of one step, as predicted."""
+        issues = (each.issue for each in self.driver.issued)
+        return sum(each.transfer.bytes for each in issues if isinstance(each, IssuedTransfer))
+
+    def timeline(self, *args: Any) -> PipelineTimeline:
+        """Runs one step (donated arguments are used up), waits for it, says when each task ran.
+
+        The result has the step's result, the measured timeline and the planned one, and writes them
+        as a trace for Perfetto and as a picture.
+        """
+        self._recorder = self._recorder or Recorder(self.driver)
+        measured = self._recorder.record(args)
+        if self._plan is None:
+            return measured
+        schedule = self.driver.program.schedule
+        return replace(measured, planned=planned_timeline(self._plan, schedule))

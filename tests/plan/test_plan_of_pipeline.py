@@ -1,0 +1,116 @@
+"""Plans of pipelines: made without lowering, once, and the same from a file as from the search."""
+
+import importlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import alpa_mlir as alpa
+import jax
+import optax
+import pytest
+from alpa_mlir.errors import PlanError
+from alpa_mlir.models.workload import Workload, workload
+from alpa_mlir.parallelize import ParallelFunction
+from alpa_mlir.plan.versions import Versions
+from programs.training_steps import STEPS
+
+CLUSTER = replace(
+    alpa.Cluster.preset("dgx-h100"), num_nodes=1, devices_per_node=4, name="half a node"
+)
+# The package has a function of that name.
+parallelize_module = importlib.import_module("alpa_mlir.parallelize")
+METHOD = alpa.PipelineParallel(
+    num_stages=2,
+    num_microbatches=4,
+    num_layers=2,
+    num_processes=0,
+    cache_dir=None,
+    time_limit_seconds=1,
+    target_gap=0.05,
+)
+
+
+@pytest.fixture(scope="module")
+def gpt() -> Workload:
+    return workload("gpt", "debug", 8, optax.adam(1e-3))
+
+
+@pytest.fixture(scope="module")
+def plan(gpt: Workload) -> alpa.Plan:
+    return alpa.parallelize(gpt.train_step, METHOD, CLUSTER).plan(*gpt.abstract_arguments())
+
+
+def fixed(gpt: Workload, plan: alpa.Plan) -> ParallelFunction:
+    return alpa.parallelize(gpt.train_step, alpa.FixedPlan(plan), CLUSTER)
+
+
+def test_loaded_and_replayed_plans_are_the_same_byte_for_byte(
+    gpt: Workload, plan: alpa.Plan, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "plan.json", tmp_path / "again.json"
+    plan.save(first)
+    replayed = fixed(gpt, alpa.Plan.load(first)).plan(*gpt.abstract_arguments())
+    replayed.save(second)
+    assert first.read_bytes() == second.read_bytes()
+    lowered = fixed(gpt, replayed).lower(*gpt.abstract_arguments())
+    assert json.dumps(lowered.plan.to_json()) == json.dumps(plan.to_json())
+
+
+def test_plan_lowers_nothing_and_is_made_once(
+    gpt: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def spied(name: str) -> Callable[..., Any]:
+        function = getattr(parallelize_module, name)
+
+        def spy(*args: Any, **kwargs: Any) -> Any:
+            calls.append(name)
+            return function(*args, **kwargs)
+
+        return spy
+
+    for name in ("plan_program", "lower_pipeline", "lower_whole"):
+        monkeypatch.setattr(parallelize_module, name, spied(name))
+    step = alpa.parallelize(gpt.train_step, METHOD, CLUSTER)
+    arguments = gpt.abstract_arguments()
+    plan = step.plan(*arguments)
+    assert calls == ["plan_program"]
+    assert step.plan(*arguments) is plan
+    assert step.lower(*arguments).plan is plan
+    assert calls == ["plan_program", "lower_pipeline"]
+
+
+def test_plan_records_its_versions(plan: alpa.Plan) -> None:
+    assert plan.versions == Versions.here()
+    assert plan.to_json()["versions"]["jax"] == jax.__version__
+
+
+def test_plan_of_other_versions_is_replayed_where_the_module_is_the_same(
+    gpt: Workload, plan: alpa.Plan
+) -> None:
+    old = replace(plan, versions=Versions("0.9.9", "0.0.1"))
+    assert fixed(gpt, old).plan(*gpt.abstract_arguments()).stages == plan.stages
+
+
+def test_plan_of_other_versions_is_refused_where_it_is_another(
+    gpt: Workload, plan: alpa.Plan
+) -> None:
+    old = replace(plan, versions=Versions("0.9.9", "0.0.1"), program_hash="0" * 64)
+    with pytest.raises(PlanError, match=r"as JAX 0\.9\.9 and passes 0\.0\.1 make it"):
+        fixed(gpt, old).plan(*gpt.abstract_arguments())
+
+
+def test_prologue_is_part_of_the_plan() -> None:
+    """What reads the whole batch runs once, first, on a stage, with shardings of the plan."""
+    step = STEPS["everything"]
+    plan = alpa.parallelize(step.function, METHOD, CLUSTER).plan(*step.arguments)
+    assert plan.prologue is not None
+    assert plan.prologue.choices
+    assert alpa.Plan.from_json(plan.to_json()) == plan
+    broken = replace(plan, prologue=replace(plan.prologue, stage=7))
+    with pytest.raises(PlanError, match="a prologue on one of the stages 0 to 1, got 7"):
+        alpa.parallelize(step.function, alpa.FixedPlan(broken), CLUSTER).plan(*step.arguments)

@@ -195,11 +195,11 @@ class ParallelFunction:
 
     def _lower(self, call: Call) -> Lowered | LoweredPipeline:
         prepared, plan = self._plan(call)
-        program, normal = prepared.program, prepared.normal
+        program, steps = prepared.program, prepared.steps
         with self.stopwatch("lower"):
             if plan.is_pipeline:
-                return LoweredPipeline(lower_pipeline(program, normal, prepared.steps, plan), plan)
-            return Lowered(lower_whole(program, normal, plan), plan)
+                return LoweredPipeline(lower_pipeline(program, steps, plan), plan)
+            return Lowered(lower_whole(program, steps.normal, plan), plan)
 
     def _compile(self, call: Call) -> AnyExecutable:
         lowered = self._lower(call)

@@ -12,7 +12,7 @@ from alpa_mlir.inter_op.layers import LayeredSteps
 from alpa_mlir.inter_op.plan_pipeline import plan_pipeline
 from alpa_mlir.inter_op.replay import replay_pipeline
 from alpa_mlir.intra_op.describe import make_plan
-from alpa_mlir.intra_op.shard import NormalizedModule, normalize, replay, shard
+from alpa_mlir.intra_op.shard import normalize, replay, shard
 from alpa_mlir.options import Auto, FixedPlan, FollowPlacement, Method, SearchedPipeline
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.progress import Stopwatch
@@ -23,19 +23,17 @@ class Prepared:
     """A program as planning and lowering start from it.
 
     Attributes:
-      steps: the normalised step in layers, for pipelines.
+      steps: the step, normalised; cut into layers where pipelines ask for them.
     """
 
     program: TracedProgram
-    normal: NormalizedModule
     steps: LayeredSteps
 
 
 def prepare(program: TracedProgram, stopwatch: Stopwatch) -> Prepared:
     """Raises PassError where the module cannot be normalised."""
     with stopwatch("normalize"):
-        normal = normalize(program.text)
-    return Prepared(program, normal, LayeredSteps(normal))
+        return Prepared(program, LayeredSteps(normalize(program.text)))
 
 
 def plan_program(
@@ -53,24 +51,20 @@ def plan_program(
             _check_fits(prepared, method.plan)
         return method.plan
     if isinstance(method, FollowPlacement) and method.leader.is_pipeline:
-        return plan_pipeline(*_parts(prepared), method, cluster, stopwatch)
+        return plan_pipeline(prepared.program, prepared.steps, method, cluster, stopwatch)
     if isinstance(method, Auto) and not method.asks_for_pipeline:
         return _pipeline_or_whole(prepared, method, cluster, stopwatch)
     if isinstance(method, SearchedPipeline):
-        return plan_pipeline(*_parts(prepared), method, cluster, stopwatch)
+        return plan_pipeline(prepared.program, prepared.steps, method, cluster, stopwatch)
     return _plan_whole(prepared, method, cluster, stopwatch)
 
 
 def _check_fits(prepared: Prepared, plan: PlanData) -> None:
     """Raises PlanError where a plan from elsewhere cannot be that of the program."""
     if plan.is_pipeline:
-        replay_pipeline(*_parts(prepared), plan)
+        replay_pipeline(prepared.program, prepared.steps, plan)
     else:
-        replay(prepared.normal, plan)
-
-
-def _parts(prepared: Prepared) -> tuple[TracedProgram, NormalizedModule, LayeredSteps]:
-    return prepared.program, prepared.normal, prepared.steps
+        replay(prepared.steps.normal, plan)
 
 
 def _pipeline_or_whole(
@@ -78,7 +72,7 @@ def _pipeline_or_whole(
 ) -> PlanData:
     """Whichever is faster, or the only one that is possible."""
     try:
-        found = plan_pipeline(*_parts(prepared), method, cluster, stopwatch)
+        found = plan_pipeline(prepared.program, prepared.steps, method, cluster, stopwatch)
     except (PassError, InfeasibleError, SolverError, ArgumentError) as refusal:
         return _whole_instead(prepared, method, cluster, stopwatch, refusal)
     try:
@@ -112,7 +106,7 @@ def _plan_whole(
     for mesh in _meshes(prepared.program, method, cluster):
         try:
             sharded = shard(
-                prepared.normal,
+                prepared.steps.normal,
                 mesh,
                 cluster,
                 method.strategy_space,
@@ -124,7 +118,7 @@ def _plan_whole(
         except InfeasibleError as error:
             infeasible = error
             continue
-        plan = make_plan(prepared.program, prepared.normal, sharded, cluster, method)
+        plan = make_plan(prepared.program, prepared.steps.normal, sharded, cluster, method)
         if best is None or plan.step_seconds < best.step_seconds:
             best = plan
     if best is None:

@@ -29,6 +29,8 @@ from alpa_mlir.program.annotated import AnnotatedProgram
 from alpa_mlir.validate.collectives import bytes_by_kind, parse_collectives
 from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
 
+from oracles.annotated_boundary import read_boundary
+
 TOLERANCE = 1e-4
 
 
@@ -132,7 +134,7 @@ class StrategyTrial:
         model.apply(choices)
         self.module.run("builtin.module(alpa-annotate-shardings,alpa-verify-shardings)")
         text = self.module.text()
-        boundary = jaxlib.boundary(text)
+        boundary = read_boundary(text)
         program = AnnotatedProgram(
             name=self.case.name,
             text=text,

@@ -1,8 +1,6 @@
 """Plans of pipelines: made without lowering, once, and the same from a file as from the search."""
 
-import importlib
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import alpa_mlir as alpa
 import jax
 import optax
 import pytest
+from alpa_mlir import _native
 from alpa_mlir.errors import PlanError
 from alpa_mlir.models.workload import Workload, workload
 from alpa_mlir.parallelize import ParallelFunction
@@ -20,8 +19,6 @@ from programs.training_steps import STEPS
 CLUSTER = replace(
     alpa.Cluster.preset("dgx-h100"), num_nodes=1, devices_per_node=4, name="half a node"
 )
-# The package has a function of that name.
-parallelize_module = importlib.import_module("alpa_mlir.parallelize")
 METHOD = alpa.PipelineParallel(
     num_stages=2,
     num_microbatches=4,
@@ -62,26 +59,28 @@ def test_loaded_and_replayed_plans_are_the_same_byte_for_byte(
 def test_plan_lowers_nothing_and_is_made_once(
     gpt: Workload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[str] = []
+    ran: list[str] = []
+    run = _native.Module.run
 
-    def spied(name: str) -> Callable[..., Any]:
-        function = getattr(parallelize_module, name)
+    def spy(module: _native.Module, pipeline: str) -> Any:
+        ran.append(pipeline)
+        return run(module, pipeline)
 
-        def spy(*args: Any, **kwargs: Any) -> Any:
-            calls.append(name)
-            return function(*args, **kwargs)
-
-        return spy
-
-    for name in ("plan_program", "lower_pipeline", "lower_whole"):
-        monkeypatch.setattr(parallelize_module, name, spied(name))
+    monkeypatch.setattr(_native.Module, "run", spy)
     step = alpa.parallelize(gpt.train_step, METHOD, CLUSTER)
     arguments = gpt.abstract_arguments()
     plan = step.plan(*arguments)
-    assert calls == ["plan_program"]
+    assert any("alpa-cluster-layers" in pipeline for pipeline in ran)
+    assert not any("alpa-annotate-shardings" in pipeline for pipeline in ran)
+
+    ran.clear()
     assert step.plan(*arguments) is plan
+    assert ran == []
+    solved = step.stopwatch.seconds["shard stages"]
     assert step.lower(*arguments).plan is plan
-    assert calls == ["plan_program", "lower_pipeline"]
+    assert any("alpa-annotate-shardings" in pipeline for pipeline in ran)
+    assert not any("alpa-cluster-layers" in pipeline for pipeline in ran)
+    assert step.stopwatch.seconds["shard stages"] == solved
 
 
 def test_plan_records_its_versions(plan: alpa.Plan) -> None:

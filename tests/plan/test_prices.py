@@ -13,16 +13,14 @@ import pytest
 from alpa_mlir._native import Module, ShardingModel
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.cost.device_mesh import native_device, native_mesh
-from alpa_mlir.frontend.signature import Signature
-from alpa_mlir.frontend.trace import trace
 from alpa_mlir.inter_op.layers import LayeredStep, unroll_layers
 from alpa_mlir.inter_op.sharded_stage import StageModel
-from alpa_mlir.intra_op.shard import NormalizedModule, normalize, vertex_choices
+from alpa_mlir.intra_op.shard import normalize, vertex_choices
 from alpa_mlir.intra_op.solution import Solution
 from alpa_mlir.intra_op.solve import solve
 from alpa_mlir.ir import jaxlib
 from oracles.random_sharding import random_choices
-from oracles.training_equality import case
+from programs.normalized_steps import normalized_step
 
 CLUSTER = alpa.Cluster.local()
 PICOSECOND = 1e-12
@@ -42,24 +40,16 @@ STAGES = [("mlp", 0), ("gpt", 0), ("gpt", 1), ("gpt_checkpointed", 1), ("moe", 0
 
 
 @cache
-def normal(name: str) -> NormalizedModule:
-    workload = case(name)
-    signature = Signature(workload.train_step)
-    bound = signature.bind(tuple(workload.abstract_arguments()), {})
-    return normalize(trace(signature, bound, batch_argnums=(1,)).text)
-
-
-@cache
 def whole_model(name: str, mesh_shape: tuple[int, ...]) -> ShardingModel:
     mesh = LogicalMesh.of_shape(mesh_shape)
-    module = Module.parse(normal(name).text)
+    module = Module.parse(normalized_step(name).text)
     return ShardingModel(module, native_mesh(mesh, CLUSTER), native_device(CLUSTER, None))
 
 
 @cache
 def stage_model(name: str, number: int) -> ShardingModel:
     """A stage of two, with four microbatches."""
-    layered = LayeredStep.make(unroll_layers(normal(name)), 4, 2, False)
+    layered = LayeredStep.make(unroll_layers(normalized_step(name)), 4, 2, False)
     text = layered.split(range(2)).stage(number).text_with_locations
     return StageModel.make(text, LogicalMesh.of_shape((2, 2)), CLUSTER).model
 

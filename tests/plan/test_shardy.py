@@ -41,13 +41,6 @@ def test_text_that_is_no_module() -> None:
         jaxlib.to_generic("func.func @main(")
 
 
-def test_boundary_names_shardings_and_readers() -> None:
-    boundary = jaxlib.boundary(STEP)
-    assert boundary.arguments == (((), ("y",)), (("y",), ()), ((),))
-    assert boundary.results == (((), ()),)
-    assert boundary.readers == (4, 4, -1)  # the product behind tanh explains %w
-
-
 def test_explicit_collectives_of_a_product_split_in_its_contracting_dim() -> None:
     (collective,) = explicit_collectives(STEP)
     assert (collective.kind, collective.axes, collective.bytes) == ("all-reduce", ("y",), 1024)

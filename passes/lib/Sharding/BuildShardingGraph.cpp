@@ -5,6 +5,7 @@
 #include "alpa/Analysis/OpGraph.h"
 #include "alpa/IR/Attributes.h"
 #include "alpa/IR/OpRules.h"
+#include "alpa/IR/Phase.h"
 #include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ChosenShardings.h"
@@ -119,20 +120,17 @@ int64_t GraphBuilder::numCopies(const Vertex &vertex) {
   auto inFlight = graph.func->getAttrOfType<mlir::IntegerAttr>(kNumInFlightAttr);
   if (!inFlight)
     return 1;
-  auto isOfPhase = [](mlir::Operation *op, llvm::StringRef name) {
-    return phaseNameOf(op) == name;
-  };
   const bool isOnce = vertex.kind == Vertex::Kind::Argument
                           ? graph.func.getArgAttr(vertex.index, kArgumentAttr) &&
                                 !graph.func.getArgAttr(vertex.index, kBatchAttr)
-                          : !isOfPhase(vertex.op, "forward");
-  auto isRead = [&](mlir::Value value, llvm::StringRef phase) {
+                          : phaseOf(vertex.op) != Phase::Forward;
+  auto isRead = [](mlir::Value value, Phase phase) {
     return llvm::any_of(value.getUsers(),
-                        [&](mlir::Operation *user) { return isOfPhase(user, phase); });
+                        [&](mlir::Operation *user) { return phaseOf(user) == phase; });
   };
   auto isKept = [&](mlir::Value value) {
-    return isRead(value, "backward") &&
-           (mlir::isa<mlir::OpResult>(value) || isRead(value, "forward"));
+    return isRead(value, Phase::Backward) &&
+           (mlir::isa<mlir::OpResult>(value) || isRead(value, Phase::Forward));
   };
   return !isOnce && llvm::any_of(valuesOf(vertex), isKept) ? inFlight.getInt() : 1;
 }
@@ -163,9 +161,7 @@ Flow &GraphBuilder::flowOf(mlir::Value value, const Source &source, mlir::Operat
   mlir::Block &body = graph.func.getFunctionBody().front();
   mlir::Operation *where = reader == &body.back() ? value.getDefiningOp() : graph.topLevel(reader);
   const llvm::StringRef phase = where ? phaseNameOf(where) : "";
-  auto roundAttr =
-      where ? where->getAttrOfType<mlir::IntegerAttr>(kRoundAttr) : mlir::IntegerAttr();
-  const int64_t round = roundAttr ? roundAttr.getInt() : 0;
+  const int64_t round = where ? integerOf(where->getAttr(kRoundAttr)).value_or(0) : 0;
   auto [found, isNew] =
       flowNumbers.try_emplace({value.getAsOpaquePointer(), phase, round}, graph.allFlows.size());
   if (isNew) {
@@ -232,9 +228,8 @@ mlir::LogicalResult GraphBuilder::visit(mlir::Block &block, double multiplicity)
 /// Of a stage, forward and backward run once per microbatch.
 double GraphBuilder::runsInStep(mlir::Operation *op, double multiplicity) {
   auto count = graph.func->getAttrOfType<mlir::IntegerAttr>(kNumMicrobatchesAttr);
-  const llvm::StringRef phase = phaseNameOf(op);
-  if (!count || phase.empty() || phase == "update" ||
-      op->getParentOp() != graph.func.getOperation())
+  const std::optional<Phase> phase = phaseOf(op);
+  if (!count || !phase || phase == Phase::Update || op->getParentOp() != graph.func.getOperation())
     return multiplicity;
   return multiplicity * static_cast<double>(count.getInt());
 }

@@ -8,9 +8,12 @@ from alpa_mlir.cluster import Cluster
 def send_seconds(
     num_bytes: int, source: tuple[int, int], target: tuple[int, int], cluster: Cluster
 ) -> float:
-    """Every device sends its share to one of the other submesh.
+    """Seconds to send so many bytes: every device sends its share to one of the other submesh.
 
     Parts of one node send within it; where a stage has whole nodes, its network cards carry all.
+
+    Args:
+      source, target: the submeshes, each as its nodes and the devices in each of them.
     """
     if num_bytes == 0:
         return 0.0

@@ -62,7 +62,10 @@ class CostCache:
         text = json.dumps(None if cost is None else cost.to_json())
         with suppress(OSError):  # full or read-only
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self.folder, delete=False) as file:
+            # Named as an answer, so that what a killed process leaves is counted and goes too.
+            with tempfile.NamedTemporaryFile(
+                "w", dir=self.folder, suffix=".json", delete=False
+            ) as file:
                 path = Path(file.name)
                 try:
                     file.write(text)

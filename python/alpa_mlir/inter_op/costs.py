@@ -78,7 +78,7 @@ class StageCost:
     """The answer.
 
     Attributes:
-      choices: index of the strategy of each node of the stage's sharding problem.
+      choices: index of the strategy of each vertex of the stage's sharding graph.
       forward_seconds, backward_seconds: of one microbatch; update_seconds: of the step.
       resident_bytes, activation_bytes, update_bytes: on a device, as of `StageMemory`.
       cost, lower_bound: picoseconds of a step; see `PlannedStage`.

@@ -173,16 +173,19 @@ class LayeredSteps:
     """One step in layers, for the numbers of microbatches and layers that are asked for.
 
     What was cut once is kept: the search and the lowering want the same step.
+
+    Attributes:
+      normal: the step as it was normalised, before any cut.
     """
 
     def __init__(self, normal: NormalizedModule) -> None:
-        self._normal = normal
+        self.normal = normal
         self._known: dict[tuple[int, int, bool], LayeredStep] = {}
 
     @cached_property
     def unrolled(self) -> NormalizedModule:
         """The step with its loops over layers as the layers they stand for."""
-        return unroll_layers(self._normal)
+        return unroll_layers(self.normal)
 
     def get(
         self, num_microbatches: int, num_layers: int, allow_local_statistics: bool

@@ -25,7 +25,7 @@ from alpa_mlir.intra_op.describe import (
     result_roles,
     tensor_plan,
 )
-from alpa_mlir.intra_op.shard import NormalizedModule, cost_and_bound, named_choices
+from alpa_mlir.intra_op.shard import cost_and_bound, named_choices
 from alpa_mlir.ir.spec import replicated
 from alpa_mlir.options import FollowPlacement, SearchedPipeline
 from alpa_mlir.plan.data import PlanData, PlannedPrologue, PlannedStage, TensorPlan
@@ -37,16 +37,12 @@ from alpa_mlir.simulate.planned import planned_timeline
 
 def plan_pipeline(
     program: TracedProgram,
-    normal: NormalizedModule,
     steps: LayeredSteps,
     method: SearchedPipeline | FollowPlacement,
     cluster: Cluster,
     stopwatch: Stopwatch,
 ) -> PlanData:
     """Searches for the fastest pipeline, or follows one that is there.
-
-    Args:
-      steps: of `normal`.
 
     Raises:
       PassError: the step cannot be split. InfeasibleError: nothing fits into memory.
@@ -58,7 +54,7 @@ def plan_pipeline(
     else:
         choice = search_pipeline(steps, method, cluster, size, stopwatch)
     with stopwatch("describe stages"):
-        return _describe(program, normal, method, cluster, choice, steps)
+        return _describe(program, steps, method, cluster, choice)
 
 
 def batch_size(program: TracedProgram) -> int:
@@ -78,11 +74,10 @@ def batch_size(program: TracedProgram) -> int:
 
 def _describe(
     program: TracedProgram,
-    normal: NormalizedModule,
+    steps: LayeredSteps,
     method: SearchedPipeline | FollowPlacement,
     cluster: Cluster,
     choice: PipelineChoice,
-    steps: LayeredSteps,
 ) -> PlanData:
     layered = choice.layered
     split = layered.split(
@@ -106,7 +101,7 @@ def _describe(
     plan = PlanData(
         versions=Versions.here(),
         program_name=program.name,
-        program_hash=normal.hash,
+        program_hash=steps.normal.hash,
         method=type(method).__name__,
         strategy_space=method.strategy_space,
         cluster=cluster,

@@ -11,7 +11,7 @@ from alpa_mlir.inter_op.outline import Outline, outline_pipeline
 from alpa_mlir.inter_op.plan_pipeline import batch_size
 from alpa_mlir.inter_op.prologue import Prologue, prologue_as_planned
 from alpa_mlir.inter_op.sharded_stage import ShardedStage, StageModel
-from alpa_mlir.intra_op.shard import NormalizedModule, strategy_indices
+from alpa_mlir.intra_op.shard import strategy_indices
 from alpa_mlir.options import SCHEDULES
 from alpa_mlir.plan.check import check_plan, check_program
 from alpa_mlir.plan.data import PlanData
@@ -28,17 +28,14 @@ class ReplayedPipeline:
 
 
 def replay_pipeline(
-    program: TracedProgram, normal: NormalizedModule, steps: LayeredSteps, plan: PlanData
+    program: TracedProgram, steps: LayeredSteps, plan: PlanData
 ) -> ReplayedPipeline:
     """The pipeline of a plan that was found, saved, shipped or edited.
-
-    Args:
-      steps: of `normal`.
 
     Raises:
       PlanError: it breaks a rule, which the message names, or was made for another program.
     """
-    _check(program, normal, plan)
+    _check(program, steps.normal.hash, plan)
     split = _split_as_planned(steps, plan)
     if split.has_backward == (plan.schedule == "inference"):
         raise PlanError(
@@ -59,8 +56,8 @@ def replay_pipeline(
     return ReplayedPipeline(outline, stages, prologue)
 
 
-def _check(program: TracedProgram, normal: NormalizedModule, plan: PlanData) -> None:
-    check_program(plan, normal.hash, Versions.here())
+def _check(program: TracedProgram, program_hash: str, plan: PlanData) -> None:
+    check_program(plan, program_hash, Versions.here())
     check_plan(plan)
     if plan.schedule not in SCHEDULES:
         raise PlanError(

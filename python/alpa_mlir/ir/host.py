@@ -16,13 +16,12 @@ from jax.extend.mlir import ir, passmanager
 from jax.interpreters import mlir
 
 from alpa_mlir import _native
+from alpa_mlir.ir.jaxlib import generic_text, is_portable_artifact
 
 T = TypeVar("T")
 
 Diagnostics = list[tuple[str, str, str]]
 """(severity, printed MLIR location, message); a note belongs to the entry before it."""
-
-BYTECODE_MAGIC = b"ML\xefR"
 
 
 class JaxlibHost:
@@ -39,7 +38,7 @@ class JaxlibHost:
         self._context.allow_unregistered_dialects = allow_unregistered
         try:
             with self._context:
-                return _renamed(_generic(self._parsed(source)), file_name)
+                return _renamed(generic_text(self._parsed(source)), file_name)
         except ir.MLIRError as error:
             diagnostics = _diagnostics(error)
         except jax.errors.JaxRuntimeError as error:  # what a broken portable artifact raises
@@ -47,7 +46,7 @@ class JaxlibHost:
         return [(kind, _renamed(place, file_name), text) for kind, place, text in diagnostics]
 
     def _parsed(self, source: bytes) -> ir.Module:
-        if source.startswith(BYTECODE_MAGIC) and b"StableHLO_v" in source[:32]:
+        if is_portable_artifact(source):
             return jax_mlir.deserialize_portable_artifact(source, self._context)
         return ir.Module.parse(source)
 
@@ -60,7 +59,7 @@ class JaxlibHost:
 
         def run(module: ir.Module) -> str:
             passmanager.PassManager.parse(pipeline).run(module.operation)
-            return _generic(module)
+            return generic_text(module)
 
         return self._with_module(generic, run)
 
@@ -73,10 +72,6 @@ class JaxlibHost:
         except ir.MLIRError as error:
             rejected = ("error", "loc(unknown)", "expected a module that jaxlib accepts")
             return [rejected, *_diagnostics(error)]
-
-
-def _generic(module: ir.Module) -> str:
-    return str(module.operation.get_asm(print_generic_op_form=True, enable_debug_info=True))
 
 
 def _printed(module: ir.Module, form: _native.OutputForm) -> str | bytes:

@@ -5,7 +5,6 @@ Everything goes in and out as text: our passes live in another MLIR (docs/buildi
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from jax.extend.mlir import ir
@@ -14,10 +13,14 @@ from jax.extend.mlir.passmanager import PassManager
 from jax.interpreters import mlir
 
 from alpa_mlir.errors import PassError
-from alpa_mlir.ir.spec import Spec
 
 _POPULATE_RULES = "builtin.module(func.func(sdy-populate-op-sharding-rules))"
 _EMPTY_MESH = "empty_mesh"
+
+
+def is_portable_artifact(source: bytes) -> bool:
+    """Whether it is StableHLO's versioned bytecode, and not MLIR's plain one or text."""
+    return source.startswith(b"ML\xefR") and b"StableHLO_v" in source[:32]
 
 
 def generic_text(module: Any) -> str:
@@ -86,11 +89,7 @@ def parsed(source: str | bytes) -> Generator[Any]:
     context = mlir.make_ir_context()
     with context, ir.Location.unknown():
         try:
-            if (
-                isinstance(source, bytes)
-                and source[:4] == b"ML\xefR"
-                and b"StableHLO" in source[:32]
-            ):
+            if isinstance(source, bytes) and is_portable_artifact(source):
                 yield stablehlo.deserialize_portable_artifact(context, source)
             else:
                 yield ir.Module.parse(source)
@@ -136,69 +135,3 @@ def _drop_empty_mesh(module: Any) -> None:
             dropped.append(op.operation)
     for op in dropped:
         op.erase()
-
-
-@dataclass(frozen=True)
-class Boundary:
-    """How an annotated module meets its callers.
-
-    Attributes:
-      arguments, results: sharding of each, per dim its axes, major first.
-      readers: for each argument the `alpa.op` id of the op that best explains its sharding: the
-        nearest product (or table look-up) behind it, or else its first reader; -1: nobody.
-    """
-
-    arguments: tuple[Spec, ...]
-    results: tuple[Spec, ...]
-    readers: tuple[int, ...]
-
-
-def boundary(text: str) -> Boundary:
-    """Reads the attributes of @main's arguments and results."""
-    with parsed(text) as module:
-        main = _function(module, "main")
-        kind = ir.FunctionType(ir.TypeAttr(main.attributes["function_type"]).value)
-        return Boundary(
-            _specs(main, "arg_attrs", [ir.RankedTensorType(t).rank for t in kind.inputs]),
-            _specs(main, "res_attrs", [ir.RankedTensorType(t).rank for t in kind.results]),
-            tuple(_reader(argument) for argument in main.regions[0].blocks[0].arguments),
-        )
-
-
-def _specs(function: Any, attribute: str, ranks: Sequence[int]) -> tuple[Spec, ...]:
-    if attribute not in function.attributes:
-        return tuple(((),) * rank for rank in ranks)
-    specs: list[Spec] = []
-    for attributes, rank in zip(ir.ArrayAttr(function.attributes[attribute]), ranks, strict=True):
-        named = {entry.name: entry.attr for entry in ir.DictAttr(attributes)}
-        if "sdy.sharding" not in named:
-            specs.append(((),) * rank)
-            continue
-        dims = sdy.TensorShardingAttr(named["sdy.sharding"]).dimension_shardings
-        specs.append(
-            tuple(
-                tuple(sdy.AxisRefAttr(axis).name for axis in sdy.DimensionShardingAttr(dim).axes)
-                for dim in dims
-            )
-        )
-    return tuple(specs)
-
-
-_PRODUCTS = ("stablehlo.dot_general", "stablehlo.convolution", "stablehlo.gather")
-_MAX_HOPS = 6
-
-
-def _reader(argument: Any) -> int:
-    first = -1
-    level = [argument]
-    for _ in range(_MAX_HOPS):
-        readers = [use.owner for value in level for use in value.uses]
-        for op in readers:
-            if "alpa.op" not in op.attributes:
-                continue
-            op_id = int(op.attributes["alpa.op"].value)
-            first = op_id if first < 0 else first
-            if op.name in _PRODUCTS:
-                return op_id
-        level = [result for op in readers for result in op.results]
-    return first

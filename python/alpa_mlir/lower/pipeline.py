@@ -14,7 +14,6 @@ from alpa_mlir.inter_op.outline import Outline, kind_of
 from alpa_mlir.inter_op.prologue import Prologue
 from alpa_mlir.inter_op.replay import replay_pipeline
 from alpa_mlir.inter_op.sharded_stage import ShardedStage
-from alpa_mlir.intra_op.shard import NormalizedModule
 from alpa_mlir.ir.passes import run_passes
 from alpa_mlir.lower.annotate import ANNOTATE, annotated_text
 from alpa_mlir.plan.data import PlanData
@@ -24,17 +23,14 @@ from alpa_mlir.schedule.schedule import Phase, TaskKind
 
 
 def lower_pipeline(
-    program: TracedProgram, normal: NormalizedModule, steps: LayeredSteps, plan: PlanData
+    program: TracedProgram, steps: LayeredSteps, plan: PlanData
 ) -> PipelineProgram[AnnotatedProgram]:
     """The step as the plan says, whether it was just found, loaded or edited.
-
-    Args:
-      steps: of `normal`.
 
     Raises:
       PlanError: the plan breaks a rule, which the message names, or was made for another program.
     """
-    replayed = replay_pipeline(program, normal, steps, plan)
+    replayed = replay_pipeline(program, steps, plan)
     return annotate_outline(program, replayed.outline, replayed.stages, replayed.prologue)
 
 

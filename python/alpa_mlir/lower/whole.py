@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alpa_mlir.frontend.trace import TracedProgram
-from alpa_mlir.intra_op.shard import NormalizedModule, ShardedModule, replay
+from alpa_mlir.intra_op.shard import NormalizedModule, replay
 from alpa_mlir.lower.annotate import annotated_text
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.program.annotated import AnnotatedProgram, logical_specs
@@ -17,11 +17,7 @@ def lower_whole(
     Raises:
       PlanError: the plan breaks a rule, which the message names, or was made for another program.
     """
-    return annotate(program, replay(normal, plan))
-
-
-def annotate(program: TracedProgram, sharded: ShardedModule) -> AnnotatedProgram:
-    """The program with these shardings. Uses the module up."""
+    sharded = replay(normal, plan)
     in_avals = tuple(argument.aval for argument in program.arguments)
     out_avals = tuple(result.aval for result in program.results)
     boundary = sharded.boundary

@@ -128,9 +128,9 @@ class PlannedPrologue:
     """What is computed once from the whole batch, on the mesh of the stage that reads it first.
 
     Attributes:
-      choices: a strategy for every node of its sharding problem.
+      choices: a strategy for every argument, op and carried value of it.
       collectives, seconds: predicted, of a step.
-      cost, lower_bound: of the sharding problem.
+      cost, lower_bound: as of `PlannedStage`.
     """
 
     stage: int

@@ -45,12 +45,6 @@ class AnnotatedProgram(ProgramInterface):
     donate_argnums: tuple[int, ...]
     host_callbacks: tuple[Any, ...] = ()
 
-    def leaves_of(self, argument: int) -> range:
-        """Where the leaves of a positional argument are among all."""
-        counts = [tree.num_leaves for tree in self.in_tree.children()]
-        first = sum(counts[:argument])
-        return range(first, first + counts[argument])
-
     def in_shardings(self, mesh: Mesh) -> tuple[Any, ...]:
         """The arguments' pytree with a `NamedSharding` at every leaf."""
         return self.in_tree.unflatten([named_sharding(mesh, s) for s in self.in_specs])
@@ -58,6 +52,13 @@ class AnnotatedProgram(ProgramInterface):
     def out_shardings(self, mesh: Mesh) -> Any:
         """The result's pytree with a `NamedSharding` at every leaf."""
         return self.out_tree.unflatten([named_sharding(mesh, s) for s in self.out_specs])
+
+
+def leaves_of(in_tree: Any, argument: int) -> range:
+    """Where the leaves of a positional argument are among those of all."""
+    counts = [tree.num_leaves for tree in in_tree.children()]
+    first = sum(counts[:argument])
+    return range(first, first + counts[argument])
 
 
 def logical_specs(specs: Sequence[Spec], avals: Sequence[Any]) -> tuple[Spec, ...]:

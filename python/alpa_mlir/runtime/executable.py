@@ -9,7 +9,7 @@ import jax
 
 from alpa_mlir.errors import ArgumentMismatchError
 from alpa_mlir.plan.data import PlanData
-from alpa_mlir.program.annotated import AnnotatedProgram
+from alpa_mlir.program.annotated import AnnotatedProgram, leaves_of
 from alpa_mlir.runtime.initialize import create
 from alpa_mlir.runtime.shared_buffers import DonationGuard
 from alpa_mlir.validate.collectives import HloCollective, parse_collectives
@@ -67,7 +67,8 @@ class Executable(Generic[PlanT]):
         Raises:
           ArgumentError: it returns something else.
         """
-        avals = [self._program.in_avals[leaf] for leaf in self._program.leaves_of(position)]
+        leaves = leaves_of(self._program.in_tree, position)
+        avals = [self._program.in_avals[leaf] for leaf in leaves]
         shardings, tree = jax.tree.flatten(self.input_shardings[position])
         return create(init, tree, avals, shardings)
 

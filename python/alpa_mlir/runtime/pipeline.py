@@ -9,6 +9,7 @@ from typing import Any, Generic
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
+from alpa_mlir.program.annotated import leaves_of
 from alpa_mlir.program.pipeline import PipelineArgument
 from alpa_mlir.runtime.driver import Driver
 from alpa_mlir.runtime.executable import PlanT
@@ -91,12 +92,11 @@ class PipelineExecutable(Generic[PlanT]):
           ArgumentError: it returns something else.
         """
         program = self.driver.program
-        trees = program.in_tree.children()
-        first = sum(tree.num_leaves for tree in trees[:position])
-        arguments = program.arguments[first : first + trees[position].num_leaves]
+        tree = program.in_tree.children()[position]
+        arguments = [program.arguments[leaf] for leaf in leaves_of(program.in_tree, position)]
         elsewhere = NamedSharding(self.driver.layout.stage_meshes[0], PartitionSpec())
         shardings = [self._owned(argument) or elsewhere for argument in arguments]
-        return create(init, trees[position], [a.aval for a in arguments], shardings)
+        return create(init, tree, [a.aval for a in arguments], shardings)
 
     # --- What XLA made of it ---
 

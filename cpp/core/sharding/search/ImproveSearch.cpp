@@ -106,13 +106,7 @@ bool ImproveSearch::mendBlocked(Assignment &assignment, const Guide &guide) {
   CoreProblem part = restrictTo(graph, assignment, region);
   for (int64_t &capacity : part.rowCapacities)
     capacity = kBlocked;
-  BranchAndBound search(part, kBlocked, {kMaxRegionWork, shouldStop});
-  search.run(kRegionSchedule, guide.prices);
-  spent += search.work() + 1;
-  if (!search.answer())
-    return false;
-  assignment.move(region, *search.answer());
-  return true;
+  return moveTo(assignment, region, part, kBlocked, guide);
 }
 
 /// Takes as little of the most exceeded row as some of its users can, and in no other row more than
@@ -124,7 +118,13 @@ bool ImproveSearch::mendMemory(Assignment &assignment, const Guide &guide) {
   int64_t used = 0;
   for (size_t i = 0; i < region.size(); ++i)
     used += part.nodeCosts[part.nodeOffsets[i] + assignment.choices()[region[i]]];
-  BranchAndBound search(part, used, {kMaxRegionWork, shouldStop});
+  return moveTo(assignment, region, part, used, guide);
+}
+
+/// Whether `part`, the problem of the region, has an answer below `limit`, which is then taken.
+bool ImproveSearch::moveTo(Assignment &assignment, const Region &region, const CoreProblem &part,
+                           int64_t limit, const Guide &guide) {
+  BranchAndBound search(part, limit, {kMaxRegionWork, shouldStop});
   search.run(kRegionSchedule, guide.prices);
   spent += search.work() + 1;
   if (!search.answer())

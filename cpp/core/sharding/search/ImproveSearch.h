@@ -38,6 +38,8 @@ private:
   Region chooseRegion(const Guide &guide, int32_t kind);
   bool mendBlocked(Assignment &assignment, const Guide &guide);
   bool mendMemory(Assignment &assignment, const Guide &guide);
+  bool moveTo(Assignment &assignment, const Region &region, const CoreProblem &part, int64_t limit,
+              const Guide &guide);
 
   const CoreGraph &graph;
   ShouldStop shouldStop;

@@ -14,23 +14,15 @@ func.func public @main(%x: tensor<8xf32>) -> tensor<8xf32> {
 
 // -----
 
-func.func public @main(%x: tensor<8xf32> {alpa.batch}, %w: tensor<8xf32>) -> tensor<8xf32> {
+func.func public @main(%x: tensor<8xf32> {alpa.batch}, %w: tensor<8xf32>, %v: tensor<2xf32>) -> tensor<8x2xf32> {
   %0 = stablehlo.multiply %x, %w : tensor<8xf32>
   %zero = stablehlo.constant dense<0.0> : tensor<f32>
   // expected-error@+1 {{expected examples apart until they are summed, got 'stablehlo.reduce', in which they meet: its sum over examples is used for each of them; with microbatches the result would be another (allow-local-statistics=true: each microbatch uses its own)}}
   %1 = stablehlo.reduce(%0 init: %zero) applies stablehlo.add across dimensions = [0] : (tensor<8xf32>, tensor<f32>) -> tensor<f32>
   %2 = stablehlo.broadcast_in_dim %1, dims = [] : (tensor<f32>) -> tensor<8xf32>
   %3 = stablehlo.subtract %0, %2 : tensor<8xf32>
-  return %3 : tensor<8xf32>
-}
-
-// -----
-
-func.func public @main(%x: tensor<8xf32> {alpa.batch}) -> tensor<f32> {
-  %one = stablehlo.constant dense<1.0> : tensor<f32>
-  // expected-error@+1 {{expected 'stablehlo.reduce' to start from 0.000000e+00 : f32, which no number of microbatches counts twice}}
-  %0 = stablehlo.reduce(%x init: %one) applies stablehlo.add across dimensions = [0] : (tensor<8xf32>, tensor<f32>) -> tensor<f32>
-  return %0 : tensor<f32>
+  %4 = stablehlo.dot_general %3, %v, contracting_dims = [] x [] : (tensor<8xf32>, tensor<2xf32>) -> tensor<8x2xf32>
+  return %4 : tensor<8x2xf32>
 }
 
 // -----

@@ -41,7 +41,7 @@ def test_largest_of_a_batch_is_no_local_statistic() -> None:
 
     def step(params, batch):
         h = batch["x"] @ params["a"]
-        return params, (h / h.max()).sum()
+        return params, ((h / h.max()) @ params["b"]).sum()
 
     program = Program(step, EXACT["where_by_example"].arguments)
     with pytest.raises(RuntimeError, match=r"stablehlo.reduce.*in which they meet"):

@@ -75,10 +75,10 @@ void reportPhases(const OpGraph &graph, const TrainingPhases &training) {
 
 void reportFrontier(const TrainingPhases &training) {
   for (const FrontierValue &frontier : training.frontier) {
-    auto remark = emitCodedRemark(frontier.value.getLoc(), "frontier")
-                  << (frontier.isJoined
-                          ? std::string("microbatches are joined: ")
-                          : "microbatches combine by " + name(frontier.combine).str() + ": ");
+    auto remark =
+        emitCodedRemark(frontier.value.getLoc(), "frontier")
+        << (frontier.isJoined ? std::string("microbatches are joined: ")
+                              : "microbatches combine by " + name(frontier.combine).str() + ": ");
     if (frontier.isJoined && frontier.gradientOf.empty())
       remark << "read by the update";
     else if (frontier.gradientOf.empty())
@@ -105,7 +105,7 @@ struct AnalyzeTraining : impl::AnalyzeTrainingBase<AnalyzeTraining> {
       emitCodedRemark(value.getLoc(), "prologue")
           << "prologue: computed once from the whole batch, every microbatch uses it, "
           << value.getType();
-    for (const MixingOp &mixing : training.mixing)
+    for (const MixingOp &mixing : training.meetings.mixing)
       emitCodedRemark(mixing.op->getLoc(), "mixing")
           << "examples meet in '" << mixing.op->getName() << "': " << mixing.reason;
     for (auto [number, role] : llvm::enumerate(training.roles))

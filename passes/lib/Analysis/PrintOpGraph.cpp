@@ -80,7 +80,7 @@ struct PrintOpGraph : impl::PrintOpGraphBase<PrintOpGraph> {
     const auto &[graph, batch] = *step;
     const Liveness liveness(graph.function());
 
-    std::vector<ArgumentRole> roles = argumentRoles(graph, batch);
+    std::vector<ArgumentRole> roles = argumentRoles(graph, Meetings::find(graph, batch));
     for (mlir::BlockArgument argument : graph.function().getArguments())
       emitCodedRemark(argument.getLoc(), "argument")
           << "argument " << argument.getArgNumber() << ": " << name(roles[argument.getArgNumber()])

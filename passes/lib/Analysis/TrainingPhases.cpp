@@ -11,109 +11,29 @@
 namespace alpa {
 namespace {
 
-bool isFloating(mlir::Type type) {
-  return llvm::isa<mlir::FloatType, mlir::ComplexType>(mlir::getElementTypeOrSelf(type));
-}
-
 class PhaseFinder {
 public:
   PhaseFinder(const OpGraph &graph, const BatchDims &batch, TrainingPhases &result)
-      : graph(graph), batch(batch), result(result), meetsBatch(valuesMeetingBatch(graph, batch)) {}
+      : graph(graph), batch(batch), result(result), meetings(result.meetings) {}
 
   void run() {
-    result.roles = argumentRoles(graph, batch);
-    llvm::SmallVector<mlir::Value> batchArguments, weights;
+    meetings = Meetings::find(graph, batch);
+    for (mlir::Operation *op : meetings.before)
+      for (mlir::Value value : op->getResults())
+        if (!value.use_empty())
+          result.prologue.push_back(value);
+    result.roles = argumentRoles(graph, meetings);
+    llvm::SmallVector<mlir::Value> batchArguments;
     for (mlir::BlockArgument argument : graph.function().getArguments())
       if (result.roles[argument.getArgNumber()] == ArgumentRole::Batch)
         batchArguments.push_back(argument);
-      else if (isFloating(argument.getType()))
-        weights.push_back(argument);
     fromBatch = dependents(graph, batchArguments);
-    fromWeights = dependents(graph, weights);
-    classifyEnds();
     findFrontier();
     findOwners();
     assignPhases();
   }
 
 private:
-  // --- Where the batch ends ---
-
-  void classifyEnds() {
-    for (const BatchDims::End &end : batch.ends()) {
-      ReductionKind combine = combinationOf(end.op);
-      bool isCombination = end.kind == BatchEnd::Reduced && combine != ReductionKind::None;
-      bool flowsBack = llvm::any_of(end.op->getResults(), [&](mlir::Value value) {
-        return meetsBatch.contains(value) || batch.carries(value);
-      });
-      if (isCombination && !flowsBack)
-        continue; // the frontier
-      mlir::Operation *outermost = outermostOf(end.op);
-      if (isComputableBefore(outermost)) {
-        makeBefore(outermost);
-        continue;
-      }
-      if (mayRunAfterBatch(end.op, batch, meetsBatch)) {
-        afterOps.insert(end.op);
-        continue;
-      }
-      mlir::Operation *decided = decidedBy(end.op);
-      bool isStatistic =
-          isCombination && combine == ReductionKind::Add && outermost == end.op && !decided;
-      result.mixing.push_back(
-          {end.op, reasonOf(end.kind, isCombination, decided), isStatistic, decided});
-      mixingOps.insert(end.op);
-    }
-  }
-
-  void makeBefore(mlir::Operation *op) {
-    if (!prologueOps.insert(op))
-      return;
-    for (mlir::Value value : op->getResults())
-      if (!value.use_empty())
-        result.prologue.push_back(value);
-  }
-
-  /// From the batch alone. What a loop or branch combines inside takes all of it along.
-  bool isComputableBefore(mlir::Operation *outermost) const {
-    return llvm::none_of(outermost->getResults(),
-                         [this](mlir::Value value) { return fromWeights.contains(value); });
-  }
-
-  /// The loop or branch, if any, that `op` decides for all examples.
-  mlir::Operation *decidedBy(mlir::Operation *op) const {
-    llvm::SmallVector<mlir::Value> seeds(op->getResults());
-    llvm::DenseSet<mlir::Value> reached = dependents(graph, seeds);
-    for (const OpNode &node : graph.nodes()) {
-      bool isLoop = isWhile(node.op);
-      if (!isLoop && !isBranch(node.op))
-        continue;
-      mlir::Value decider =
-          isLoop ? whileCondition(node.op).front().back().getOperand(0) : node.op->getOperand(0);
-      if (meetsBatch.contains(decider) && reached.contains(decider))
-        return node.op;
-    }
-    return nullptr;
-  }
-
-  static std::string reasonOf(BatchEnd kind, bool isCombination, mlir::Operation *decided) {
-    if (decided)
-      return (isWhile(decided) ? "it decides for all examples how often '"
-                               : "it decides for all examples which branch of '") +
-             decided->getName().getStringRef().str() + (isWhile(decided) ? "' runs" : "' is taken");
-    if (isCombination)
-      return "its sum over examples is used for each of them";
-    if (kind == BatchEnd::Unknown)
-      return "nothing is known of what it does with examples";
-    return "it combines examples in another way than by a sum, product, minimum or maximum";
-  }
-
-  mlir::Operation *outermostOf(mlir::Operation *op) const {
-    while (!isOutermost(op))
-      op = op->getParentOp();
-    return op;
-  }
-
   bool isOutermost(mlir::Operation *op) const {
     return op->getBlock() == &graph.function().getBody().front();
   }
@@ -121,23 +41,34 @@ private:
   // --- The frontier ---
 
   void findFrontier() {
-    for (mlir::Operation *op : afterOps)
+    for (mlir::Operation *op : meetings.after)
       for (mlir::Value operand : op->getOperands())
-        if (batch.carries(operand) && joined.insert(operand).second &&
-            !llvm::is_contained(result.prologue, operand))
-          result.frontier.push_back(
-              {operand, additionOf(operand.getType()), {}, /*isJoined=*/true});
-    for (const OpNode &node : graph.nodes()) {
-      if (afterOps.contains(node.op) || !isOutermost(node.op) || prologueOps.contains(node.op) ||
-          mixingOps.contains(node.op) || !batch.touches(node.op))
-        continue;
-      for (mlir::Value value : node.op->getResults())
-        if (!value.use_empty() && fromBatch.contains(value) && !batch.carries(value))
-          result.frontier.push_back(
-              {value,
-               isWhile(node.op) || isBranch(node.op) ? ReductionKind::Add : combinationOf(node.op),
-               {}});
-    }
+        if (isJoined(operand))
+          joined.insert(operand);
+    for (mlir::Value value : joined)
+      result.frontier.push_back({value, additionOf(value.getType()), {}, /*isJoined=*/true});
+    for (const OpNode &node : graph.nodes())
+      if (isFrontier(node.op))
+        for (mlir::Value value : node.op->getResults())
+          if (!value.use_empty() && fromBatch.contains(value) && !batch.carries(value))
+            result.frontier.push_back({value, frontierKind(node.op), {}});
+  }
+
+  /// The whole batch's is not known otherwise.
+  bool isJoined(mlir::Value value) const {
+    mlir::Operation *op = value.getDefiningOp();
+    return batch.carries(value) &&
+           !(op && (meetings.after.contains(op) || meetings.before.contains(op)));
+  }
+
+  bool isFrontier(mlir::Operation *op) const {
+    bool isMixing = llvm::any_of(meetings.mixing, [op](const MixingOp &m) { return m.op == op; });
+    return isOutermost(op) && batch.touches(op) && !isMixing && !meetings.before.contains(op) &&
+           !meetings.after.contains(op);
+  }
+
+  static ReductionKind frontierKind(mlir::Operation *op) {
+    return isWhile(op) || isBranch(op) ? ReductionKind::Add : combinationOf(op);
   }
 
   /// From the next value of each parameter back through the update.
@@ -196,7 +127,7 @@ private:
         seen[index] = walk;
         visit(index);
         for (int producer : graph[index].producers)
-          if (!prologueOps.contains(graph[producer].op))
+          if (!meetings.before.contains(graph[producer].op))
             pending.push_back(producer);
       }
       ++walk;
@@ -221,10 +152,9 @@ private:
         walkBack(op, isForward);
       }
     for (mlir::Value returned : graph.function().getBody().front().back().getOperands())
-      if (mlir::Operation *op = returned.getDefiningOp();
-          op && batch.carries(returned) && !prologueOps.contains(op))
+      if (mlir::Operation *op = returned.getDefiningOp(); op && isJoined(returned))
         walkBack(op, isForward);
-    for (mlir::Operation *op : prologueOps)
+    for (mlir::Operation *op : meetings.before)
       walkBack(op, [&](int index) { inPrologue[index] = true; });
 
     // Of a single gradient, the whole backward pass is an ancestor of all.
@@ -233,12 +163,13 @@ private:
       mlir::Operation *op = graph[index].op;
       bool isInAllGradients = isSharedForward && gradientsBehind[index] == numGradients;
       bool isUnused = gradientsBehind[index] == 0 && !inPrologue[index];
-      result.phases.push_back(inForward[index] || (isInAllGradients && !gradientOps.contains(op)) ||
-                                      (isUnused && batch.touches(op) && !afterOps.contains(op))
-                                  ? Phase::Forward
-                              : gradientsBehind[index] > 0 ? Phase::Backward
-                              : inPrologue[index]          ? Phase::Prologue
-                                                           : Phase::Update);
+      result.phases.push_back(
+          inForward[index] || (isInAllGradients && !gradientOps.contains(op)) ||
+                  (isUnused && batch.touches(op) && !meetings.after.contains(op))
+              ? Phase::Forward
+          : gradientsBehind[index] > 0 ? Phase::Backward
+          : inPrologue[index]          ? Phase::Prologue
+                                       : Phase::Update);
     }
     for (int index = 0; index < size; ++index)
       for (int inner = index + 1; inner <= graph[index].last; ++inner)
@@ -248,9 +179,9 @@ private:
   const OpGraph &graph;
   const BatchDims &batch;
   TrainingPhases &result;
-  llvm::DenseSet<mlir::Value> meetsBatch, fromBatch, fromWeights;
-  llvm::SetVector<mlir::Operation *> prologueOps, mixingOps, afterOps;
-  llvm::DenseSet<mlir::Value> joined;
+  Meetings &meetings;
+  llvm::DenseSet<mlir::Value> fromBatch;
+  llvm::SetVector<mlir::Value> joined;
 };
 
 } // namespace

@@ -143,6 +143,10 @@ const OpEntry &entryOf(mlir::Operation *op) {
 }
 
 OpKind kindOf(mlir::Operation *op) { return entryOf(op).kind; }
+bool isProduct(mlir::Operation *op) {
+  OpKind kind = kindOf(op);
+  return kind == OpKind::DotGeneral || kind == OpKind::RaggedDot || kind == OpKind::Convolution;
+}
 bool isElementwise(mlir::Operation *op) { return kindOf(op) == OpKind::Elementwise; }
 bool isWhile(mlir::Operation *op) {
   if (kindOf(op) != OpKind::While || op->getNumRegions() != 2)

@@ -2,6 +2,7 @@
 
 #include "OpTable.h"
 #include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/TypeUtilities.h"
 #include <cmath>
 
 namespace alpa {
@@ -165,6 +166,10 @@ int64_t bytes(mlir::Type type) {
                 : llvm::isa<mlir::IndexType>(element) ? 64
                                                       : 32;
   return static_cast<int64_t>(std::ceil(numElements(tensor) * parts * bits / 8));
+}
+
+bool isFloating(mlir::Type type) {
+  return llvm::isa<mlir::FloatType, mlir::ComplexType>(mlir::getElementTypeOrSelf(type));
 }
 
 } // namespace alpa

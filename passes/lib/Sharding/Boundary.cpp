@@ -11,9 +11,8 @@ namespace {
 /// Ops between an argument and the product that explains it: casts, transposes, a norm's scale.
 constexpr int kMaxHops = 6;
 
-bool isProduct(mlir::Operation *op) {
-  OpKind kind = kindOf(op);
-  return kind == OpKind::DotGeneral || kind == OpKind::Convolution || kind == OpKind::Gather;
+bool isProductOrGather(mlir::Operation *op) {
+  return isProduct(op) || kindOf(op) == OpKind::Gather;
 }
 
 /// The users of the values, each once, in program order.
@@ -64,7 +63,7 @@ mlir::Operation *explainingReader(mlir::BlockArgument argument) {
     llvm::SmallVector<mlir::Operation *> readers = readersOf(level);
     level.clear();
     for (mlir::Operation *reader : readers) {
-      if (isProduct(reader))
+      if (isProductOrGather(reader))
         return reader;
       if (!first && reader->getNumResults() > 0)
         first = reader;

@@ -1,6 +1,7 @@
 // Restricts strategies to data parallelism, ZeRO-2 or ZeRO-3.
 
 #include "alpa/Sharding/StrategySpace.h"
+#include "alpa/Analysis/ArgumentRoles.h"
 #include "alpa/Analysis/StepAnalysis.h"
 #include "alpa/Sharding/ShardingGraph.h"
 #include "llvm/ADT/StringExtras.h"
@@ -88,7 +89,8 @@ mlir::LogicalResult restrictStrategies(const ShardingTarget &target, mlir::Funct
   mlir::FailureOr<StepAnalysis> step = StepAnalysis::of(func->getParentOfType<mlir::ModuleOp>());
   if (mlir::failed(step))
     return mlir::failure();
-  const std::vector<ArgumentRole> roles = argumentRoles(step->graph, step->batch);
+  const std::vector<ArgumentRole> roles =
+      argumentRoles(step->graph, Meetings::find(step->graph, step->batch));
   if (!llvm::is_contained(roles, ArgumentRole::Batch))
     return func->emitError() << "expected an argument that is a batch (alpa.batch), got none: data "
                                 "parallelism and ZeRO need batch_argnums";

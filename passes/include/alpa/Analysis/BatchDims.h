@@ -59,31 +59,4 @@ private:
   llvm::DenseMap<mlir::Operation *, BatchEnd> endKinds;
 };
 
-/// The batch-free values that the batch meets: from them, through ops whose results carry no batch,
-/// a value comes to an op that reads a batch-carrying value as well, or decides which branch
-/// examples take or how often a loop over them runs. Not so what a sum over examples starts from.
-llvm::DenseSet<mlir::Value> valuesMeetingBatch(const OpGraph &graph, const BatchDims &batch);
-
-/// How what `op` makes of parts of the examples combines into what it makes of all; None where it
-/// does not.
-ReductionKind combinationOf(mlir::Operation *op);
-
-/// Whether examples meet in `op`, not by a combination, and none of them reads what comes of it: it
-/// may run once, after all microbatches, on the values of all examples (the loss of the first
-/// example, rows written into a table).
-bool mayRunAfterBatch(mlir::Operation *op, const BatchDims &batch,
-                      const llvm::DenseSet<mlir::Value> &meetsBatch);
-
-/// What an argument of the program is to it.
-///
-/// A state argument (`alpa.state`: the program returns its next value) of floating type is a
-/// Parameter if the batch meets it. Weights do so in the forward pass, moments of an optimizer,
-/// step counts and running averages never do: they meet only sums over examples. Every other state
-/// argument is OptimizerState (so is a PRNG key, for it is no number to train). Nothing is a
-/// Parameter where no argument is a batch.
-enum class ArgumentRole { Parameter, OptimizerState, Batch, Other };
-
-/// The role of each argument of the function.
-std::vector<ArgumentRole> argumentRoles(const OpGraph &graph, const BatchDims &batch);
-
 } // namespace alpa

@@ -3,7 +3,7 @@
 // between.
 #pragma once
 
-#include "alpa/Analysis/BatchDims.h"
+#include "alpa/Analysis/ArgumentRoles.h"
 #include "alpa/IR/Phase.h"
 #include "alpa/IR/Stablehlo.h"
 
@@ -25,16 +25,6 @@ struct FrontierValue {
   bool isJoined = false;
 };
 
-/// An op at which examples influence each other: microbatches would change the result.
-struct MixingOp {
-  mlir::Operation *op;
-  std::string reason;
-  /// What meets is a sum over examples: a statistic that could be taken per microbatch.
-  bool isSum = false;
-  /// The loop or branch that the value decides for all examples, or null.
-  mlir::Operation *decided = nullptr;
-};
-
 struct TrainingPhases {
   std::vector<ArgumentRole> roles; ///< per argument
   std::vector<Phase> phases;       ///< per node; ops inside a loop or branch have its phase
@@ -43,7 +33,7 @@ struct TrainingPhases {
   /// carries the batch (a loop over examples that end together) is had for the whole batch.
   std::vector<mlir::Value> prologue;
   std::vector<FrontierValue> frontier;
-  std::vector<MixingOp> mixing;
+  Meetings meetings;
 
   bool isGradientFound(int parameter) const;
 };

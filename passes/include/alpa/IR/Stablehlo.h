@@ -68,6 +68,9 @@ bool isRemovable(mlir::Operation *op);
 /// apart is their purpose.
 bool isMergeable(mlir::Operation *op);
 
+/// A product or a convolution: where models spend their time.
+bool isProduct(mlir::Operation *op);
+
 /// How the body of a reduce, reduce_window, scatter, select_and_scatter or all_reduce combines two
 /// elements. None: in another way, several operands at once, or not such an op.
 enum class ReductionKind { None, Add, Mul, Min, Max, And, Or };
@@ -142,5 +145,7 @@ double flops(mlir::Operation *op);
 /// Bytes of a tensor (or tuple of tensors) in memory; sub-byte elements packed, predicates one
 /// byte. Dynamic dims count 1, tokens 0.
 int64_t bytes(mlir::Type type);
+/// Numbers of floating point, complex ones included.
+bool isFloating(mlir::Type type);
 
 } // namespace alpa

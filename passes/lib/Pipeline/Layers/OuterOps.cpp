@@ -6,15 +6,6 @@
 #include "llvm/ADT/SetVector.h"
 
 namespace alpa {
-namespace {
-
-bool isProduct(mlir::Operation *op) {
-  OpKind kind = kindOf(op);
-  return kind == OpKind::DotGeneral || kind == OpKind::RaggedDot || kind == OpKind::Convolution;
-}
-
-} // namespace
-
 mlir::FailureOr<OuterOps> OuterOps::build(mlir::func::FuncOp function) {
   mlir::FailureOr<OpGraph> graph = OpGraph::build(function);
   if (mlir::failed(graph))

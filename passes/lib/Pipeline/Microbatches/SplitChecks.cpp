@@ -17,7 +17,7 @@ public:
     if (numMicrobatches == 1)
       return mlir::success(); // nothing meets that would not meet anyway
     bool isGood = checkBatchSize(numMicrobatches);
-    for (const MixingOp &mixing : training.mixing)
+    for (const MixingOp &mixing : training.meetings.mixing)
       if (!mixing.isSum || !allowLocalStatistics) {
         auto error = mixing.op->emitError("expected examples apart until they are summed, got '")
                      << mixing.op->getName() << "', in which they meet: " << mixing.reason

@@ -8,6 +8,7 @@
 #include "alpa/IR/Attributes.h"
 #include "alpa/Passes.h"
 #include "mlir/IR/SymbolTable.h"
+#include "llvm/ADT/SetVector.h"
 
 namespace alpa {
 #define GEN_PASS_DEF_SPLITMICROBATCHES
@@ -81,11 +82,11 @@ public:
         builder(main.getContext()) {
     mlir::Operation &terminator = main.getBody().front().back();
     for (auto [number, value] : llvm::enumerate(terminator.getOperands()))
-      if (batch.carries(value))
+      if (batch.carries(value) && !training.meetings.after.contains(value.getDefiningOp()))
         perExample.push_back(number);
     accumulated = training.frontier;
     // With local statistics, what outlives the microbatch is the exact sum of the whole batch.
-    for (const MixingOp &mixing : training.mixing)
+    for (const MixingOp &mixing : training.meetings.mixing)
       for (mlir::Value value : mixing.op->getResults())
         if (isReadByUpdate(value))
           accumulated.push_back({value, additionOf(value.getType()), {}});
@@ -135,13 +136,20 @@ private:
     return isRemovable(graph[index].op) || training.phases[index] == phase;
   }
 
+  /// Also through ops without examples, of which the update has a copy.
   bool isReadByUpdate(mlir::Value value) {
-    return value.getParentRegion() == &main.getBody() && llvm::any_of(value.getUsers(), [&](mlir::Operation *user) {
-      while (user->getBlock() && user->getBlock() != value.getParentBlock())
-        user = user->getParentOp();
-      int index = graph.indexOf(user);
-      return user == &terminator() || (index >= 0 && training.phases[index] == Phase::Update);
-    });
+    llvm::SetVector<mlir::Value> reached;
+    if (value.getParentRegion() == &main.getBody())
+      reached.insert(value);
+    for (size_t i = 0; i < reached.size(); ++i)
+      for (mlir::Operation *user : reached[i].getUsers()) {
+        mlir::Operation *outer = main.getBody().front().findAncestorOpInBlock(*user);
+        if (outer == &terminator() || training.phases[graph.indexOf(outer)] == Phase::Update)
+          return true;
+        if (!batch.touches(outer))
+          reached.insert(outer->result_begin(), outer->result_end());
+      }
+    return false;
   }
 
   /// Of a sum over examples that starts from anything but the neutral element, its place among the
@@ -224,6 +232,7 @@ private:
       accumulators.push_back(part.addArgument(frontier.value.getType(), frontier.value.getLoc(),
                                               numbered(kAccumulatorAttr, number)));
 
+    llvm::DenseMap<mlir::Value, mlir::Value> contributions; // before statistics are scaled
     for (mlir::Operation &op : main.getBody().front().without_terminator()) {
       Phase phase = training.phases[graph.indexOf(&op)];
       bool isPrologue = llvm::any_of(
@@ -232,16 +241,20 @@ private:
         continue;
       if (mlir::failed(shrinker.clone(&op, inner)))
         return mlir::failure();
-      if (numMicrobatches > 1 &&
-          llvm::any_of(training.mixing, [&](const MixingOp &m) { return m.op == &op; }))
-        scaleStatistics(&op, shrinker.mapping, inner);
       startNeutral(&op, shrinker.mapping, inner);
+      for (mlir::Value value : op.getResults())
+        contributions[value] = shrinker.mapping.lookup(value);
+      if (numMicrobatches > 1 &&
+          llvm::any_of(training.meetings.mixing, [&](const MixingOp &m) { return m.op == &op; }))
+        scaleStatistics(&op, shrinker.mapping, inner);
     }
 
     Values results;
     llvm::SmallVector<mlir::DictionaryAttr> attributes;
     for (auto [number, frontier] : llvm::enumerate(accumulated)) {
-      mlir::Value contribution = shrinker.mapping.lookup(frontier.value);
+      mlir::Value contribution = contributions.lookup(frontier.value);
+      if (!contribution) // an argument or of the prologue
+        contribution = shrinker.mapping.lookup(frontier.value);
       mlir::Operation *source = contribution.getDefiningOp();
       StablehloBuilder make(inner, frontier.value.getLoc());
       if (frontier.isJoined)
@@ -351,8 +364,9 @@ private:
       StablehloBuilder make(inner, op->getLoc());
       mlir::Value known = mapping.lookupOrNull(start);
       if (!known)
-        return op->emitError("expected a sum over examples to start from what the update knows, got "
-                             "the result of an op with effects");
+        return op->emitError(
+            "expected a sum over examples to start from what the update knows, got "
+            "the result of an op with effects");
       auto type = llvm::cast<mlir::RankedTensorType>(sum.getType());
       if (known.getType() != type)
         known = make.broadcast(known, type);

@@ -1,9 +1,9 @@
-// Follows the batch dim through sharding rules; see the header.
+// Follows the batch dim through the program; see the header.
 
 #include "alpa/Analysis/BatchDims.h"
-#include "alpa/Analysis/BatchFactor.h"
+#include "alpa/Analysis/BatchFlow.h"
+#include "alpa/Analysis/Dependence.h"
 #include "alpa/IR/Attributes.h"
-#include "alpa/IR/OpRules.h"
 #include "alpa/IR/Stablehlo.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include <tuple>
@@ -17,19 +17,22 @@ bool operator==(const BatchDim &a, const BatchDim &b) {
 /// One walk over the program in order; loops are walked again while they carry more than before.
 class BatchFollower {
 public:
-  BatchFollower(const OpGraph &graph, BatchDims &result) : graph(graph), result(result) {}
+  BatchFollower(const OpGraph &graph, const llvm::DenseMap<mlir::Value, BatchDim> &rearranged,
+                BatchDims &result)
+      : graph(graph), rearranged(rearranged), result(result) {}
 
   llvm::LogicalResult run() {
     mlir::func::FuncOp function = graph.function();
-    for (mlir::BlockArgument argument : function.getArguments()) {
-      if (!function.getArgAttr(argument.getArgNumber(), kBatchAttr))
-        continue;
-      auto type = llvm::dyn_cast<mlir::RankedTensorType>(argument.getType());
-      if (!type || type.getRank() == 0 || type.isDynamicDim(0))
-        return function.emitError("expected a tensor with a static dim 0 as batch argument ")
-               << argument.getArgNumber() << ", got " << argument.getType();
-      result.dims[argument] = {0, type.getDimSize(0), 1};
-    }
+    for (mlir::BlockArgument argument : function.getArguments())
+      if (mlir::Attribute attr = function.getArgAttr(argument.getArgNumber(), kBatchAttr)) {
+        const int64_t dim = integerOf(attr).value_or(0);
+        auto type = llvm::dyn_cast<mlir::RankedTensorType>(argument.getType());
+        if (!type || dim < 0 || dim >= type.getRank() || type.isDynamicDim(dim))
+          return function.emitError("expected a tensor with a static dim ")
+                 << dim << " as batch argument " << argument.getArgNumber() << ", got "
+                 << argument.getType();
+        result.dims[argument] = {static_cast<int>(dim), type.getDimSize(dim), 1};
+      }
     if (mlir::failed(follow(function.getBody().front())))
       return mlir::failure();
     for (const OpNode &node : graph.nodes())
@@ -48,32 +51,87 @@ private:
                        : isBranch(&op) ? followBranch(&op)
                                        : followOp(&op)))
         return mlir::failure();
+      for (mlir::Value value : op.getResults())
+        if (auto found = rearranged.find(value); found != rearranged.end())
+          set(value, found->second, &op);
     }
     return mlir::success();
   }
 
-  /// Carried values gain batch dims and never lose them, so this ends after as many rounds as a
-  /// batch dim needs to pass from one carried value to all others; in practice two.
+  // --- Loops and branches ---
+
+  /// Carried values gain batch dims and never lose them, and dims only become coarser, so this
+  /// ends; in practice after two rounds.
   llvm::LogicalResult followLoop(mlir::Operation *op) {
-    mlir::Block &condition = whileCondition(op).front(), &body = whileBody(op).front();
-    auto carry = [&](mlir::ValueRange from) {
-      bool changed = false;
-      for (auto [i, value] : llvm::enumerate(from)) {
-        std::optional<BatchDim> dim = result.of(value);
-        if (!dim)
-          continue;
-        changed |= set(body.getArgument(i), *dim, op);
-        set(condition.getArgument(i), *dim, op);
-        set(op->getResult(i), *dim, op);
-      }
-      return changed;
-    };
-    carry(op->getOperands());
+    if (isExampleLoop(op))
+      return mlir::success();
+    mlir::Block &body = whileBody(op).front();
+    carry(op, op->getOperands());
     do
       if (mlir::failed(follow(body)))
         return mlir::failure();
-    while (carry(body.back().getOperands()));
-    return follow(condition);
+    while (carry(op, body.back().getOperands()));
+    return follow(whileCondition(op).front());
+  }
+
+  bool carry(mlir::Operation *op, mlir::ValueRange from) {
+    bool changed = false;
+    for (auto [i, value] : llvm::enumerate(from))
+      if (std::optional<BatchDim> dim = result.of(value))
+        changed |= setCarried(op, i, *dim);
+    return changed;
+  }
+
+  bool setCarried(mlir::Operation *op, size_t i, const BatchDim &dim) {
+    set(whileCondition(op).getArgument(i), dim, op);
+    set(op->getResult(i), dim, op);
+    return set(whileBody(op).getArgument(i), dim, op);
+  }
+
+  /// Then everything is known of it.
+  bool isExampleLoop(mlir::Operation *op) {
+    llvm::SmallVector<std::optional<int>> batchDims;
+    for (mlir::Value operand : op->getOperands()) {
+      std::optional<BatchDim> dim = result.of(operand);
+      batchDims.push_back(dim ? std::optional(dim->dim) : std::nullopt);
+    }
+    auto carries = [this](mlir::Value value) { return result.carries(value); };
+    std::optional<ExampleLoop> loop = exampleLoop(op, batchDims, carries);
+    std::optional<BatchDim> examples;
+    for (mlir::Value operand : op->getOperands())
+      if (std::optional<BatchDim> dim = result.of(operand); dim && loop) {
+        BatchDim counted = {0, dim->size, dim->minor};
+        examples = examples ? coarser(*examples, counted) : std::optional(counted);
+        if (!examples || examples->size * examples->minor != loop->numIterations)
+          return false;
+      }
+    if (!loop)
+      return false;
+    for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
+      if (std::optional<BatchDim> dim = result.of(operand))
+        setCarried(op, i, *dim);
+      else if (loop->carried[i] == ExampleLoop::Carried::Written)
+        setCarried(op, i, {loop->writtenDims[i], examples->size, examples->minor});
+      if (loop->carried[i] == ExampleLoop::Carried::Sum)
+        ends[op] = BatchEnd::Reduced;
+    }
+    findOneExample(op, *loop);
+    result.exampleLoops[op] = std::move(*loop);
+    return true;
+  }
+
+  /// What the body makes of the example at hand.
+  void findOneExample(mlir::Operation *op, const ExampleLoop &loop) {
+    mlir::Block &body = whileBody(op).front();
+    llvm::SmallVector<mlir::Value> read;
+    for (auto [access, where] : loop.accesses)
+      if (kindOf(access) == OpKind::DynamicSlice)
+        read.push_back(access->getResult(0));
+    llvm::DenseSet<mlir::Value> found = dependentsIn(body, read);
+    for (auto [i, kind] : llvm::enumerate(loop.carried))
+      if (kind == ExampleLoop::Carried::Sum || kind == ExampleLoop::Carried::Written)
+        found.erase(body.back().getOperand(i));
+    result.ofOneExample.insert(found.begin(), found.end());
   }
 
   llvm::LogicalResult followBranch(mlir::Operation *op) {
@@ -90,65 +148,59 @@ private:
     return mlir::success();
   }
 
+  // --- Other ops ---
+
   llvm::LogicalResult followOp(mlir::Operation *op) {
-    if (llvm::none_of(op->getOperands(), [&](mlir::Value v) { return result.carries(v); }))
-      return mlir::success();
-    if (!hasRule(op)) {
-      ends[op] = BatchEnd::Unknown;
-      return mlir::success();
-    }
-    mlir::FailureOr<ShardingRule> rule = ruleFor(op);
-    if (mlir::failed(rule))
+    llvm::SmallVector<std::optional<BatchDim>> operands;
+    for (mlir::Value operand : op->getOperands())
+      operands.push_back(result.of(operand));
+    mlir::FailureOr<BatchFlow> flow = batchFlow(op, operands);
+    if (mlir::failed(flow))
       return mlir::failure();
-    llvm::SmallVector<BatchFactor, 2> found;
-    for (auto [dims, operand] : llvm::zip(rule->operands, op->getOperands()))
-      if (std::optional<BatchDim> batch = result.of(operand)) {
-        std::optional<BatchFactor> factor = batchFactor(*rule, dims, *batch);
-        if (!factor)
-          ends[op] = BatchEnd::Unknown;
-        else if (!llvm::is_contained(found, *factor))
-          found.push_back(*factor);
-      }
-    for (const BatchFactor &batch : found)
-      apply(op, *rule, batch);
-    // Two batches meet in one op (a product of the batch with itself), unless it only passes them
-    // on side by side.
-    if (found.size() > 1 && kindOf(op) != OpKind::OptimizationBarrier)
-      ends[op] = BatchEnd::Mixed;
+    if (flow->end)
+      ends[op] = *flow->end;
+    for (const auto &[number, dim] : flow->results)
+      set(op->getResult(number), dim, op);
+    result.reads[op] = std::move(flow->reads);
     return mlir::success();
   }
 
-  /// The results' dims that have the factor count examples; where there is none, or where the
-  /// factor may not be split, the batch ends.
-  void apply(mlir::Operation *op, const ShardingRule &rule, const BatchFactor &batch) {
-    FactorKind kind = rule.factorKinds[batch.factor];
-    if (kind != FactorKind::PassThrough) {
-      ends[op] = kind == FactorKind::Reduction ? BatchEnd::Reduced : BatchEnd::Mixed;
-      return;
-    }
-    for (auto [dims, value] : llvm::zip(rule.results, op->getResults()))
-      for (const BatchDim &dim : batchDims(rule, dims, batch))
-        set(value, dim, op);
-  }
-
-  /// True if `value` had no batch dim yet. One that has another keeps it.
+  /// True if `value` had no batch dim yet, or a finer one. One that has another keeps it.
   bool set(mlir::Value value, BatchDim dim, mlir::Operation *op) {
     auto [entry, isNew] = result.dims.try_emplace(value, dim);
-    if (!isNew && !(entry->second == dim))
+    if (isNew || entry->second == dim)
+      return isNew;
+    std::optional<BatchDim> common = coarser(entry->second, dim);
+    if (!common)
       ends[op] = BatchEnd::Mixed;
-    return isNew;
+    bool changes = common && !(*common == entry->second);
+    if (changes)
+      entry->second = *common;
+    return changes;
   }
 
   const OpGraph &graph;
+  const llvm::DenseMap<mlir::Value, BatchDim> &rearranged;
   BatchDims &result;
   llvm::DenseMap<mlir::Operation *, BatchEnd> ends;
 };
 
-mlir::FailureOr<BatchDims> BatchDims::compute(const OpGraph &graph) {
+mlir::FailureOr<BatchDims>
+BatchDims::compute(const OpGraph &graph, const llvm::DenseMap<mlir::Value, BatchDim> &rearranged) {
   BatchDims result;
-  if (mlir::failed(BatchFollower(graph, result).run()))
+  if (mlir::failed(BatchFollower(graph, rearranged, result).run()))
     return mlir::failure();
   return result;
+}
+
+std::optional<BatchDim> BatchDims::read(mlir::Operation *op, unsigned operand) const {
+  auto found = reads.find(op);
+  return found == reads.end() ? std::nullopt : found->second[operand];
+}
+
+const ExampleLoop *BatchDims::exampleLoop(mlir::Operation *whileOp) const {
+  auto found = exampleLoops.find(whileOp);
+  return found == exampleLoops.end() ? nullptr : &found->second;
 }
 
 std::optional<BatchDim> BatchDims::of(mlir::Value value) const {

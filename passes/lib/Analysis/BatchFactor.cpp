@@ -1,6 +1,7 @@
 // See the header.
 
 #include "alpa/Analysis/BatchFactor.h"
+#include <numeric>
 
 namespace alpa {
 
@@ -11,11 +12,17 @@ bool operator==(const BatchFactor &a, const BatchFactor &b) {
 std::optional<BatchFactor> batchFactor(const ShardingRule &rule,
                                        const ShardingRule::TensorFactors &tensor,
                                        const BatchDim &batch) {
+  const int64_t period = batch.size * batch.minor;
   int64_t minor = 1;
   for (int factor : llvm::reverse(tensor[batch.dim])) {
-    int64_t end = minor * rule.factorSizes[factor];
-    if (minor <= batch.minor && batch.minor * batch.size <= end && batch.minor % minor == 0)
-      return BatchFactor{factor, batch.size, batch.minor / minor};
+    const int64_t end = minor * rule.factorSizes[factor];
+    if (period <= end) {
+      const int64_t group = std::lcm(batch.minor, minor);
+      const bool isGood =
+          end % period == 0 && period % group == 0 && (period > group || batch.size == 1);
+      return isGood ? std::optional(BatchFactor{factor, period / group, group / minor})
+                    : std::nullopt;
+    }
     minor = end;
   }
   return std::nullopt;

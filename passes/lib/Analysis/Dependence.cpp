@@ -8,10 +8,13 @@ namespace {
 
 class Sweep {
 public:
-  explicit Sweep(llvm::DenseSet<mlir::Value> &found) : found(found) {}
+  Sweep(llvm::DenseSet<mlir::Value> &found, const llvm::SetVector<mlir::Operation *> &stops)
+      : found(found), stops(stops) {}
 
   void block(mlir::Block &block) {
     for (mlir::Operation &op : block) {
+      if (stops.contains(&op))
+        continue;
       if (isWhile(&op))
         loop(&op);
       else if (isBranch(&op))
@@ -71,13 +74,22 @@ private:
   void add(mlir::ValueRange values) { found.insert(values.begin(), values.end()); }
 
   llvm::DenseSet<mlir::Value> &found;
+  const llvm::SetVector<mlir::Operation *> &stops;
 };
 
 } // namespace
 
-llvm::DenseSet<mlir::Value> dependents(const OpGraph &graph, llvm::ArrayRef<mlir::Value> seeds) {
+llvm::DenseSet<mlir::Value> dependents(const OpGraph &graph, llvm::ArrayRef<mlir::Value> seeds,
+                                       const llvm::SetVector<mlir::Operation *> &stops) {
   llvm::DenseSet<mlir::Value> found(seeds.begin(), seeds.end());
-  Sweep(found).block(graph.function().getBody().front());
+  Sweep(found, stops).block(graph.function().getBody().front());
+  return found;
+}
+
+llvm::DenseSet<mlir::Value> dependentsIn(mlir::Block &block, llvm::ArrayRef<mlir::Value> seeds) {
+  llvm::DenseSet<mlir::Value> found(seeds.begin(), seeds.end());
+  const llvm::SetVector<mlir::Operation *> none;
+  Sweep(found, none).block(block);
   return found;
 }
 

@@ -36,13 +36,14 @@ public:
 
 private:
   static bool isCombination(const BatchDims::End &end) {
-    return end.kind == BatchEnd::Reduced && combinationOf(end.op) != ReductionKind::None;
+    return end.kind == BatchEnd::Reduced &&
+           (isWhile(end.op) || combinationOf(end.op) != ReductionKind::None);
   }
 
   /// Not so the frontier: a sum of which no example hears.
   bool isMeeting(const BatchDims::End &end) const {
     return !isCombination(end) || llvm::any_of(end.op->getResults(), [&](mlir::Value value) {
-      return result.meetsBatch.contains(value) || batch.carries(value);
+      return result.meetsBatch.contains(value) || (batch.carries(value) && !isWhile(end.op));
     });
   }
 

@@ -3,6 +3,7 @@
 
 #include "alpa/Analysis/TrainingPhases.h"
 #include "alpa/Analysis/Dependence.h"
+#include "alpa/Analysis/PartialSums.h"
 #include "alpa/IR/Attributes.h"
 #include "alpa/IR/StablehloBuilder.h"
 #include "mlir/IR/BuiltinTypes.h"
@@ -23,11 +24,14 @@ public:
         if (!value.use_empty())
           result.prologue.push_back(value);
     result.roles = argumentRoles(graph, meetings);
-    llvm::SmallVector<mlir::Value> batchArguments;
+    llvm::SmallVector<mlir::Value> examples;
     for (mlir::BlockArgument argument : graph.function().getArguments())
       if (result.roles[argument.getArgNumber()] == ArgumentRole::Batch)
-        batchArguments.push_back(argument);
-    fromBatch = dependents(graph, batchArguments);
+        examples.push_back(argument);
+    for (mlir::Value value : result.prologue)
+      if (batch.carries(value))
+        examples.push_back(value);
+    varying = dependents(graph, examples, meetings.before);
     findFrontier();
     findOwners();
     assignPhases();
@@ -50,8 +54,8 @@ private:
     for (const OpNode &node : graph.nodes())
       if (isFrontier(node.op))
         for (mlir::Value value : node.op->getResults())
-          if (!value.use_empty() && fromBatch.contains(value) && !batch.carries(value))
-            result.frontier.push_back({value, frontierKind(node.op), {}});
+          if (!value.use_empty() && varying.contains(value) && !batch.carries(value))
+            result.frontier.push_back({value, frontierKind(node.op, value), {}});
   }
 
   /// The whole batch's is not known otherwise.
@@ -67,8 +71,10 @@ private:
            !meetings.after.contains(op);
   }
 
-  static ReductionKind frontierKind(mlir::Operation *op) {
-    return isWhile(op) || isBranch(op) ? ReductionKind::Add : combinationOf(op);
+  ReductionKind frontierKind(mlir::Operation *op, mlir::Value value) const {
+    return isWhile(op) || isBranch(op)
+               ? PartialSums(batch, varying).combinationOf(llvm::cast<mlir::OpResult>(value))
+               : combinationOf(op);
   }
 
   /// From the next value of each parameter back through the update.
@@ -171,7 +177,12 @@ private:
           : inPrologue[index]          ? Phase::Prologue
                                        : Phase::Update);
     }
-    for (int index = 0; index < size; ++index)
+    spreadPhases();
+  }
+
+  /// Ops inside a loop or branch have its phase.
+  void spreadPhases() {
+    for (int index = 0; index < graph.size(); ++index)
       for (int inner = index + 1; inner <= graph[index].last; ++inner)
         result.phases[inner] = result.phases[index];
   }
@@ -180,7 +191,7 @@ private:
   const BatchDims &batch;
   TrainingPhases &result;
   Meetings &meetings;
-  llvm::DenseSet<mlir::Value> fromBatch;
+  llvm::DenseSet<mlir::Value> varying; ///< with the microbatch
   llvm::SetVector<mlir::Value> joined;
 };
 

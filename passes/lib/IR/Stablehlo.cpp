@@ -222,6 +222,17 @@ bool isAssigningScatter(mlir::Operation *op) {
   return body.back().getOperand(0) == body.getArgument(1);
 }
 
+ReductionKind elementwiseKind(mlir::Operation *op) {
+  return llvm::StringSwitch<ReductionKind>(op->getName().getStringRef())
+      .Case("stablehlo.add", ReductionKind::Add)
+      .Case("stablehlo.multiply", ReductionKind::Mul)
+      .Case("stablehlo.minimum", ReductionKind::Min)
+      .Case("stablehlo.maximum", ReductionKind::Max)
+      .Case("stablehlo.and", ReductionKind::And)
+      .Case("stablehlo.or", ReductionKind::Or)
+      .Default(ReductionKind::None);
+}
+
 ReductionKind reductionKind(mlir::Operation *op) {
   OpKind kind = kindOf(op);
   bool combines = isReduction(op) || kind == OpKind::Scatter || kind == OpKind::Collective ||
@@ -240,14 +251,7 @@ ReductionKind reductionKind(mlir::Operation *op) {
       !((combine.getOperand(0) == a && combine.getOperand(1) == b) ||
         (combine.getOperand(0) == b && combine.getOperand(1) == a)))
     return ReductionKind::None;
-  return llvm::StringSwitch<ReductionKind>(combine.getName().getStringRef())
-      .Case("stablehlo.add", ReductionKind::Add)
-      .Case("stablehlo.multiply", ReductionKind::Mul)
-      .Case("stablehlo.minimum", ReductionKind::Min)
-      .Case("stablehlo.maximum", ReductionKind::Max)
-      .Case("stablehlo.and", ReductionKind::And)
-      .Case("stablehlo.or", ReductionKind::Or)
-      .Default(ReductionKind::None);
+  return elementwiseKind(&combine);
 }
 
 } // namespace alpa

@@ -166,6 +166,15 @@ mlir::FailureOr<SliceDims> sliceDims(mlir::Operation *op) {
   return SliceDims{*starts, *limits, *strides};
 }
 
+mlir::FailureOr<PadDims> padDims(mlir::Operation *op) {
+  auto low = integers(op, "edge_padding_low"), high = integers(op, "edge_padding_high"),
+       interior = integers(op, "interior_padding");
+  if (mlir::failed(low) || mlir::failed(high) || mlir::failed(interior) ||
+      low->size() != high->size() || low->size() != interior->size())
+    return mlir::failure();
+  return PadDims{*low, *high, *interior};
+}
+
 mlir::FlatSymbolRefAttr callee(mlir::Operation *op) {
   switch (kindOf(op)) {
   case OpKind::Call:

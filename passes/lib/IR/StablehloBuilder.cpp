@@ -51,8 +51,11 @@ mlir::Value StablehloBuilder::splat(mlir::RankedTensorType type, mlir::Attribute
 }
 
 mlir::Value StablehloBuilder::integer(int64_t value) {
-  auto type = mlir::RankedTensorType::get({}, builder.getI32Type());
-  return splat(type, builder.getI32IntegerAttr(static_cast<int32_t>(value)));
+  return integer(value, mlir::RankedTensorType::get({}, builder.getI32Type()));
+}
+
+mlir::Value StablehloBuilder::integer(int64_t value, mlir::RankedTensorType type) {
+  return splat(type, builder.getIntegerAttr(type.getElementType(), value));
 }
 
 mlir::DenseElementsAttr StablehloBuilder::elements(mlir::RankedTensorType type,
@@ -89,6 +92,10 @@ mlir::Value StablehloBuilder::convert(mlir::Value value, mlir::Type element) {
 
 mlir::Value StablehloBuilder::combine(ReductionKind kind, mlir::Value a, mlir::Value b) {
   return make(opName(kind), a.getType(), {a, b})->getResult(0);
+}
+
+mlir::Value StablehloBuilder::subtract(mlir::Value a, mlir::Value b) {
+  return make("stablehlo.subtract", a.getType(), {a, b})->getResult(0);
 }
 
 mlir::Value StablehloBuilder::slice(mlir::Value value, llvm::ArrayRef<int64_t> starts,
@@ -140,6 +147,16 @@ mlir::Value StablehloBuilder::dynamicUpdateSlice(mlir::Value value, mlir::Value 
   return make("stablehlo.dynamic_update_slice", value.getType(), operands)->getResult(0);
 }
 
+void StablehloBuilder::goOnWhileLess(mlir::Value counter, int64_t count) {
+  mlir::Attribute direction =
+      mlir::parseAttribute("#stablehlo<comparison_direction LT>", builder.getContext());
+  mlir::Operation *less =
+      make("stablehlo.compare", mlir::RankedTensorType::get({}, builder.getI1Type()),
+           {counter, integer(count, tensorOf(counter))},
+           builder.getNamedAttr("comparison_direction", direction));
+  make("stablehlo.return", {}, less->getResults());
+}
+
 llvm::SmallVector<mlir::Value> StablehloBuilder::countedLoop(
     int64_t count, mlir::ValueRange carried,
     llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value, mlir::ValueRange)> body) {
@@ -152,13 +169,7 @@ llvm::SmallVector<mlir::Value> StablehloBuilder::countedLoop(
   mlir::OpBuilder::InsertionGuard guard(builder);
   mlir::Block *condition =
       builder.createBlock(&whileCondition(loop), {}, starts.getTypes(), locations);
-  mlir::Attribute direction =
-      mlir::parseAttribute("#stablehlo<comparison_direction LT>", builder.getContext());
-  mlir::Operation *less =
-      make("stablehlo.compare", mlir::RankedTensorType::get({}, builder.getI1Type()),
-           {condition->getArgument(0), integer(count)},
-           builder.getNamedAttr("comparison_direction", direction));
-  make("stablehlo.return", {}, less->getResults());
+  goOnWhileLess(condition->getArgument(0), count);
 
   mlir::Block *block = builder.createBlock(&whileBody(loop), {}, starts.getTypes(), locations);
   mlir::Value index = block->getArgument(0);

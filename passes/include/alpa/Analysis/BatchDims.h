@@ -3,6 +3,7 @@
 // microbatches.
 #pragma once
 
+#include "alpa/Analysis/ExampleLoops.h"
 #include "alpa/Analysis/OpGraph.h"
 #include "alpa/IR/Stablehlo.h"
 #include "llvm/ADT/DenseSet.h"
@@ -27,20 +28,32 @@ enum class BatchEnd {
   Unknown ///< an op without a sharding rule, or a reshape that cuts the batch in pieces
 };
 
-/// Follows dim 0 of every argument with the attribute `alpa.batch` through the sharding rules of
-/// the ops: a result dim counts examples if it has the factor that counts them in an operand. Loops
-/// are followed until what they carry no longer changes.
+/// Follows the dim that `alpa.batch` names of every argument that has it (0, where it is a unit)
+/// through the ops, as BatchFlow.h says. Loops are followed until what they carry no longer
+/// changes; loops over examples (ExampleLoops.h) are known.
 class BatchDims {
 public:
+  /// `rearranged` are results of ops in which examples meet, with a dim each that counts what they
+  /// make of the batch: examples in another order, say.
+  ///
   /// Fails with a diagnostic on a sharding rule that does not fit its op or a batch argument
-  /// without dims.
-  static mlir::FailureOr<BatchDims> compute(const OpGraph &graph);
+  /// without that dim.
+  static mlir::FailureOr<BatchDims>
+  compute(const OpGraph &graph, const llvm::DenseMap<mlir::Value, BatchDim> &rearranged = {});
 
+  /// The dim that counts examples. None also for what belongs to a single example in a loop over
+  /// them.
   std::optional<BatchDim> of(mlir::Value value) const;
-  bool carries(mlir::Value value) const { return dims.count(value) != 0; }
+  /// It belongs to one example or has a part for each.
+  bool carries(mlir::Value value) const { return dims.count(value) || ofOneExample.count(value); }
   bool anyResultCarries(mlir::Operation *op) const;
   /// An operand or result of `op`, or of an op within its regions, carries the batch.
   bool touches(mlir::Operation *op) const;
+  /// The dim by which `op` reads examples of an operand; also of one that does not carry the batch,
+  /// but has an element (a row, ...) for each.
+  std::optional<BatchDim> read(mlir::Operation *op, unsigned operand) const;
+  /// Null for any other loop.
+  const ExampleLoop *exampleLoop(mlir::Operation *whileOp) const;
 
   struct End {
     mlir::Operation *op;
@@ -55,6 +68,9 @@ public:
 private:
   friend class BatchFollower;
   llvm::DenseMap<mlir::Value, BatchDim> dims;
+  llvm::DenseSet<mlir::Value> ofOneExample;
+  llvm::DenseMap<mlir::Operation *, llvm::SmallVector<std::optional<BatchDim>>> reads;
+  llvm::DenseMap<mlir::Operation *, ExampleLoop> exampleLoops;
   std::vector<End> allEnds;
   llvm::DenseMap<mlir::Operation *, BatchEnd> endKinds;
 };

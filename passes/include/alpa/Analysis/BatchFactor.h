@@ -15,8 +15,9 @@ struct BatchFactor {
 };
 bool operator==(const BatchFactor &, const BatchFactor &);
 
-/// The factor within which `batch`, a dim of a tensor with these factors, counts the examples; none
-/// if several are needed.
+/// The factor within which `batch`, a dim of a tensor with these factors, counts the examples.
+/// Where several do, the major one counts groups of examples (8 examples as 4 times 2: 4 pairs).
+/// None if that leaves a single group.
 std::optional<BatchFactor> batchFactor(const ShardingRule &rule,
                                        const ShardingRule::TensorFactors &tensor,
                                        const BatchDim &batch);

@@ -76,6 +76,8 @@ bool isProduct(mlir::Operation *op);
 enum class ReductionKind { None, Add, Mul, Min, Max, And, Or };
 bool isReduction(mlir::Operation *op); ///< reduce or reduce_window
 ReductionKind reductionKind(mlir::Operation *op);
+/// Of an addition, multiplication, minimum, ...; None for any other op.
+ReductionKind elementwiseKind(mlir::Operation *op);
 
 bool isAddition(mlir::Operation *op);
 bool isSelect(mlir::Operation *op);
@@ -111,6 +113,10 @@ struct SliceDims {
   Dims starts, limits, strides;
 };
 mlir::FailureOr<SliceDims> sliceDims(mlir::Operation *slice);
+struct PadDims {
+  Dims low, high, interior;
+};
+mlir::FailureOr<PadDims> padDims(mlir::Operation *pad);
 /// The function a call or composite op runs, null for any other op.
 mlir::FlatSymbolRefAttr callee(mlir::Operation *op);
 

@@ -16,6 +16,7 @@ public:
 
   mlir::Value splat(mlir::RankedTensorType type, mlir::Attribute element);
   mlir::Value integer(int64_t value); ///< tensor<i32>
+  mlir::Value integer(int64_t value, mlir::RankedTensorType type);
   /// `value`, of any integer type, no less than 0 and no more than `most`.
   mlir::Value clamp(mlir::Value value, mlir::DenseElementsAttr most);
   /// One integer for all elements, or one for each.
@@ -25,6 +26,7 @@ public:
   mlir::Value broadcast(mlir::Value scalar, mlir::RankedTensorType type);
   mlir::Value convert(mlir::Value value, mlir::Type element);
   mlir::Value add(mlir::Value a, mlir::Value b) { return combine(ReductionKind::Add, a, b); }
+  mlir::Value subtract(mlir::Value a, mlir::Value b);
   mlir::Value multiply(mlir::Value a, mlir::Value b) { return combine(ReductionKind::Mul, a, b); }
   mlir::Value combine(ReductionKind kind, mlir::Value a, mlir::Value b);
   /// In each dim the elements from `starts` on, before `limits`.
@@ -34,6 +36,8 @@ public:
   /// The part of `value` from `start` along `dim`, `size` long.
   mlir::Value dynamicSlice(mlir::Value value, int dim, mlir::Value start, int64_t size);
   mlir::Value dynamicUpdateSlice(mlir::Value value, mlir::Value part, int dim, mlir::Value start);
+  /// Ends the condition of a while op: it goes on while `counter`, an integer, is less.
+  void goOnWhileLess(mlir::Value counter, int64_t count);
   /// while (i < count) carried = body(i, carried), from i = 0; returns what is carried at last.
   llvm::SmallVector<mlir::Value> countedLoop(
       int64_t count, mlir::ValueRange carried,

@@ -2,6 +2,7 @@
 
 #include "BatchShrinker.h"
 #include "alpa/Analysis/BatchFactor.h"
+#include "alpa/Analysis/BatchFlow.h"
 #include "alpa/IR/OpRules.h"
 
 namespace alpa {
@@ -11,8 +12,10 @@ mlir::RankedTensorType tensorOf(mlir::Value value) {
   return llvm::cast<mlir::RankedTensorType>(value.getType());
 }
 
-/// Attributes that repeat the size of a batch dim follow the new result type.
-void fitAttributes(mlir::Operation *op) {
+/// Attributes that repeat the size of a batch dim follow the new types. `dim` counts the examples
+/// of operand 0, all of them.
+void fitAttributes(mlir::Operation *op, const std::optional<BatchDim> &dim,
+                   int64_t numMicrobatches) {
   mlir::Builder builder(op->getContext());
   auto set = [&](llvm::StringRef name, llvm::ArrayRef<int64_t> values) {
     op->setAttr(name, builder.getDenseI64ArrayAttr(values));
@@ -22,9 +25,25 @@ void fitAttributes(mlir::Operation *op) {
     auto dims = sliceDims(op);
     if (mlir::failed(dims))
       return;
+    // Whole views of the batch become whole views of the microbatch.
+    if (dim && dims->strides[dim->dim] == 1 &&
+        isWholePeriods(*dim, dims->starts[dim->dim], dims->limits[dim->dim])) {
+      dims->starts[dim->dim] /= numMicrobatches;
+      dims->limits[dim->dim] /= numMicrobatches;
+    }
     for (auto [limit, size] : llvm::zip(dims->limits, tensorOf(op->getOperand(0)).getShape()))
       limit = std::min(limit, size);
+    set("start_indices", dims->starts);
     return set("limit_indices", dims->limits);
+  }
+  case OpKind::Pad: {
+    auto dims = padDims(op);
+    if (mlir::failed(dims) || !dim || dims->interior[dim->dim] != 0)
+      return;
+    dims->low[dim->dim] /= numMicrobatches;
+    dims->high[dim->dim] /= numMicrobatches;
+    set("edge_padding_low", dims->low);
+    return set("edge_padding_high", dims->high);
   }
   case OpKind::DynamicSlice:
     return set("slice_sizes", tensorOf(op->getResult(0)).getShape());
@@ -57,12 +76,12 @@ mlir::Type BatchShrinker::shrunk(mlir::Value value) const {
 }
 
 llvm::LogicalResult BatchShrinker::clone(mlir::Operation *op, mlir::OpBuilder &builder) {
-  auto wanted = wantedDims(op);
-  if (mlir::failed(wanted))
-    return mlir::failure();
+  const ExampleLoop *loop = batch.exampleLoop(op);
+  if (loop && loop->numIterations == numMicrobatches)
+    return inlineLoop(op, *loop, builder);
   llvm::SmallVector<mlir::Value> operands;
-  for (auto [operand, dim] : llvm::zip(op->getOperands(), *wanted))
-    operands.push_back(operandFor(operand, dim, builder));
+  for (auto [i, operand] : llvm::enumerate(op->getOperands()))
+    operands.push_back(operandFor(operand, wantedDim(op, i), builder));
   mlir::Operation *copy = op->cloneWithoutRegions();
   copy->setOperands(operands);
   builder.insert(copy);
@@ -71,8 +90,9 @@ llvm::LogicalResult BatchShrinker::clone(mlir::Operation *op, mlir::OpBuilder &b
     to.setType(shrunk(from));
     mapping.map(from, to);
   }
-  fitAttributes(copy);
-  return cloneRegions(op, copy);
+  if (op->getNumOperands() > 0)
+    fitAttributes(copy, batch.read(op, 0), numMicrobatches);
+  return loop ? cloneExampleLoop(op, *loop, copy) : cloneRegions(op, copy);
 }
 
 llvm::LogicalResult BatchShrinker::cloneRegions(mlir::Operation *from, mlir::Operation *to) {
@@ -88,11 +108,10 @@ llvm::LogicalResult BatchShrinker::cloneRegions(mlir::Operation *from, mlir::Ope
     for (mlir::BlockArgument argument : region.getArguments())
       mapping.map(argument, block.addArgument(shrunk(argument), argument.getLoc()));
     mlir::OpBuilder builder = mlir::OpBuilder::atBlockEnd(&block);
-    mlir::Operation &terminator = region.front().back();
-    for (mlir::Operation &op : region.front()) // without_terminator() knows registered ops only
-      if (&op != &terminator && mlir::failed(clone(&op, builder)))
-        return mlir::failure();
+    if (mlir::failed(cloneBody(region.front(), builder)))
+      return mlir::failure();
     bool isCondition = isWhile(from) && &region == &whileCondition(from);
+    mlir::Operation &terminator = region.front().back();
     llvm::SmallVector<mlir::Value> returned;
     for (auto [i, value] : llvm::enumerate(terminator.getOperands()))
       returned.push_back(
@@ -105,35 +124,15 @@ llvm::LogicalResult BatchShrinker::cloneRegions(mlir::Operation *from, mlir::Ope
   return mlir::success();
 }
 
-mlir::FailureOr<llvm::SmallVector<std::optional<BatchDim>>>
-BatchShrinker::wantedDims(mlir::Operation *op) {
-  llvm::SmallVector<std::optional<BatchDim>> wanted(op->getNumOperands());
-  if (isWhile(op)) {
-    for (auto [i, dim] : llvm::enumerate(wanted))
-      dim = batch.of(op->getResult(i));
-    return wanted;
-  }
-  auto carries = [this](mlir::Value value) { return batch.carries(value); };
-  if (kindOf(op) == OpKind::OptimizationBarrier || llvm::none_of(op->getOperands(), carries))
-    return wanted;
-  mlir::FailureOr<ShardingRule> rule = ruleFor(op);
-  if (mlir::failed(rule)) {
-    op->emitError("expected an op with a sharding rule where the batch is split, got '")
-        << op->getName() << "'";
-    return mlir::failure();
-  }
-  std::optional<BatchFactor> factor;
-  for (auto [dims, operand] : llvm::zip(rule->operands, op->getOperands()))
-    if (std::optional<BatchDim> dim = batch.of(operand); dim && !factor)
-      factor = batchFactor(*rule, dims, *dim);
-  if (!factor)
-    return wanted;
-  for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
-    auto dims = batchDims(*rule, rule->operands[i], *factor);
-    if (!dims.empty())
-      wanted[i] = dims.front();
-  }
-  return wanted;
+llvm::LogicalResult BatchShrinker::cloneBody(mlir::Block &block, mlir::OpBuilder &builder) {
+  for (mlir::Operation &op : block) // without_terminator() knows registered ops only
+    if (&op != &block.back() && mlir::failed(clone(&op, builder)))
+      return mlir::failure();
+  return mlir::success();
+}
+
+std::optional<BatchDim> BatchShrinker::wantedDim(mlir::Operation *op, unsigned operand) const {
+  return isWhile(op) ? batch.of(op->getResult(operand)) : batch.read(op, operand);
 }
 
 mlir::Value BatchShrinker::operandFor(mlir::Value operand, const std::optional<BatchDim> &wanted,

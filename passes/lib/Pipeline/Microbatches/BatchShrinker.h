@@ -32,8 +32,23 @@ public:
 
 private:
   llvm::LogicalResult cloneRegions(mlir::Operation *from, mlir::Operation *to);
-  /// The dim of each operand that must count examples, as the sharding rule says.
-  mlir::FailureOr<llvm::SmallVector<std::optional<BatchDim>>> wantedDims(mlir::Operation *op);
+  /// All but the terminator.
+  llvm::LogicalResult cloneBody(mlir::Block &block, mlir::OpBuilder &builder);
+  /// The dim by which operand must count examples.
+  std::optional<BatchDim> wantedDim(mlir::Operation *op, unsigned operand) const;
+
+  // --- Loops over examples: those of the microbatch only (ShrinkExampleLoops.cpp) ---
+
+  llvm::LogicalResult cloneExampleLoop(mlir::Operation *from, const ExampleLoop &loop,
+                                       mlir::Operation *to);
+  /// A loop that would run once.
+  llvm::LogicalResult inlineLoop(mlir::Operation *op, const ExampleLoop &loop,
+                                 mlir::OpBuilder &builder);
+  /// The body, in which the counter says where the example is in the whole batch, while slices of
+  /// its part start at `local`.
+  llvm::LogicalResult cloneExample(mlir::Operation *whileOp, const ExampleLoop &loop,
+                                   mlir::Value local, mlir::OpBuilder &builder);
+
   mlir::Value operandFor(mlir::Value operand, const std::optional<BatchDim> &wanted,
                          mlir::OpBuilder &builder);
   /// The part of a batch-free value for this microbatch.

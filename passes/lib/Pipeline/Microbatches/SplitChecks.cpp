@@ -38,10 +38,7 @@ public:
 
 private:
   bool checkBatchSize(int64_t numMicrobatches) {
-    int64_t common = 0;
-    for (auto [number, role] : llvm::enumerate(training.roles))
-      if (role == ArgumentRole::Batch)
-        common = std::gcd(common, batch.of(graph.function().getArgument(number))->size);
+    const int64_t common = commonSize();
     if (common == 0) {
       graph.function().emitError("expected a batch argument (alpa.batch), got none");
       return false;
@@ -59,11 +56,33 @@ private:
     return false;
   }
 
+  /// Of all that forward and backward read and make by the example; 0 where that is nothing.
+  int64_t commonSize() const {
+    int64_t common = 0;
+    auto add = [&](const std::optional<BatchDim> &dim) {
+      common = std::gcd(common, dim ? dim->size : 0);
+    };
+    for (int index = 0; index < graph.size(); ++index) {
+      if (training.phases[index] != Phase::Forward && training.phases[index] != Phase::Backward)
+        continue;
+      mlir::Operation *op = graph[index].op;
+      for (unsigned operand = 0; operand < op->getNumOperands(); ++operand)
+        add(batch.read(op, operand));
+      for (mlir::Value value : op->getResults())
+        add(batch.of(value));
+    }
+    for (mlir::Value returned : graph.function().getBody().front().back().getOperands())
+      add(batch.of(returned));
+    return common;
+  }
+
   static bool checkFrontier(const FrontierValue &frontier) {
     mlir::Operation *op = frontier.value.getDefiningOp();
-    if (op && !frontier.isJoined && (isWhile(op) || isBranch(op))) {
-      op->emitError("expected sums over examples outside of loops, got one in '")
-          << op->getName() << "'; unroll the loop over layers";
+    if (op && !frontier.isJoined && frontier.combine == ReductionKind::None) {
+      op->emitError("expected sums over examples that add up over microbatches, got one of '")
+          << op->getName()
+          << "', which does more with them than add, scale and move them; move that behind it, or "
+             "take one microbatch";
       return false;
     }
     mlir::Type element = mlir::getElementTypeOrSelf(frontier.value.getType());

@@ -82,14 +82,14 @@ func.func public @places(%x: tensor<8x6x4xf32> {alpa.batch}, %w: tensor<3x8xf32>
 
 // -----
 
-// Examples meet in a product of the batch with itself, in a sort and in a slice along the batch; a reshape that cuts the
-// batch in pieces and an op without a rule lose it. A barrier passes several values on side by side.
+// Examples meet in a product of the batch with itself, in a sort and in a slice along the batch; an op without a rule loses
+// them. A reshape that cuts the batch in pieces counts groups of examples. A barrier passes several values on side by side.
 
 // CHECK: op 1: {{.*}} batch in dim 0; {{.*}} batch in dim 1{{$}}
 // CHECK: op 2: {{.*}} batch mixed here
 // CHECK: op 3: {{.*}} batch mixed here
 // CHECK: op 4: {{.*}} batch mixed here
-// CHECK: op 5: {{.*}} batch lost here
+// CHECK: op 5: {{.*}} batch in dim 0
 // CHECK: op 6: {{.*}} batch lost here
 func.func public @ends(%x: tensor<8x4xf32> {alpa.batch}) -> (tensor<8x8xf32>, tensor<8x4xf32>, tensor<2x4xf32>, tensor<2x4x4xf32>, tensor<8x4xf32>) {
   %t = stablehlo.transpose %x, dims = [1, 0] : (tensor<8x4xf32>) -> tensor<4x8xf32>

@@ -66,47 +66,7 @@ func.func public @clamped(%x: tensor<8xf32> {alpa.batch}, %w: tensor<2xf32>) -> 
 
 // -----
 
-// The gradient of stacked weights as it is summed when layers are indexed: an update of zeros is added each time. Rows are
-// read backwards, negative indices wrap around.
-
-// CHECK-LABEL: func.func public @summed
-// CHECK: %[[G1:.*]] = stablehlo.reduce(%arg0
-// CHECK: %[[R1:.*]] = stablehlo.reshape %[[G1]]
-// CHECK: %[[G0:.*]] = stablehlo.reduce(%arg0
-// CHECK: %[[R0:.*]] = stablehlo.reshape %[[G0]]
-// CHECK: %[[ALL:.*]] = stablehlo.concatenate %[[R0]], %[[R1]], dim = 0
-// CHECK-NEXT: return %[[ALL]]
-func.func public @summed(%x: tensor<8xf32> {alpa.batch}) -> tensor<2xf32> {
-  %zero = stablehlo.constant dense<0> : tensor<i32>
-  %none = stablehlo.constant dense<0.0> : tensor<2xf32>
-  %0:2 = stablehlo.while(%i = %zero, %total = %none) : tensor<i32>, tensor<2xf32>
-  cond {
-    %two = stablehlo.constant dense<2> : tensor<i32>
-    %1 = stablehlo.compare LT, %i, %two : (tensor<i32>, tensor<i32>) -> tensor<i1>
-    stablehlo.return %1 : tensor<i1>
-  } do {
-    %none_f = stablehlo.constant dense<0.0> : tensor<f32>
-    %1 = stablehlo.reduce(%x init: %none_f) applies stablehlo.add across dimensions = [0] : (tensor<8xf32>, tensor<f32>) -> tensor<f32>
-    %2 = stablehlo.reshape %1 : (tensor<f32>) -> tensor<1xf32>
-    %one = stablehlo.constant dense<1> : tensor<i32>
-    %3 = stablehlo.negate %i : tensor<i32>
-    %4 = stablehlo.subtract %3, %one : tensor<i32>
-    %5 = stablehlo.compare LT, %4, %zero : (tensor<i32>, tensor<i32>) -> tensor<i1>
-    %length = stablehlo.constant dense<2> : tensor<i32>
-    %6 = stablehlo.add %4, %length : tensor<i32>
-    %7 = stablehlo.select %5, %6, %4 : tensor<i1>, tensor<i32>
-    %zeros = stablehlo.constant dense<0.0> : tensor<2xf32>
-    %8 = stablehlo.dynamic_update_slice %zeros, %2, %7 : (tensor<2xf32>, tensor<1xf32>, tensor<i32>) -> tensor<2xf32>
-    %9 = stablehlo.add %total, %8 : tensor<2xf32>
-    %10 = stablehlo.add %i, %one : tensor<i32>
-    stablehlo.return %10, %9 : tensor<i32>, tensor<2xf32>
-  }
-  return %0#1 : tensor<2xf32>
-}
-
-// -----
-
-// Neither weights by layer nor a sum over the batch: it stays, and so does its number.
+// No weights by layer: it stays, and so does its number.
 
 // CHECK-LABEL: func.func public @stays
 // CHECK: stablehlo.while
@@ -125,4 +85,56 @@ func.func public @stays(%x: tensor<8xf32> {alpa.batch}) -> tensor<8xf32> {
     stablehlo.return %2, %1 : tensor<i32>, tensor<8xf32>
   }
   return %0#1 : tensor<8xf32>
+}
+
+// -----
+
+// A loop that only adds up sums over the batch stays: microbatches contribute to what it returns.
+
+// CHECK-LABEL: func.func public @total
+// CHECK: stablehlo.while
+func.func public @total(%x: tensor<8xf32> {alpa.batch}) -> tensor<f32> {
+  %zero = stablehlo.constant dense<0> : tensor<i32>
+  %none = stablehlo.constant dense<0.0> : tensor<f32>
+  %0:2 = stablehlo.while(%i = %zero, %total = %none) : tensor<i32>, tensor<f32>
+  cond {
+    %two = stablehlo.constant dense<2> : tensor<i32>
+    %1 = stablehlo.compare LT, %i, %two : (tensor<i32>, tensor<i32>) -> tensor<i1>
+    stablehlo.return %1 : tensor<i1>
+  } do {
+    %none_f = stablehlo.constant dense<0.0> : tensor<f32>
+    %1 = stablehlo.reduce(%x init: %none_f) applies stablehlo.add across dimensions = [0] : (tensor<8xf32>, tensor<f32>) -> tensor<f32>
+    %2 = stablehlo.add %total, %1 : tensor<f32>
+    %one = stablehlo.constant dense<1> : tensor<i32>
+    %3 = stablehlo.add %i, %one : tensor<i32>
+    stablehlo.return %3, %2 : tensor<i32>, tensor<f32>
+  }
+  return %0#1 : tensor<f32>
+}
+
+// -----
+
+// This one squares what it has: its iterations have sums of their own, which microbatches can contribute to.
+
+// CHECK-LABEL: func.func public @squared
+// CHECK-NOT: stablehlo.while
+// CHECK-COUNT-2: stablehlo.reduce
+func.func public @squared(%x: tensor<8xf32> {alpa.batch}) -> tensor<f32> {
+  %zero = stablehlo.constant dense<0> : tensor<i32>
+  %none = stablehlo.constant dense<0.0> : tensor<f32>
+  %0:2 = stablehlo.while(%i = %zero, %total = %none) : tensor<i32>, tensor<f32>
+  cond {
+    %two = stablehlo.constant dense<2> : tensor<i32>
+    %1 = stablehlo.compare LT, %i, %two : (tensor<i32>, tensor<i32>) -> tensor<i1>
+    stablehlo.return %1 : tensor<i1>
+  } do {
+    %none_f = stablehlo.constant dense<0.0> : tensor<f32>
+    %1 = stablehlo.reduce(%x init: %none_f) applies stablehlo.add across dimensions = [0] : (tensor<8xf32>, tensor<f32>) -> tensor<f32>
+    %2 = stablehlo.multiply %1, %1 : tensor<f32>
+    %3 = stablehlo.add %total, %2 : tensor<f32>
+    %one = stablehlo.constant dense<1> : tensor<i32>
+    %4 = stablehlo.add %i, %one : tensor<i32>
+    stablehlo.return %4, %3 : tensor<i32>, tensor<f32>
+  }
+  return %0#1 : tensor<f32>
 }

@@ -110,8 +110,11 @@ private:
     for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
       if (std::optional<BatchDim> dim = result.of(operand))
         setCarried(op, i, *dim);
-      else if (loop->carried[i] == ExampleLoop::Carried::Written)
-        setCarried(op, i, {loop->writtenDims[i], examples->size, examples->minor});
+      if (loop->carried[i] == ExampleLoop::Carried::Written) {
+        const BatchDim dim = {loop->writtenDims[i], examples->size, examples->minor};
+        setCarried(op, i, dim);
+        set(nextValue(op, i), dim, op);
+      }
       if (loop->carried[i] == ExampleLoop::Carried::Sum)
         ends[op] = BatchEnd::Reduced;
     }

@@ -3,11 +3,30 @@
 // slices a dim that devices share (openxla/xla#49118).
 
 #include "Normalize.h"
+#include "alpa/IR/Attributes.h"
 #include "alpa/IR/StablehloBuilder.h"
 #include "alpa/IR/StablehloConstants.h"
 
 namespace alpa {
 namespace {
+
+/// Builds in front of an op, in the phase (and layer, round, ...) that it has.
+class Before : mlir::OpBuilder::Listener {
+public:
+  explicit Before(mlir::Operation *op) : op(op), builder(op, this), make(builder, op->getLoc()) {}
+  StablehloBuilder *operator->() { return &make; }
+
+private:
+  void notifyOperationInserted(mlir::Operation *made, mlir::OpBuilder::InsertPoint) override {
+    for (llvm::StringRef name : {kPhaseAttr, kRoundAttr, kLayerAttr, kStageAttr})
+      if (mlir::Attribute value = op->getDiscardableAttr(name))
+        made->setDiscardableAttr(name, value);
+  }
+
+  mlir::Operation *op;
+  mlir::OpBuilder builder;
+  StablehloBuilder make;
+};
 
 mlir::RankedTensorType staticType(mlir::Value value) {
   auto type = llvm::dyn_cast<mlir::RankedTensorType>(value.getType());
@@ -40,8 +59,7 @@ void clampStarts(mlir::Operation *op, unsigned first, mlir::Value partValue) {
   if (!whole || !part || op->getNumOperands() != first + whole.getRank() ||
       part.getRank() != whole.getRank())
     return;
-  mlir::OpBuilder builder(op);
-  StablehloBuilder make(builder, op->getLoc());
+  Before before(op);
   for (int dim = 0; dim < whole.getRank(); ++dim) {
     mlir::Value start = op->getOperand(first + dim);
     mlir::RankedTensorType type = staticType(start);
@@ -49,9 +67,9 @@ void clampStarts(mlir::Operation *op, unsigned first, mlir::Value partValue) {
     if (!type || type.getRank() != 0 || !type.getElementType().isInteger() || last < 0 ||
         isWithin(start, last))
       continue;
-    op->setOperand(first + dim, last == 0
-                                    ? make.splat(type, builder.getZeroAttr(type.getElementType()))
-                                    : make.clamp(start, make.elements(type, fitting(last, type))));
+    op->setOperand(first + dim, last == 0 ? before->integer(0, type)
+                                          : before->clamp(start, StablehloBuilder::elements(
+                                                                     type, fitting(last, type))));
   }
 }
 
@@ -65,13 +83,11 @@ void clampIndex(mlir::Operation *gather) {
     bound = fitting(bound, type);
   if (last->empty() || isWithin(gather->getOperand(1), *llvm::min_element(*last)))
     return;
-  mlir::OpBuilder builder(gather);
-  StablehloBuilder make(builder, gather->getLoc());
-  mlir::DenseElementsAttr bounds = make.elements(type, *last);
+  mlir::DenseElementsAttr bounds = StablehloBuilder::elements(type, *last);
   if (mlir::Operation *clamp = gather->getOperand(1).getDefiningOp();
       clamp && isClampTo(clamp, bounds))
     return;
-  gather->setOperand(1, make.clamp(gather->getOperand(1), bounds));
+  gather->setOperand(1, Before(gather)->clamp(gather->getOperand(1), bounds));
 }
 
 } // namespace

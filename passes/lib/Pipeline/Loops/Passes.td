@@ -11,9 +11,10 @@ def UnrollLoops : Pass<"alpa-unroll-loops", "::mlir::ModuleOp"> {
     Needs: what alpa-analyze-training needs.
 
     Leaves: no loop with a constant trip count that slices, by its counter, floating-point numbers which every iteration
-    shares and no example owns (stacked weights), or that sums over the batch (gradients): its iterations stand in its
-    place, and loops within them are considered in turn. Loops that do neither stay, such as a recurrence over time in
-    inference or a Newton iteration of an optimizer; so does a loop inside one of these.
+    shares and no example owns, and multiplies with what it sliced (stacked weights), or that makes more of sums over the
+    batch than add them up: its iterations stand in its place, and loops within them are considered in turn. Loops that
+    do neither stay, such as a recurrence over time, a loop over examples or a Newton iteration of an optimizer; so does a
+    loop inside one of these.
 
     Counters are constants in an iteration, and so is what is computed of them. A slice of a stacked buffer is the value
     that an iteration put there; a slice of stacked weights is a slice at a constant place. A buffer that something else

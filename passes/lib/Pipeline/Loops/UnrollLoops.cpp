@@ -4,6 +4,7 @@
 #include "Normalize/Normalize.h"
 #include "SimplifyUnrolled.h"
 #include "alpa/Analysis/StepAnalysis.h"
+#include "alpa/Analysis/TrainingPhases.h"
 #include "alpa/IR/Attributes.h"
 #include "alpa/IR/Remark.h"
 #include "alpa/Passes.h"
@@ -23,8 +24,13 @@ class LoopChoice {
 public:
   LoopChoice(const OpGraph &graph, const BatchDims &batch, bool all)
       : graph(graph), batch(batch), all(all) {
+    llvm::DenseSet<mlir::Operation *> unclear;
+    for (const FrontierValue &value : trainingPhases(graph, batch).frontier)
+      if (value.combine == ReductionKind::None && value.value.getDefiningOp())
+        unclear.insert(value.value.getDefiningOp());
     for (const BatchDims::End &end : batch.ends())
-      if (end.kind == BatchEnd::Reduced && !isInCondition(end.op))
+      if (end.kind == BatchEnd::Reduced && !isInCondition(end.op) &&
+          unclear.contains(outermost(end.op)))
         for (mlir::Operation *op = end.op->getParentOp(); op != graph.function();
              op = op->getParentOp())
           summing.insert(op);
@@ -38,6 +44,10 @@ private:
   static bool isInCondition(mlir::Operation *op) {
     mlir::Operation *loop = op->getParentOp();
     return isWhile(loop) && op->getParentRegion() == &whileCondition(loop);
+  }
+
+  mlir::Operation *outermost(mlir::Operation *op) const {
+    return graph.function().getFunctionBody().front().findAncestorOpInBlock(*op);
   }
 
   /// A loop inside one that stays stays as well: its layers could not be told apart.
@@ -56,28 +66,56 @@ private:
     return found;
   }
 
+  /// Loops over examples stay: their iterations are no layers.
   llvm::StringRef reasonFor(mlir::Operation *loop) const {
+    if (batch.exampleLoop(loop))
+      return "";
     if (summing.contains(loop))
-      return "sums over the batch";
+      return "makes more of sums over the batch than add them up";
     if (readsStackedWeights(loop))
       return "reads stacked weights";
     return all ? "all=true would unroll" : "";
   }
 
   /// Whether the body slices, by its counter, floating-point numbers that are the same in every
-  /// iteration and belong to no example.
+  /// iteration and belong to no example, and multiplies with what it sliced: the weights of a
+  /// layer. What is only added in each step (times, positions, noise) makes no layer of it.
   bool readsStackedWeights(mlir::Operation *loop) const {
     return whileBody(loop)
         .walk([&](mlir::Operation *op) {
-          bool isStack = (kindOf(op) == OpKind::DynamicSlice || kindOf(op) == OpKind::Gather) &&
-                         isWeight(op->getOperand(0), loop) &&
-                         llvm::any_of(op->getOperands().drop_front(), [&](mlir::Value index) {
-                           llvm::DenseSet<mlir::Value> seen;
-                           return !batch.carries(index) && followsCounter(index, loop, seen);
-                         });
+          bool isStack =
+              (kindOf(op) == OpKind::DynamicSlice || kindOf(op) == OpKind::Gather) &&
+              isWeight(op->getOperand(0), loop) &&
+              llvm::any_of(op->getOperands().drop_front(),
+                           [&](mlir::Value index) {
+                             llvm::DenseSet<mlir::Value> seen;
+                             return !batch.carries(index) && followsCounter(index, loop, seen);
+                           }) &&
+              scalesExamples(op->getResult(0));
           return isStack ? mlir::WalkResult::interrupt() : mlir::WalkResult::advance();
         })
         .wasInterrupted();
+  }
+
+  /// Casts, reshapes and the like of it do, or what is made of it and other weights. One number for
+  /// all of an example (a noise level, a step size) is no weight.
+  bool scalesExamples(mlir::Value slice) const {
+    llvm::SetVector<mlir::Value> reached;
+    reached.insert(slice);
+    for (size_t i = 0; i < reached.size(); ++i) {
+      auto type = llvm::dyn_cast<mlir::RankedTensorType>(reached[i].getType());
+      if (!type || type.getRank() == 0)
+        continue;
+      for (mlir::Operation *user : reached[i].getUsers()) {
+        if (isProduct(user) || elementwiseKind(user) == ReductionKind::Mul || isWhile(user) ||
+            isBranch(user)) // or used within
+          return true;
+        for (mlir::Value value : user->getResults())
+          if (!batch.carries(value))
+            reached.insert(value);
+      }
+    }
+    return false;
   }
 
   bool isWeight(mlir::Value value, mlir::Operation *loop) const {

@@ -110,6 +110,9 @@ private:
     return main;
   }
 
+  /// Not so what comes in parts, one from each microbatch.
+  static bool isWhole(mlir::DictionaryAttr result) { return !result.get(kBatchDimAttr); }
+
   /// State arguments point at their next value among the results of this stage. What only the
   /// runtime holds may be given up once it is read.
   llvm::SmallVector<mlir::Attribute> withState(llvm::ArrayRef<mlir::Attribute> arguments,
@@ -120,7 +123,8 @@ private:
       if (auto state = llvm::dyn_cast_or_null<mlir::IntegerAttr>(attributes.get(kStateAttr))) {
         attributes.erase(kStateAttr);
         for (auto [i, result] : llvm::enumerate(results))
-          if (llvm::cast<mlir::DictionaryAttr>(result).get(kResultAttr) == state)
+          if (auto of = llvm::cast<mlir::DictionaryAttr>(result);
+              isWhole(of) && of.get(kResultAttr) == state)
             attributes.set(kStateAttr, builder.getI64IntegerAttr(static_cast<int64_t>(i)));
       }
       if (!attributes.get(kArgumentAttr))

@@ -2,6 +2,7 @@
 
 #include "alpa/Analysis/ExampleLoops.h"
 #include "alpa/IR/StablehloBuilder.h"
+#include "alpa/IR/StablehloConstants.h"
 #include "mlir/IR/BuiltinTypes.h"
 
 namespace alpa {
@@ -36,13 +37,18 @@ private:
     for (mlir::BlockArgument argument : body.getArguments()) {
       mlir::BlockArgument inCondition =
           whileCondition(whileOp).getArgument(argument.getArgNumber());
-      if (counterStep(argument) == 1 && !inCondition.use_empty() &&
-          constantInteger(whileOp->getOperand(argument.getArgNumber())) == 0) {
+      if (counts(argument) && !inCondition.use_empty()) {
         loop.counter = argument.getArgNumber();
         return true;
       }
     }
     return false;
+  }
+
+  /// From 0 in steps of 1.
+  bool counts(mlir::BlockArgument argument) const {
+    return counterStep(argument) == 1 &&
+           constantInteger(whileOp->getOperand(argument.getArgNumber())) == 0;
   }
 
   bool readsFromOutside(llvm::function_ref<bool(mlir::Value)> carriesBatch) {
@@ -60,7 +66,7 @@ private:
   std::optional<ExampleLoop::Carried> kindOfCarried(mlir::BlockArgument argument) {
     using Carried = ExampleLoop::Carried;
     const unsigned number = argument.getArgNumber();
-    if (number == loop.counter)
+    if (counts(argument))
       return Carried::Counter;
     if (isLoopInvariant(argument))
       return batchDims[number] && !readsOneByOne(argument) ? std::nullopt
@@ -126,7 +132,8 @@ private:
     int64_t factor, offset;
   };
   std::optional<Affine> affine(mlir::Value value) const {
-    if (value == body.getArgument(loop.counter))
+    if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(value);
+        argument && argument.getOwner() == &body && counts(argument))
       return Affine{1, 0};
     if (std::optional<int64_t> constant = constantInteger(value))
       return Affine{0, *constant};
@@ -136,6 +143,9 @@ private:
     const llvm::StringRef name = op->getName().getStringRef();
     if (name == "stablehlo.convert" || name == "stablehlo.reshape")
       return affine(op->getOperand(0));
+    // Negative indices count from the end; a counter is none.
+    if (mlir::Value chosen = isSelect(op) ? onlyChoice(op) : mlir::Value())
+      return affine(chosen);
     const bool subtracts = name == "stablehlo.subtract";
     if (!subtracts && !isAddition(op))
       return std::nullopt;

@@ -1,14 +1,118 @@
 // See the header.
 
 #include "alpa/Analysis/StepAnalysis.h"
+#include "alpa/Analysis/Meetings.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include <numeric>
 
 namespace alpa {
+namespace {
+
+/// Of a program that rearranges more, the rest is known as a whole.
+constexpr int kMaxTrials = 16;
+
+using Rearranged = llvm::DenseMap<mlir::Value, BatchDim>;
+
+/// Ops that put elements in other places.
+bool isRearranging(mlir::Operation *op) {
+  switch (kindOf(op)) {
+  case OpKind::Concatenate:
+  case OpKind::DynamicSlice:
+  case OpKind::Gather:
+  case OpKind::Pad:
+  case OpKind::Reshape:
+  case OpKind::Reverse:
+  case OpKind::Slice:
+  case OpKind::Sort:
+    return true;
+  default:
+    return false;
+  }
+}
+
+/// Examples that the step rearranges before it reads a weight (a permutation, mirrored or shifted
+/// copies) are examples again, in a dim of the result. Which dim that is can only be tried: it is a
+/// good one where the examples do not meet more often for it.
+class RearrangedBatch {
+public:
+  RearrangedBatch(const OpGraph &graph, const BatchDims &batch) : graph(graph), best(batch) {}
+
+  mlir::FailureOr<BatchDims> find() {
+    Meetings meetings = Meetings::find(graph, best);
+    for (std::optional<Candidate> next; numTrials < kMaxTrials && (next = nextOf(meetings));) {
+      ++numTrials;
+      tried.insert(next->value);
+      Rearranged more = known;
+      more[next->value] = next->dim;
+      mlir::FailureOr<BatchDims> batch = BatchDims::compute(graph, more);
+      if (mlir::failed(batch))
+        return mlir::failure();
+      Meetings now = Meetings::find(graph, *batch);
+      if (now.mixing.size() > meetings.mixing.size())
+        continue;
+      known = std::move(more);
+      best = std::move(*batch);
+      meetings = std::move(now);
+    }
+    return std::move(best);
+  }
+
+private:
+  struct Candidate {
+    mlir::Value value;
+    BatchDim dim;
+  };
+
+  std::optional<Candidate> nextOf(const Meetings &meetings) const {
+    for (mlir::Operation *op : meetings.before)
+      for (mlir::Value value : op->getResults())
+        if (isRearranging(op) && !best.carries(value) && !tried.contains(value))
+          if (std::optional<BatchDim> dim = dimOf(op, value))
+            return Candidate{value, *dim};
+    return std::nullopt;
+  }
+
+  /// Where the operand has it, else the first dim with room for whole batches.
+  std::optional<BatchDim> dimOf(mlir::Operation *op, mlir::Value value) const {
+    auto type = llvm::dyn_cast<mlir::RankedTensorType>(value.getType());
+    if (!type || !type.hasStaticShape())
+      return std::nullopt;
+    auto fits = [&](int dim) {
+      return dim < type.getRank() && type.getDimSize(dim) > 1 &&
+             type.getDimSize(dim) % numExamples() == 0;
+    };
+    std::optional<BatchDim> read = best.of(op->getOperand(0));
+    for (int dim = read && fits(read->dim) ? read->dim : 0; dim < type.getRank(); ++dim)
+      if (fits(dim))
+        return BatchDim{dim, type.getDimSize(dim), 1};
+    return std::nullopt;
+  }
+
+  int64_t numExamples() const {
+    int64_t common = 0;
+    for (mlir::BlockArgument argument : graph.function().getArguments())
+      if (std::optional<BatchDim> dim = best.of(argument))
+        common = std::gcd(common, dim->size);
+    return std::max<int64_t>(common, 1);
+  }
+
+  const OpGraph &graph;
+  BatchDims best;
+  Rearranged known;
+  llvm::DenseSet<mlir::Value> tried;
+  int numTrials = 0;
+};
+
+} // namespace
 
 mlir::FailureOr<StepAnalysis> StepAnalysis::of(mlir::ModuleOp module) {
   mlir::FailureOr<OpGraph> graph = OpGraph::build(module);
   if (mlir::failed(graph))
     return mlir::failure();
   mlir::FailureOr<BatchDims> batch = BatchDims::compute(*graph);
+  if (mlir::failed(batch))
+    return mlir::failure();
+  batch = RearrangedBatch(*graph, *batch).find();
   if (mlir::failed(batch))
     return mlir::failure();
   return StepAnalysis{std::move(*graph), std::move(*batch)};

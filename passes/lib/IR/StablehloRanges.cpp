@@ -230,4 +230,82 @@ private:
 
 std::optional<IntegerRange> integerRange(mlir::Value value) { return RangeFinder().of(value); }
 
+namespace {
+
+/// The dim of the result that dim `dim` of the operand becomes.
+std::optional<int> throughReshape(mlir::Operation *reshape, int dim) {
+  auto from = llvm::dyn_cast<mlir::RankedTensorType>(reshape->getOperand(0).getType());
+  auto to = llvm::dyn_cast<mlir::RankedTensorType>(reshape->getResult(0).getType());
+  if (!from || !to || !from.hasStaticShape() || !to.hasStaticShape())
+    return std::nullopt;
+  int64_t before = 1, size = from.getDimSize(dim);
+  for (int i = 0; i < dim; ++i)
+    before *= from.getDimSize(i);
+  int64_t passed = 1;
+  for (int i = 0; i < to.getRank(); ++i) {
+    if (passed == before && to.getDimSize(i) == size)
+      return i;
+    passed *= to.getDimSize(i);
+  }
+  return std::nullopt;
+}
+
+} // namespace
+
+mlir::Value onlyChoice(mlir::Operation *select) {
+  mlir::Operation *compare = select->getOperand(0).getDefiningOp();
+  if (!compare || compare->getName().getStringRef() != "stablehlo.compare" ||
+      compare->getNumOperands() != 2 || comparison(compare) != Comparison::LT)
+    return {};
+  std::optional<IntegerRange> a = integerRange(compare->getOperand(0));
+  std::optional<IntegerRange> b = integerRange(compare->getOperand(1));
+  if (!a || !b)
+    return {};
+  if (a->least >= b->most)
+    return select->getOperand(2);
+  return a->most < b->least ? select->getOperand(1) : mlir::Value();
+}
+
+std::optional<int> countingDim(mlir::Value value) {
+  mlir::Operation *op = value.getDefiningOp();
+  if (!op || op->getNumResults() != 1)
+    return std::nullopt;
+  if (kindOf(op) == OpKind::Iota) {
+    mlir::FailureOr<int64_t> along = iotaDim(op);
+    return mlir::succeeded(along) ? std::optional(static_cast<int>(*along)) : std::nullopt;
+  }
+  const llvm::StringRef name = op->getName().getStringRef();
+  if (isSelect(op)) {
+    mlir::Value chosen = onlyChoice(op);
+    return chosen ? countingDim(chosen) : std::nullopt;
+  }
+  if (name == "stablehlo.clamp" && op->getNumOperands() == 3) {
+    std::optional<IntegerRange> least = integerRange(op->getOperand(0)),
+                                range = integerRange(op->getOperand(1)),
+                                most = integerRange(op->getOperand(2));
+    const bool isIdle =
+        least && range && most && least->most <= range->least && range->most <= most->least;
+    return isIdle ? countingDim(op->getOperand(1)) : std::nullopt;
+  }
+  if (op->getNumOperands() != 1)
+    return std::nullopt;
+  std::optional<int> dim;
+  if (name == "stablehlo.convert")
+    return countingDim(op->getOperand(0));
+  switch (kindOf(op)) {
+  case OpKind::Reshape:
+    dim = countingDim(op->getOperand(0));
+    return dim ? throughReshape(op, *dim) : std::nullopt;
+  case OpKind::BroadcastInDim: {
+    mlir::FailureOr<Dims> dims = broadcastDims(op);
+    dim = countingDim(op->getOperand(0));
+    if (mlir::failed(dims) || !dim || *dim >= static_cast<int>(dims->size()))
+      return std::nullopt;
+    return static_cast<int>((*dims)[*dim]);
+  }
+  default:
+    return std::nullopt;
+  }
+}
+
 } // namespace alpa

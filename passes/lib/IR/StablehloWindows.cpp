@@ -63,27 +63,6 @@ std::optional<Window> windowOfStarts(mlir::Operation *op, unsigned first,
   return window;
 }
 
-/// The lists of `#stablehlo.gather<...>` or `#stablehlo.scatter<...>` by name.
-mlir::FailureOr<llvm::StringMap<Dims>> dimensionLists(mlir::Attribute attr,
-                                                      llvm::StringRef opening) {
-  if (!attr)
-    return mlir::failure();
-  std::string text = printed(attr);
-  TextCursor cursor(text);
-  llvm::StringMap<Dims> lists;
-  cursor.list(opening, ">", [&] {
-    Dims &list = lists[cursor.word()];
-    cursor.expect("=");
-    if (cursor.at("["))
-      cursor.list("[", "]", [&] { list.push_back(cursor.integer()); });
-    else
-      list.push_back(cursor.integer());
-  });
-  if (cursor.failed())
-    return mlir::failure();
-  return lists;
-}
-
 /// Starts are the elements of the only index vector, in the order of `dims`.
 std::optional<Window> windowOfIndices(mlir::Operation *op, llvm::ArrayRef<int64_t> dims,
                                       Dims sizes) {
@@ -109,32 +88,29 @@ std::optional<Window> windowOfIndices(mlir::Operation *op, llvm::ArrayRef<int64_
 }
 
 std::optional<Window> windowOfGather(mlir::Operation *op) {
-  auto lists = dimensionLists(op->getAttr("dimension_numbers"), "#stablehlo.gather<");
+  mlir::FailureOr<IndexedDims> dims = indexedDims(op);
   auto sizes = op->getAttrOfType<mlir::DenseI64ArrayAttr>("slice_sizes");
-  if (mlir::failed(lists) || !sizes || !lists->lookup("operand_batching_dims").empty())
+  if (mlir::failed(dims) || !sizes || !dims->batching.empty())
     return std::nullopt;
-  std::optional<Window> window =
-      windowOfIndices(op, lists->lookup("start_index_map"), Dims(sizes.asArrayRef()));
+  std::optional<Window> window = windowOfIndices(op, dims->indexed, Dims(sizes.asArrayRef()));
   if (window)
     clamp(*window, shapeOf(op->getOperand(0)));
   return window;
 }
 
 std::optional<Window> windowOfScatter(mlir::Operation *op) {
-  auto lists = dimensionLists(op->getAttr("scatter_dimension_numbers"), "#stablehlo.scatter<");
-  if (op->getNumOperands() != 3 || mlir::failed(lists) ||
-      !lists->lookup("input_batching_dims").empty())
+  mlir::FailureOr<IndexedDims> dims = indexedDims(op);
+  if (op->getNumOperands() != 3 || mlir::failed(dims) || !dims->batching.empty())
     return std::nullopt;
-  Dims inserted = lists->lookup("inserted_window_dims"), sizes;
-  Dims windowDims = lists->lookup("update_window_dims");
+  const Dims &inserted = dims->dropped, &windowDims = dims->window;
+  Dims sizes;
   llvm::ArrayRef<int64_t> shape = shapeOf(op->getOperand(0)), updates = shapeOf(op->getOperand(2));
   if (inserted.size() + windowDims.size() != shape.size())
     return std::nullopt;
   auto next = windowDims.begin();
   for (int64_t dim = 0; dim < static_cast<int64_t>(shape.size()); ++dim)
     sizes.push_back(llvm::is_contained(inserted, dim) ? 1 : updates[*next++]);
-  std::optional<Window> window =
-      windowOfIndices(op, lists->lookup("scatter_dims_to_operand_dims"), sizes);
+  std::optional<Window> window = windowOfIndices(op, dims->indexed, sizes);
   return window && fits(*window, shape) ? window : std::nullopt;
 }
 
@@ -143,19 +119,18 @@ std::optional<Window> windowOfScatter(mlir::Operation *op) {
 std::optional<Dims> lastStartsOfOnlyWindow(mlir::Operation *op) {
   if (kindOf(op) != OpKind::Gather || op->getNumOperands() != 2)
     return std::nullopt;
-  auto lists = dimensionLists(op->getAttr("dimension_numbers"), "#stablehlo.gather<");
+  mlir::FailureOr<IndexedDims> dims = indexedDims(op);
   auto sizes = op->getAttrOfType<mlir::DenseI64ArrayAttr>("slice_sizes");
   auto indices = llvm::dyn_cast<mlir::RankedTensorType>(op->getOperand(1).getType());
   llvm::ArrayRef<int64_t> shape = shapeOf(op->getOperand(0));
-  if (mlir::failed(lists) || !sizes || !indices || !indices.hasStaticShape() ||
+  if (mlir::failed(dims) || !sizes || !indices || !indices.hasStaticShape() ||
       !llvm::isa<mlir::IntegerType>(indices.getElementType()) ||
       sizes.size() != static_cast<int64_t>(shape.size()))
     return std::nullopt;
-  const Dims map = lists->lookup("start_index_map");
-  if (indices.getNumElements() != static_cast<int64_t>(map.size()))
+  if (indices.getNumElements() != static_cast<int64_t>(dims->indexed.size()))
     return std::nullopt; // several windows
   Dims last;
-  for (int64_t dim : map) {
+  for (int64_t dim : dims->indexed) {
     if (dim < 0 || dim >= static_cast<int64_t>(shape.size()))
       return std::nullopt;
     last.push_back(shape[dim] - sizes[dim]);

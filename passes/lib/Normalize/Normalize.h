@@ -17,6 +17,12 @@ void removeUnusedFunctions(mlir::ModuleOp module, mlir::func::FuncOp main);
 /// Removes ops without effect whose results nobody uses.
 void eraseDead(mlir::Region &region);
 
+/// Removes conversions of a value to the type it has.
+void removeIdleConversions(mlir::Region &region);
+
+/// Gathers and scatters whose indices count the rows of a dim walk along that dim.
+void batchGathers(mlir::Region &region);
+
 /// Clamps the starts of dynamic slices and updates, and of gathers of one window, where they may be
 /// out of range. A start that has no choice becomes 0.
 void clampStarts(mlir::Region &region);

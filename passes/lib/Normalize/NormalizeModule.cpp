@@ -44,6 +44,8 @@ struct NormalizeModule : impl::NormalizeModuleBase<NormalizeModule> {
 
     mlir::Region &body = main.getBody();
     eraseDead(body);
+    removeIdleConversions(body);
+    batchGathers(body);
     clampStarts(body);
     // Constants are merged with everything else, so that equal broadcasts become equal, and only
     // then given to their users.

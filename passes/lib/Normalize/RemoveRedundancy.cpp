@@ -83,6 +83,16 @@ void eraseDead(mlir::Region &region) {
     }
 }
 
+void removeIdleConversions(mlir::Region &region) {
+  region.walk([](mlir::Operation *op) {
+    if (op->getName().getStringRef() != "stablehlo.convert" || op->getNumOperands() != 1 ||
+        op->getNumResults() != 1 || op->getOperand(0).getType() != op->getResult(0).getType())
+      return;
+    op->replaceAllUsesWith(op->getOperands());
+    op->erase();
+  });
+}
+
 void mergeDuplicates(mlir::Region &region) {
   // Blocks are kept apart: merging an op of a loop body with one before the loop would make the
   // loop capture a value, and the body of a reduction must not capture any.

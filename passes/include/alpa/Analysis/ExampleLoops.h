@@ -10,14 +10,14 @@ namespace alpa {
 /// of what it carries, and on no other.
 struct ExampleLoop {
   enum class Carried {
-    Counter,
+    Counter, ///< the number of the iteration; a loop may have several
     Same,    ///< not changed; if it counts examples, only the one at hand is read
     Written, ///< the one at hand is written, into dim `writtenDims`, and nothing is read
     Sum      ///< something is added in each iteration; it starts from zero
   };
   std::vector<Carried> carried;
   std::vector<int> writtenDims;
-  unsigned counter = 0;
+  unsigned counter = 0; ///< the one that ends the loop
   int64_t numIterations = 0;
 
   /// A dynamic_slice or dynamic_update_slice of the body at the example at hand.

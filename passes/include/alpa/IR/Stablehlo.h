@@ -117,6 +117,17 @@ struct PadDims {
   Dims low, high, interior;
 };
 mlir::FailureOr<PadDims> padDims(mlir::Operation *pad);
+/// The dims of a gather or scatter. `whole` is what is read or written, `index` the indices.
+struct IndexedDims {
+  Dims window;        ///< dims of the result (updates) that a window has
+  Dims dropped;       ///< dims of `whole` in which windows have one element, and the result no dim
+  Dims batching;      ///< dims of `whole` that are walked along with ...
+  Dims indexBatching; ///< ... these dims of `index`
+  Dims indexed;       ///< dims of `whole` that the elements of an index vector count
+  int64_t indexVectorDim = 0;
+};
+mlir::FailureOr<IndexedDims> indexedDims(mlir::Operation *gatherOrScatter);
+void setIndexedDims(mlir::Operation *gatherOrScatter, const IndexedDims &dims);
 /// The function a call or composite op runs, null for any other op.
 mlir::FlatSymbolRefAttr callee(mlir::Operation *op);
 

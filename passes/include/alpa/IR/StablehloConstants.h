@@ -21,6 +21,14 @@ struct IntegerRange {
 /// integers, or of some that int64 does not hold.
 std::optional<IntegerRange> integerRange(mlir::Value value);
 
+/// The operand that a select takes for every element, where ranges say so; null elsewhere.
+mlir::Value onlyChoice(mlir::Operation *select);
+
+/// Along one dim of an integer tensor of any shape, elements count 0, 1, 2, ...; along others they
+/// are equal: an iota, through conversions, broadcasts and reshapes, and through clamps and choices
+/// (of negative indices, say) that never come to pass. None for any other value.
+std::optional<int> countingDim(mlir::Value value);
+
 /// A box of a tensor: in each dim `sizes` elements from `starts` on.
 struct Window {
   Dims starts, sizes;

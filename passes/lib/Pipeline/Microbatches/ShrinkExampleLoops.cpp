@@ -5,8 +5,8 @@
 namespace alpa {
 namespace {
 
-mlir::RankedTensorType counterType(mlir::Operation *whileOp, const ExampleLoop &loop) {
-  return llvm::cast<mlir::RankedTensorType>(whileOp->getOperand(loop.counter).getType());
+mlir::RankedTensorType typeOf(mlir::Value value) {
+  return llvm::cast<mlir::RankedTensorType>(value.getType());
 }
 
 } // namespace
@@ -35,7 +35,7 @@ llvm::LogicalResult BatchShrinker::cloneExampleLoop(mlir::Operation *from, const
     returned.push_back(mapping.lookupOrDefault(value));
   for (auto [i, kind] : llvm::enumerate(loop.carried))
     if (kind == ExampleLoop::Carried::Counter)
-      returned[i] = make.add(local, make.integer(1, counterType(from, loop)));
+      returned[i] = make.add(block.getArgument(i), make.integer(1, typeOf(block.getArgument(i))));
   mlir::Operation *end = terminator.cloneWithoutRegions();
   end->setOperands(returned);
   builder.insert(end);
@@ -48,13 +48,13 @@ llvm::LogicalResult BatchShrinker::inlineLoop(mlir::Operation *op, const Example
   for (auto [i, argument] : llvm::enumerate(whileBody(op).getArguments()))
     mapping.map(argument, operandFor(op->getOperand(i), wantedDim(op, i), builder));
   StablehloBuilder make(builder, op->getLoc());
-  mlir::Value first = make.integer(0, counterType(op, loop));
+  mlir::Value first = make.integer(0, typeOf(op->getOperand(loop.counter)));
   if (mlir::failed(cloneExample(op, loop, first, builder)))
     return mlir::failure();
   mlir::Operation &terminator = whileBody(op).front().back();
   for (auto [i, value] : llvm::enumerate(op->getResults()))
     mapping.map(value, loop.carried[i] == ExampleLoop::Carried::Counter
-                           ? make.integer(loop.numIterations, counterType(op, loop))
+                           ? make.integer(loop.numIterations, typeOf(value))
                            : mapping.lookupOrDefault(terminator.getOperand(i)));
   return mlir::success();
 }
@@ -62,12 +62,15 @@ llvm::LogicalResult BatchShrinker::inlineLoop(mlir::Operation *op, const Example
 llvm::LogicalResult BatchShrinker::cloneExample(mlir::Operation *whileOp, const ExampleLoop &loop,
                                                 mlir::Value local, mlir::OpBuilder &builder) {
   StablehloBuilder make(builder, whileOp->getLoc());
-  const mlir::RankedTensorType type = counterType(whileOp, loop);
   const int64_t numIterations = loop.numIterations / numMicrobatches;
-  mlir::Value before =
-      make.convert(make.multiply(index, make.integer(numIterations)), type.getElementType());
-  mapping.map(whileBody(whileOp).getArgument(loop.counter), make.add(local, before));
   mlir::Block &body = whileBody(whileOp).front();
+  mlir::Value before = make.multiply(index, make.integer(numIterations));
+  for (auto [i, kind] : llvm::enumerate(loop.carried))
+    if (kind == ExampleLoop::Carried::Counter) {
+      mlir::Type element = typeOf(body.getArgument(i)).getElementType();
+      mapping.map(body.getArgument(i),
+                  make.add(make.convert(local, element), make.convert(before, element)));
+    }
   for (mlir::Operation &op : body) {
     if (&op == &body.back())
       break;
@@ -78,13 +81,13 @@ llvm::LogicalResult BatchShrinker::cloneExample(mlir::Operation *whileOp, const 
       continue;
     mlir::Operation *copy = mapping.lookup(op.getResult(0)).getDefiningOp();
     const unsigned start = (kindOf(&op) == OpKind::DynamicSlice ? 1 : 2) + access->second.dim;
-    auto startType = llvm::cast<mlir::RankedTensorType>(copy->getOperand(start).getType());
     mlir::OpBuilder at(copy);
     StablehloBuilder makeStart(at, op.getLoc());
     mlir::Value here = local;
     if (access->second.isReversed)
-      here = makeStart.subtract(makeStart.integer(numIterations - 1, type), local);
-    copy->setOperand(start, makeStart.convert(here, startType.getElementType()));
+      here = makeStart.subtract(makeStart.integer(numIterations - 1, typeOf(local)), local);
+    copy->setOperand(start,
+                     makeStart.convert(here, typeOf(copy->getOperand(start)).getElementType()));
   }
   return mlir::success();
 }

@@ -1,0 +1,262 @@
+"""Training steps that rearrange their examples: views side by side, every other one, one after another.
+
+`EXACT` may be split in `MICROBATCHES` (2 and 4 where nothing else is said), `WHOLE` in none.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from programs.small_programs import Program
+
+B, D = 8, 6
+EXACT: dict[str, Program] = {}
+WHOLE: dict[str, Program] = {}
+
+
+def _arguments() -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    state = {
+        "a": rng.normal(size=(D, D)).astype(np.float32) / 2,
+        "b": rng.normal(size=(D, D)).astype(np.float32) / 2,
+        "on": np.float32(1),
+        "choice": np.int32(2),
+    }
+    batch = {
+        "x": rng.normal(size=(B, D)).astype(np.float32),
+        "y": rng.normal(size=(B, D)).astype(np.float32),
+        "times": rng.normal(size=(B, 5, D)).astype(np.float32),
+        "id": np.array([3, 1, 1, 4, 3, 5, 0, 3], np.int32),
+    }
+    return state, batch
+
+
+def _add(programs: dict[str, Program]) -> Callable[..., Any]:
+    """The step of a loss of the weights, the rest of the state, and the batch."""
+
+    def add(loss: Callable[..., Any]) -> Callable[..., Any]:
+        def step(state, batch):
+            weights = {name: state[name] for name in "ab"}
+            value, grads = jax.value_and_grad(lambda p: loss({**state, **p}, batch))(weights)
+            return {**state, **jax.tree.map(lambda w, g: w - 0.1 * g, weights, grads)}, value
+
+        programs[loss.__name__] = Program(step, _arguments())
+        return loss
+
+    return add
+
+
+def _net(p: Any, x: Any) -> Any:
+    return jnp.tanh(x @ p["a"]) @ p["b"]
+
+
+# --- Views ---
+
+
+@_add(EXACT)
+def two_views_at_once(p, batch):
+    both = _net(p, jnp.concatenate([batch["x"], batch["y"]]))
+    first, second = jnp.split(both, 2)
+    return jnp.mean((first - jax.lax.stop_gradient(second)) ** 2)
+
+
+@_add(EXACT)
+def three_views_of_which_one_is_read(p, batch):
+    views = _net(p, jnp.concatenate([batch["x"], batch["y"], -batch["x"]]))
+    return jnp.mean(jnp.tanh(views)[B : 2 * B] * batch["y"])
+
+
+@_add(EXACT)
+def halves_of_every_pair(p, batch):
+    return jnp.mean((_net(p, batch["x"][::2]) - _net(p, batch["x"][1::2])) ** 2)
+
+
+@_add(EXACT)
+def every_other_hidden_value(p, batch):
+    hidden = jnp.tanh(batch["x"] @ p["a"])
+    return jnp.mean((hidden[::2] @ p["b"]) ** 2) + jnp.mean(hidden[1::2])
+
+
+@_add(EXACT)
+def pairs_as_a_dim(p, batch):
+    pairs = _net(p, batch["x"]).reshape(B // 2, 2, D)
+    return jnp.mean((pairs[:, 0] - pairs[:, 1]) ** 2)
+
+
+@_add(EXACT)
+def pairs_and_back(p, batch):
+    hidden = jnp.tanh(batch["x"] @ p["a"]).reshape(B // 2, 2 * D)
+    return jnp.mean((hidden.reshape(B, D) @ p["b"] - batch["y"]) ** 2)
+
+
+@_add(EXACT)
+def steps_of_time_among_the_examples(p, batch):
+    flat = _net(p, batch["times"].reshape(B * 5, D)).reshape(B, 5, D)
+    return jnp.mean(flat[:, ::2] ** 2)
+
+
+@_add(EXACT)
+def examples_in_the_last_dim(p, batch):
+    return jnp.mean(jnp.tanh(p["a"] @ batch["x"].T)[:, ::2] ** 2)
+
+
+# --- Rearranged before the model ---
+
+
+@_add(EXACT)
+def mirrored(p, batch):
+    return jnp.mean((_net(p, batch["x"][::-1]) - batch["y"]) ** 2)
+
+
+@_add(EXACT)
+def permuted(p, batch):
+    order = jax.random.permutation(jax.random.key(0), B)
+    return jnp.mean((_net(p, batch["x"][order]) - batch["y"][order]) ** 2)
+
+
+@_add(EXACT)
+def mixed_up(p, batch):
+    """Mixup: each example with the one before it."""
+    x = 0.7 * batch["x"] + 0.3 * jnp.roll(batch["x"], 1, axis=0)
+    return jnp.mean((_net(p, x) - batch["y"]) ** 2)
+
+
+@_add(EXACT)
+def sorted_by_a_feature(p, batch):
+    order = jnp.argsort(batch["x"][:, 0])
+    return jnp.mean(_net(p, batch["x"][order]) * jnp.arange(B)[:, None])
+
+
+# --- One after another ---
+
+
+@_add(EXACT)
+def mapped(p, batch):
+    return jnp.mean(jax.lax.map(lambda e: jnp.sum(_net(p, e["x"]) - e["y"]) ** 2, batch))
+
+
+@_add(EXACT)
+def mapped_with_checkpoint(p, batch):
+    one = jax.checkpoint(lambda e: jnp.sum(_net(p, e["x"]) * e["y"]))
+    return jnp.sum(jax.lax.map(one, batch) ** 2)
+
+
+@_add(EXACT)
+def mapped_in_chunks(p, batch):
+    return jnp.mean(jax.lax.map(lambda x: _net(p, x), batch["x"], batch_size=2) * batch["y"])
+
+
+@_add(EXACT)
+def scanned_with_a_total(p, batch):
+    def body(total, x):
+        out = _net(p, x)
+        return total + jnp.sum(out**2), out
+
+    total, outs = jax.lax.scan(body, 0.0, batch["x"])
+    return total + jnp.mean(outs * batch["y"])
+
+
+@_add(EXACT)
+def mapped_with_a_key_each(p, batch):
+    keys = jax.random.split(jax.random.key(3), B)
+
+    def one(x_and_key):
+        x, key = x_and_key
+        return jnp.sum(_net(p, x * jax.random.normal(key, (D,))))
+
+    return jnp.mean(jax.lax.map(one, (batch["x"], keys)) ** 2)
+
+
+@_add(EXACT)
+def numbered_in_a_loop(p, batch):
+    def body(k, total):
+        return total + k * jnp.sum(_net(p, batch["x"][k]))
+
+    return jax.lax.fori_loop(0, B, body, 0.0) / B
+
+
+# --- Weights in loops and branches ---
+
+
+@_add(EXACT)
+def weights_used_if_the_state_says_so(p, batch):
+    h = jax.lax.cond(p["on"] > 0, lambda x: jnp.tanh(x @ p["a"]), lambda x: x, batch["x"])
+    return jnp.mean((h @ p["b"]) ** 2)
+
+
+@_add(EXACT)
+def weights_chosen_by_the_state(p, batch):
+    branches = [lambda x: x @ p["a"], lambda x: 2 * x, lambda x: x @ p["a"] @ p["b"]]
+    return jnp.mean(jnp.tanh(jax.lax.switch(p["choice"], branches, batch["x"])) @ p["b"])
+
+
+@_add(EXACT)
+def weights_chosen_by_a_constant(p, batch):
+    branches = [lambda x: x @ p["a"], lambda x: x @ p["b"]]
+    return jnp.mean(jnp.tanh(jax.lax.switch(jnp.int32(1), branches, batch["x"])) @ p["a"])
+
+
+@_add(EXACT)
+def recurrence_over_time(p, batch):
+    def cell(h, x):
+        h = jnp.tanh(h @ p["a"] + x)
+        return h, h.sum(-1)
+
+    h, sums = jax.lax.scan(cell, jnp.zeros((B, D)), jnp.moveaxis(batch["times"], 1, 0))
+    return jnp.mean((h @ p["b"]) ** 2) + sums.mean()
+
+
+@_add(EXACT)
+def same_layer_again_and_again(p, batch):
+    h = jax.lax.fori_loop(0, 7, lambda _, h: jnp.tanh(h @ p["a"]), batch["x"])
+    return jnp.mean(h @ p["b"])
+
+
+@_add(EXACT)
+def gather_by_row_and_label(p, batch):
+    """Weighted by itself, so that no part of it is known before."""
+    log_p = jax.nn.log_softmax(_net(p, batch["x"]))
+    chosen = log_p[jnp.arange(B), batch["id"]]
+    return -jnp.mean((1 - jnp.exp(chosen)) ** 2 * chosen)
+
+
+@_add(EXACT)
+def parameters_of_the_examples(p, batch):
+    """An offset per example, which is no batch."""
+    offset = jnp.sin(jnp.arange(B, dtype=jnp.float32))[:, None] * p["on"]
+    return jnp.mean(_net(p, batch["x"] + offset) ** 2)
+
+
+# --- Examples that read each other ---
+
+
+@_add(WHOLE)
+def hidden_values_shifted(p, batch):
+    hidden = jnp.tanh(batch["x"] @ p["a"])
+    return jnp.mean(((hidden + jnp.roll(hidden, 1, axis=0)) @ p["b"]) ** 2)
+
+
+@_add(WHOLE)
+def hidden_values_mirrored(p, batch):
+    hidden = jnp.tanh(batch["x"] @ p["a"])
+    return jnp.mean((hidden @ p["b"]) * (hidden[::-1] @ p["a"]))
+
+
+@_add(WHOLE)
+def state_passed_from_example_to_example(p, batch):
+    def body(h, x):
+        h = jnp.tanh(h @ p["a"] + x)
+        return h, h
+
+    return jnp.mean(jax.lax.scan(body, jnp.zeros(D), batch["x"])[1] @ p["b"])
+
+
+@_add(WHOLE)
+def product_of_sums_in_a_loop(p, batch):
+    def body(_, total):
+        return total * 0.5 + jnp.sum(jnp.tanh(batch["x"] @ p["a"])) ** 2
+
+    return jax.lax.fori_loop(0, 3, body, 0.0) + jnp.mean(batch["x"] @ p["b"])

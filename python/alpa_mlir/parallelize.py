@@ -18,6 +18,7 @@ from jax.sharding import NamedSharding
 
 from alpa_mlir.cluster import Cluster
 from alpa_mlir.errors import ArgumentError, ArgumentMismatchError
+from alpa_mlir.frontend.batch import BatchDimsSpec
 from alpa_mlir.frontend.signature import Call, Signature, is_weak
 from alpa_mlir.frontend.trace import TracedProgram, trace
 from alpa_mlir.lower.pipeline import lower_pipeline
@@ -45,6 +46,7 @@ def parallelize(
     batch_argnums: int | Sequence[int] = (1,),
     donate_argnums: int | Sequence[int] | Literal["auto"] = "auto",
     static_argnums: int | Sequence[int] = (),
+    batch_dims: BatchDimsSpec = 0,
 ) -> "ParallelFunction":
     """Makes `fn`, written for one device, run on all devices of a cluster.
 
@@ -52,10 +54,14 @@ def parallelize(
       fn: a JAX function of pytrees of arrays, such as a training step.
       method: what to search; None is `Auto()`.
       cluster: what to plan for; None is `Cluster.local()`.
-      batch_argnums: positions of the arguments whose leaves have the batch as leading dim.
+      batch_argnums: positions of the arguments whose leaves have the examples of the batch. Leaves
+        that do not have as many as the others (a number, a key, weights of classes) are whole for
+        every microbatch and device.
       donate_argnums: positions of the arguments whose memory the results may take. "auto" donates
         the state: arguments that come back updated, at some place of the result.
       static_argnums: positions of hashable arguments that are no arrays; new values plan anew.
+      batch_dims: the dim of those leaves that counts examples; as `in_axes` of `jax.vmap` one for
+        all, or for each batch argument a dim, None, or a pytree of such.
 
     Returns:
       A function of the same arguments. The first call for arguments of new shapes plans and
@@ -67,6 +73,7 @@ def parallelize(
         cluster,
         _argnums(batch_argnums),
         "auto" if isinstance(donate_argnums, str) else _argnums(donate_argnums),
+        batch_dims,
     )
 
 
@@ -87,11 +94,13 @@ class ParallelFunction:
         cluster: Cluster | None,
         batch_argnums: tuple[int, ...],
         donate_argnums: tuple[int, ...] | Literal["auto"],
+        batch_dims: BatchDimsSpec,
     ) -> None:
         self._signature = signature
         self._method = method
         self._cluster = cluster
         self._batch_argnums = batch_argnums
+        self._batch_dims: BatchDimsSpec = batch_dims
         self._donate_argnums: tuple[int, ...] | Literal["auto"] = donate_argnums
         self._planned: dict[Any, tuple[Prepared, Plan]] = {}
         self._executables: dict[Any, AnyExecutable] = {}
@@ -183,6 +192,7 @@ class ParallelFunction:
                 self.cluster.device.platform,
                 may_span_meshes=isinstance(method, PipelineMethod | FixedPlan),
                 are_shardings_kept=_keeps_shardings(method),
+                batch_dims=self._batch_dims,
             )
 
     def _plan(self, call: Call) -> tuple[Prepared, Plan]:

@@ -50,6 +50,11 @@ def plan_program(
         with stopwatch("replay"):
             _check_fits(prepared, method.plan)
         return method.plan
+    plan = _plan(prepared, method, cluster, stopwatch)
+    return replace(plan, remarks=(*prepared.program.remarks, *plan.remarks))
+
+
+def _plan(prepared: Prepared, method: Method, cluster: Cluster, stopwatch: Stopwatch) -> PlanData:
     if isinstance(method, FollowPlacement) and method.leader.is_pipeline:
         return plan_pipeline(prepared.program, prepared.steps, method, cluster, stopwatch)
     if isinstance(method, Auto) and not method.asks_for_pipeline:

@@ -16,6 +16,7 @@ from jax.tree_util import keystr, tree_flatten_with_path
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.compat import host_callbacks
 from alpa_mlir.errors import ArgumentError
+from alpa_mlir.frontend.batch import BatchDimsSpec, BatchLeaf, settle, spread
 from alpa_mlir.frontend.signature import Call, Signature
 from alpa_mlir.frontend.state import find_state, is_step, pair_donated
 from alpa_mlir.frontend.user_sharding import are_on_several_meshes, user_mesh, user_sharding
@@ -24,14 +25,22 @@ from alpa_mlir.ir import jaxlib
 
 @dataclass(frozen=True)
 class Argument:
-    """One flat argument: its pytree path, its type, its part in the step."""
+    """One flat argument: its pytree path, its type, its part in the step.
+
+    Attributes:
+      batch_dim: the dim that counts examples, if one does.
+    """
 
     name: str
     aval: Any
-    is_batch: bool
+    batch_dim: int | None
     is_donated: bool
     state_result: int | None
     sharding: str | None
+
+    @property
+    def is_batch(self) -> bool:
+        return self.batch_dim is not None
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,7 @@ class TracedProgram:
       donate_argnums: positions in that tuple.
       mesh: the mesh the user's own shardings are on, if any.
       host_callbacks: Python functions that custom calls of the module refer to by position.
+      remarks: on what was found otherwise than one might think.
     """
 
     name: str
@@ -63,6 +73,7 @@ class TracedProgram:
     donate_argnums: tuple[int, ...]
     mesh: LogicalMesh | None
     host_callbacks: tuple[Any, ...]
+    remarks: tuple[str, ...] = ()
 
 
 def trace(
@@ -73,6 +84,7 @@ def trace(
     platform: str | None = None,
     may_span_meshes: bool = False,
     are_shardings_kept: bool = True,
+    batch_dims: BatchDimsSpec = 0,
 ) -> TracedProgram:
     """Traces and lowers the function for the types of the arguments of `call`.
 
@@ -81,9 +93,11 @@ def trace(
       may_span_meshes: arguments on several meshes, as a pipeline leaves them, say nothing of how
         they are to lie; otherwise they are an error.
       are_shardings_kept: arguments are to lie as they do; otherwise that says nothing either.
+      batch_dims: of the leaves of batch arguments, the dims that count examples.
 
     Raises:
-      ArgumentError: an argument is not an array, or an argnum is out of range.
+      ArgumentError: an argument is not an array, an argnum is out of range, or batch_dims do not
+        fit the batch.
     """
     arguments = call.arguments
     _check_argnums("batch_argnums", batch_argnums, signature, arguments)
@@ -108,11 +122,12 @@ def trace(
     is_open = not are_shardings_kept or (may_span_meshes and are_on_several_meshes(leaves))
     mesh = None if is_open else user_mesh(leaves)
     in_avals = traced.jaxpr.in_avals
+    found_dims, remarks = _find_batch_dims(flat, batch_argnums, batch_dims, arguments)
     marked = tuple(
         Argument(
             name=name,
             aval=in_avals[i],
-            is_batch=f.argnum in batch_argnums,
+            batch_dim=found_dims.get(i),
             is_donated=f.argnum in donated,
             state_result=pairs.get(i),
             sharding=user_sharding(leaf, mesh),
@@ -135,6 +150,7 @@ def trace(
         donate_argnums=tuple(k for k, f in enumerate(flat) if f.argnum in donated),
         mesh=_one_mesh(mesh, jaxlib.mesh_axes(text)),
         host_callbacks=host_callbacks(lowered),
+        remarks=tuple(remarks),
     )
 
 
@@ -165,6 +181,26 @@ def _flatten(signature: Signature, arguments: tuple[Any, ...]) -> list[_FlatArgu
         flat.append(_FlatArgument(i, start, paths_as_text, [leaf for _, leaf in paths], tree))
         start += len(paths)
     return flat
+
+
+def _find_batch_dims(
+    flat: Sequence[_FlatArgument],
+    batch_argnums: Sequence[int],
+    batch_dims: BatchDimsSpec,
+    arguments: tuple[Any, ...],
+) -> tuple[dict[int, int], list[str]]:
+    """Of the flat arguments that count examples, the dim that does; and remarks."""
+    batches = [f for f in flat if f.argnum in batch_argnums]
+    said = spread(batch_dims, [arguments[f.argnum] for f in batches])
+    places = [i for f in batches for i in f.range]
+    leaves = [
+        BatchLeaf(name, tuple(jax.numpy.shape(leaf)), dim, is_certain)
+        for f, dims in zip(batches, said, strict=True)
+        for name, leaf, (dim, is_certain) in zip(f.names, f.leaves, dims, strict=True)
+    ]
+    dims, remarks = settle(leaves)
+    found = {i: dim for i, dim in zip(places, dims, strict=True) if dim is not None}
+    return found, remarks
 
 
 def _abstract(arguments: tuple[Any, ...], flat: Sequence[_FlatArgument]) -> list[Any]:
@@ -223,8 +259,8 @@ def _check_argnums(
 def _marks(argument: Argument) -> dict[str, str]:
     name = argument.name.replace("\\", "\\\\").replace('"', '\\"')
     marks = {"alpa.name": f'"{name}"'}
-    if argument.is_batch:
-        marks["alpa.batch"] = "unit"
+    if argument.batch_dim is not None:
+        marks["alpa.batch"] = f"{argument.batch_dim} : i64" if argument.batch_dim else "unit"
     if argument.is_donated and argument.state_result is not None:
         marks["tf.aliasing_output"] = f"{argument.state_result} : i32"
     elif argument.is_donated:

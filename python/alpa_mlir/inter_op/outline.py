@@ -121,8 +121,8 @@ class _OutlineBuilder:
         m = self.split.num_microbatches
         if (number := argument_of(value)) is not None:
             argument = self.program.arguments[number]
-            is_part = argument.is_batch and kind.phase.runs_per_microbatch
-            return _part(argument.aval, 0, m) if is_part else argument.aval
+            dim = argument.batch_dim if kind.phase.runs_per_microbatch else None
+            return argument.aval if dim is None else _part(argument.aval, dim, m)
         number = result_of(value)
         if number is not None and name_of(value) == result_name(number):
             aval = self.program.results[number].aval
@@ -166,7 +166,7 @@ class _OutlineBuilder:
             PipelineArgument(
                 value=argument_name(i),
                 aval=argument.aval,
-                is_batch=argument.is_batch,
+                batch_dim=argument.batch_dim,
                 is_donated=argument.is_donated,
                 owner=None if argument.is_batch else owners.get(i),
             )

@@ -58,12 +58,12 @@ def plan_pipeline(
 
 
 def batch_size(program: TracedProgram) -> int:
-    """Examples in the batch: what dim 0 of all batch arguments has in common.
+    """Examples in the batch: what the batch dims of all batch arguments have in common.
 
     Raises:
       ArgumentError: no argument is a batch.
     """
-    sizes = [a.aval.shape[0] for a in program.arguments if a.is_batch and a.aval.shape]
+    sizes = [a.aval.shape[a.batch_dim] for a in program.arguments if a.batch_dim is not None]
     if not sizes:
         raise ArgumentError(
             f"expected a batch argument of {program.name} to cut into microbatches, got none; "

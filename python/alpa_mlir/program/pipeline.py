@@ -42,7 +42,7 @@ class PipelineArgument:
     Attributes:
       value: its name in the tasks' signatures.
       aval: shape and dtype; of a batch, of the whole.
-      is_batch: whether dim 0 is split in as many equal slices as there are microbatches.
+      batch_dim: of a batch, the dim that is split in as many equal slices as there are microbatches.
       is_donated: whether its memory may be taken for results.
       owner: the stage on whose mesh it lives between steps, one that reads it; others that read it
         get a copy in each step. None for batches and for what no task reads.
@@ -50,9 +50,13 @@ class PipelineArgument:
 
     value: str
     aval: Any
-    is_batch: bool = False
+    batch_dim: int | None = None
     is_donated: bool = False
     owner: int | None = None
+
+    @property
+    def is_batch(self) -> bool:
+        return self.batch_dim is not None
 
 
 @dataclass(frozen=True)
@@ -192,11 +196,12 @@ class PipelineProgram(Generic[ProgramT]):
                 f"as state, got {argument.owner}",
                 argument.owner in expected,
             )
-            if argument.is_batch:
-                size = argument.aval.shape[0] if argument.aval.shape else 0
+            if (dim := argument.batch_dim) is not None:
+                shape = argument.aval.shape
                 yield (
-                    f"a batch that {num_microbatches} divides in '{argument.value}', got {size}",
-                    bool(argument.aval.shape) and size % num_microbatches == 0,
+                    f"a batch that {num_microbatches} divides in dim {dim} of "
+                    f"'{argument.value}', got {list(shape)}",
+                    dim < len(shape) and shape[dim] % num_microbatches == 0,
                 )
 
     def _result_relations(self) -> Iterator[tuple[str, bool]]:
@@ -232,9 +237,9 @@ class PipelineProgram(Generic[ProgramT]):
         types: dict[tuple[str, bool], Any] = {}
         for argument in self.arguments:
             types[argument.value, False] = argument.aval
-            if argument.is_batch:
+            if argument.batch_dim is not None:
                 types[argument.value, True] = _slice_type(
-                    argument.aval, self.schedule.num_microbatches
+                    argument.aval, argument.batch_dim, self.schedule.num_microbatches
                 )
         for kind, program in self.programs.items():
             signature = self.values.signatures[kind]
@@ -264,8 +269,10 @@ class _Type:
     dtype: Any
 
 
-def _slice_type(aval: Any, num_microbatches: int) -> _Type:
-    return _Type((aval.shape[0] // num_microbatches, *aval.shape[1:]), aval.dtype)
+def _slice_type(aval: Any, dim: int, num_microbatches: int) -> _Type:
+    shape = list(aval.shape)
+    shape[dim] //= num_microbatches
+    return _Type(tuple(shape), aval.dtype)
 
 
 def num_bytes(shape: tuple[int, ...], dtype: Any) -> int:

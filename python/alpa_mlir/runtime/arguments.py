@@ -59,6 +59,7 @@ class ArgumentPlacer:
         self._names = names
         self._destinations = destinations
         self._num_microbatches = num_microbatches
+        self._batch_dims = [argument.batch_dim or 0 for argument in arguments]
         self._slicers: dict[tuple[int, Any], Callable[[Any], list[Any]]] = {}
         self._of_state = [
             destination.slot
@@ -113,23 +114,26 @@ class ArgumentPlacer:
         if self._num_microbatches == 1:
             return [array]
         if not isinstance(array, jax.Array):
-            return _cut(array, self._num_microbatches)
+            return _cut(array, self._batch_dims[position], self._num_microbatches)
         key = (position, array.sharding)
         if key not in self._slicers:
-            self._slicers[key] = self._slicer(array.sharding, sharding)
+            self._slicers[key] = self._slicer(position, array.sharding, sharding)
         return self._slicers[key](array)
 
-    def _slicer(self, source: Any, target: NamedSharding) -> Callable[[Any], list[Any]]:
+    def _slicer(
+        self, position: int, source: Any, target: NamedSharding
+    ) -> Callable[[Any], list[Any]]:
         """Cuts an array where it lives; already as it is read, if it is read there."""
         is_there = isinstance(source, NamedSharding) and (devices_of(source) == devices_of(target))
-        num_parts = self._num_microbatches
+        dim, num_parts = self._batch_dims[position], self._num_microbatches
 
         def cut(array: Any) -> list[Any]:
-            return _cut(array, num_parts)
+            return _cut(array, dim, num_parts)
 
         return jax.jit(cut, out_shardings=[target] * num_parts) if is_there else jax.jit(cut)
 
 
-def _cut(array: Any, num_parts: int) -> list[Any]:
-    size = array.shape[0] // num_parts
-    return [array[k * size : (k + 1) * size] for k in range(num_parts)]
+def _cut(array: Any, dim: int, num_parts: int) -> list[Any]:
+    size = array.shape[dim] // num_parts
+    before = (slice(None),) * dim
+    return [array[(*before, slice(k * size, (k + 1) * size))] for k in range(num_parts)]

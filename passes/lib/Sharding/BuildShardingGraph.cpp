@@ -246,7 +246,8 @@ mlir::LogicalResult GraphBuilder::addOp(mlir::Operation *op, double multiplicity
   if (mlir::succeeded(rule)) {
     vertex.strategies = enumerateStrategies(op, *rule, cost, graph.shardingTarget.mesh,
                                             graph.shardingTarget.device);
-    if (mlir::failed(keepFixedResults(op, graph.shardingTarget.mesh, vertex.strategies)))
+    if (mlir::failed(
+            keepFixedResults(graph.func, op, graph.shardingTarget.mesh, vertex.strategies)))
       return mlir::failure();
   } else {
     op->emitRemark() << "no sharding rule for '" << op->getName() << "', so it stays replicated";

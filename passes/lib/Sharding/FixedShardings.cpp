@@ -1,7 +1,9 @@
 // Takes away the strategies that disagree with what the user fixed.
 
 #include "alpa/Sharding/FixedShardings.h"
-#include "alpa/IR/ShardyText.h"
+#include "alpa/IR/Attributes.h"
+#include "alpa/IR/Remark.h"
+#include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ChosenShardings.h"
 
@@ -15,24 +17,85 @@ struct Fixed {
   std::vector<bool> isClosed;
 };
 
-mlir::FailureOr<Fixed> resolve(const TensorShardingText &text, mlir::Type type,
-                               const DeviceMesh &mesh, EmitError emitError) {
-  Fixed fixed;
-  for (size_t dim = 0; dim < text.dims.size(); ++dim) {
-    fixed.isClosed.push_back(text.dims[dim].isClosed);
-    for (const std::string &name : text.dims[dim].axes) {
-      const int axis = mesh.axisIndex(name);
-      if (axis < 0)
-        return emitError() << "expected axes of the mesh in the sharding " << print(text)
-                           << ", got '" << name
-                           << "': plan on a mesh with the axes of the user's shardings";
-      fixed.sharding.append(static_cast<int>(dim), axis);
-    }
+/// The size of an axis of the mesh that the user's shardings are on.
+std::optional<int64_t> userAxisSize(mlir::ModuleOp module, llvm::StringRef name) {
+  for (mlir::Operation *op : meshes(module)) {
+    auto quiet = [op] { return op->emitError("has a malformed mesh: "); };
+    mlir::FailureOr<MeshText> mesh = parseMesh(op->getAttr("mesh"), quiet);
+    if (mlir::succeeded(mesh))
+      for (const MeshAxis &axis : mesh->axes)
+        if (axis.name == name)
+          return axis.size;
   }
-  if (!divides(fixed.sharding, shapeOf(type), mesh))
-    return emitError() << "expected a sharding that divides " << type << ", got " << print(text);
-  return fixed;
+  return std::nullopt;
 }
+
+/// A wish of the user on the mesh at hand. Stages of a pipeline have meshes of their own: what
+/// these cannot give is no error but a remark.
+class FixedResolver {
+public:
+  FixedResolver(mlir::FunctionOpInterface func, const DeviceMesh &mesh)
+      : func(func), mesh(mesh), isStage(func->hasAttr(kNumMicrobatchesAttr)) {}
+
+  /// None after a remark. Fails with a diagnostic.
+  mlir::FailureOr<std::optional<Fixed>> resolve(const TensorShardingText &text, mlir::Type type,
+                                                mlir::Location loc) {
+    Fixed fixed;
+    for (size_t dim = 0; dim < text.dims.size(); ++dim) {
+      fixed.isClosed.push_back(text.dims[dim].isClosed);
+      for (const std::string &name : text.dims[dim].axes) {
+        const int axis = axisFor(name, fixed.sharding);
+        if (axis >= 0) {
+          fixed.sharding.append(static_cast<int>(dim), axis);
+          continue;
+        }
+        if (!isStage)
+          return mlir::emitError(loc)
+                 << "expected axes of the mesh in the sharding " << print(text) << ", got '" << name
+                 << "': plan on a mesh with the axes of the user's shardings";
+        return ignore(loc, text) << "the mesh of the stage has no axis like '" << name << "'";
+      }
+    }
+    if (!divides(fixed.sharding, shapeOf(type), mesh))
+      return ignore(loc, text) << "it does not divide " << type;
+    return std::optional<Fixed>(std::move(fixed));
+  }
+
+private:
+  /// The axis of that name; on a stage, else the first of its size that is free. -1: none.
+  int axisFor(const std::string &name, const Sharding &used) const {
+    const int named = mesh.axisIndex(name);
+    if (!isStage)
+      return named;
+    auto isFree = [&](int axis) { return used.dimOf(axis) < 0; };
+    std::optional<int64_t> size = userAxisSize(func->getParentOfType<mlir::ModuleOp>(), name);
+    if (named >= 0 && isFree(named) && (!size || mesh.axes[named].size == *size))
+      return named;
+    for (int axis = 0; size && axis < mesh.numAxes(); ++axis)
+      if (isFree(axis) && mesh.axes[axis].size == *size)
+        return axis;
+    return -1;
+  }
+
+  /// Ends in "no wish".
+  struct Ignored {
+    mlir::InFlightDiagnostic remark;
+    template <typename T> Ignored &&operator<<(T &&text) && {
+      remark << std::forward<T>(text);
+      return std::move(*this);
+    }
+    operator mlir::FailureOr<std::optional<Fixed>>() && { return std::optional<Fixed>(); }
+  };
+  static Ignored ignore(mlir::Location loc, const TensorShardingText &text) {
+    Ignored ignored{emitCodedRemark(loc, "sharding-not-kept")};
+    ignored.remark << "the sharding " << print(text) << " is not kept: ";
+    return ignored;
+  }
+
+  mlir::FunctionOpInterface func;
+  const DeviceMesh &mesh;
+  bool isStage;
+};
 
 bool agrees(const Sharding &sharding, const Fixed &fixed) {
   for (size_t dim = 0; dim < fixed.isClosed.size(); ++dim) {
@@ -73,26 +136,28 @@ mlir::LogicalResult keepFixedArgument(mlir::FunctionOpInterface func, unsigned a
   mlir::FailureOr<TensorShardingText> text = parseSharding(attribute, emitError);
   if (mlir::failed(text))
     return mlir::failure();
-  mlir::FailureOr<Fixed> fixed =
-      resolve(*text, func.getArgument(argument).getType(), mesh, emitError);
+  mlir::BlockArgument value = func.getArgument(argument);
+  auto fixed = FixedResolver(func, mesh).resolve(*text, value.getType(), value.getLoc());
   if (mlir::failed(fixed))
     return mlir::failure();
-  keep(*fixed, strategies);
+  if (*fixed)
+    keep(**fixed, strategies);
   return mlir::success();
 }
 
-mlir::LogicalResult keepFixedResults(mlir::Operation *op, const DeviceMesh &mesh,
-                                     std::vector<Strategy> &strategies) {
+mlir::LogicalResult keepFixedResults(mlir::FunctionOpInterface func, mlir::Operation *op,
+                                     const DeviceMesh &mesh, std::vector<Strategy> &strategies) {
   if (kindOf(op) != OpKind::ShardingConstraint)
     return mlir::success();
   auto emitError = [&] { return op->emitOpError(); };
   mlir::FailureOr<TensorShardingText> text = parseSharding(op->getAttr("sharding"), emitError);
   if (mlir::failed(text))
     return mlir::failure();
-  mlir::FailureOr<Fixed> fixed = resolve(*text, op->getResult(0).getType(), mesh, emitError);
+  auto fixed = FixedResolver(func, mesh).resolve(*text, op->getResult(0).getType(), op->getLoc());
   if (mlir::failed(fixed))
     return mlir::failure();
-  keep(*fixed, strategies);
+  if (*fixed)
+    keep(**fixed, strategies);
   return mlir::success();
 }
 

@@ -8,13 +8,14 @@
 namespace alpa {
 
 /// Keeps the strategies of argument `argument` that agree with its `sdy.sharding`; where none is
-/// among them but the sharding fits, it becomes the only one. Fails with a diagnostic where it
-/// names axes the mesh lacks or does not divide.
+/// among them but the sharding fits, it becomes the only one. One that does not divide its tensor
+/// is no wish, after a remark; neither is, in a stage of a pipeline, one over axes that the stage's
+/// mesh does not have, nor others of their size. Elsewhere such axes fail with a diagnostic.
 mlir::LogicalResult keepFixedArgument(mlir::FunctionOpInterface func, unsigned argument,
                                       const DeviceMesh &mesh, std::vector<Strategy> &strategies);
 
 /// The same for the results of a sharding constraint; other ops keep all their strategies.
-mlir::LogicalResult keepFixedResults(mlir::Operation *op, const DeviceMesh &mesh,
-                                     std::vector<Strategy> &strategies);
+mlir::LogicalResult keepFixedResults(mlir::FunctionOpInterface func, mlir::Operation *op,
+                                     const DeviceMesh &mesh, std::vector<Strategy> &strategies);
 
 } // namespace alpa

@@ -16,11 +16,12 @@ import jax
 from jax.core import Tracer
 from jax.sharding import NamedSharding
 
-from alpa_mlir.cluster import Cluster
+from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.errors import ArgumentError, ArgumentMismatchError
 from alpa_mlir.frontend.batch import BatchDimsSpec
 from alpa_mlir.frontend.signature import Call, Signature, is_weak
 from alpa_mlir.frontend.trace import TracedProgram, trace
+from alpa_mlir.frontend.user_sharding import are_on_several_meshes, user_mesh
 from alpa_mlir.lower.pipeline import lower_pipeline
 from alpa_mlir.lower.whole import lower_whole
 from alpa_mlir.options import (
@@ -104,6 +105,7 @@ class ParallelFunction:
         self._donate_argnums: tuple[int, ...] | Literal["auto"] = donate_argnums
         self._planned: dict[Any, tuple[Prepared, Plan]] = {}
         self._executables: dict[Any, AnyExecutable] = {}
+        self._own_meshes: set[Any] = set()
         self._latest: AnyExecutable | None = None
         self._latest_static: tuple[Any, ...] = ()
         self.stopwatch = Stopwatch(signature.name, terminal_progress())
@@ -174,15 +176,15 @@ class ParallelFunction:
                 f"the parallelized {self.__name__} cannot be called inside jax.jit, jax.grad or "
                 "another transformation; transform the function first and parallelize the result"
             )
-        executable = self._executables.get(self._signature.key(call)) or self._compile(call)
+        executable = self._executables.get(self._key(call)) or self._compile(call)
         dynamic = self._signature.dynamic(call.arguments)
         result = executable(*executable.place(*dynamic))
+        self._own_meshes.update(_meshes_of(result))
         if not call.has_keywords and not any(map(is_weak, jax.tree.leaves(dynamic))):
             self._latest, self._latest_static = executable, self._signature.static(call.arguments)
         return result
 
     def _trace(self, call: Call) -> TracedProgram:
-        method = self._method
         with self.stopwatch("trace"):
             return trace(
                 self._signature,
@@ -190,13 +192,42 @@ class ParallelFunction:
                 self._batch_argnums,
                 self._donate_argnums,
                 self.cluster.device.platform,
-                may_span_meshes=isinstance(method, PipelineMethod | FixedPlan),
-                are_shardings_kept=_keeps_shardings(method),
+                mesh_of=self._mesh_of,
                 batch_dims=self._batch_dims,
             )
 
+    def _mesh_of(self, leaves: Sequence[Any]) -> LogicalMesh | None:
+        """The mesh on which arguments are to stay as they lie.
+
+        No stage has a mesh over all devices, a plan says where everything lies, and a pipeline
+        leaves its state on the meshes of its stages.
+        """
+        method = self._method
+        if not _keeps_shardings(method):
+            return None
+        if not isinstance(method, PipelineMethod | FixedPlan):
+            return user_mesh(leaves)
+        if are_on_several_meshes(leaves):
+            return None
+        mesh = user_mesh(leaves)
+        return mesh if mesh and mesh.num_devices == self.cluster.num_devices else None
+
+    def _key(self, call: Call) -> Any:
+        """What decides whether two calls can run the same executable.
+
+        How arguments lie is part of it where the user has placed them: on meshes other than ours.
+        """
+        leaves = jax.tree.leaves(self._signature.dynamic(call.arguments))
+        return self._signature.key(call), tuple(map(self._placed_by_user, leaves))
+
+    def _placed_by_user(self, leaf: Any) -> NamedSharding | None:
+        sharding = getattr(leaf, "sharding", None)
+        if not isinstance(sharding, NamedSharding) or sharding.mesh.size == 1:
+            return None
+        return None if sharding.mesh in self._own_meshes else sharding
+
     def _plan(self, call: Call) -> tuple[Prepared, Plan]:
-        key = self._signature.key(call), _shardings_of(self._signature.dynamic(call.arguments))
+        key = self._key(call)
         if key not in self._planned:
             prepared = prepare(self._trace(call), self.stopwatch)
             data = plan_program(prepared, self._method, self.cluster, self.stopwatch)
@@ -215,15 +246,19 @@ class ParallelFunction:
         lowered = self._lower(call)
         with self.stopwatch("compile"):
             executable = lowered.compile()
-        self._executables[self._signature.key(call)] = executable
+        key = self._key(call)
+        self._own_meshes.update(executable.meshes)
+        self._executables[key] = executable
         return executable
 
 
-def _keeps_shardings(method: Method | FixedPlan) -> bool:
-    """Whether arguments that are sharded on one mesh are to stay so.
+def _meshes_of(result: Any) -> set[Any]:
+    shardings = (getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(result))
+    return {sharding.mesh for sharding in shardings if isinstance(sharding, NamedSharding)}
 
-    No stage has a mesh over all devices, and a plan says where everything lies.
-    """
+
+def _keeps_shardings(method: Method | FixedPlan) -> bool:
+    """Whether arguments that are sharded on one mesh are to stay so."""
     if isinstance(method, FixedPlan):
         return method.plan.has_user_shardings
     return not isinstance(method, PipelineParallel | ThreeDParallel)
@@ -234,12 +269,3 @@ def _cluster_of(method: Method | FixedPlan) -> Cluster | None:
     if isinstance(method, FixedPlan):
         return method.plan.cluster
     return method.leader.cluster if isinstance(method, FollowPlacement) else None
-
-
-def _shardings_of(arguments: Sequence[Any]) -> tuple[Any, ...]:
-    """How the leaves lie, as far as a plan may depend on it."""
-    shardings = (getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(arguments))
-    return tuple(
-        each if isinstance(each, NamedSharding) and each.mesh.size > 1 else None
-        for each in shardings
-    )

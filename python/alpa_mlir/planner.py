@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
-from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError, PassError, SolverError
+from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError
 from alpa_mlir.frontend.trace import TracedProgram
 from alpa_mlir.inter_op.layers import LayeredSteps
 from alpa_mlir.inter_op.plan_pipeline import plan_pipeline
@@ -75,10 +76,17 @@ def _check_fits(prepared: Prepared, plan: PlanData) -> None:
 def _pipeline_or_whole(
     prepared: Prepared, method: Auto, cluster: Cluster, stopwatch: Stopwatch
 ) -> PlanData:
-    """Whichever is faster, or the only one that is possible."""
+    """Whichever is faster, or the only one that is possible.
+
+    The user's own shardings are for a mesh of all devices, which stages cannot always stand in for:
+    where there are such, a pipeline is for what does not fit into memory otherwise.
+    """
+    if prepared.program.mesh is not None:
+        with suppress(InfeasibleError):
+            return _plan_whole(prepared, method, cluster, stopwatch)
     try:
         found = plan_pipeline(prepared.program, prepared.steps, method, cluster, stopwatch)
-    except (PassError, InfeasibleError, SolverError, ArgumentError) as refusal:
+    except AlpaError as refusal:
         return _whole_instead(prepared, method, cluster, stopwatch, refusal)
     try:
         whole = _plan_whole(prepared, method, cluster, stopwatch)

@@ -1,6 +1,6 @@
-"""Training steps that rearrange their examples: views side by side, every other one, one after another.
+"""Training steps that rearrange their examples: views side by side, every other, one by one.
 
-`EXACT` may be split in `MICROBATCHES` (2 and 4 where nothing else is said), `WHOLE` in none.
+`EXACT` may be split in 2 and 4 microbatches, `WHOLE` in none.
 """
 
 from collections.abc import Callable

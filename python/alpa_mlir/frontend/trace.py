@@ -5,7 +5,7 @@ is this argument's next value), JAX's own marks of donation, and `sdy.sharding` 
 fixed).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from alpa_mlir.errors import ArgumentError
 from alpa_mlir.frontend.batch import BatchDimsSpec, BatchLeaf, settle, spread
 from alpa_mlir.frontend.signature import Call, Signature
 from alpa_mlir.frontend.state import find_state, is_step, pair_donated
-from alpa_mlir.frontend.user_sharding import are_on_several_meshes, user_mesh, user_sharding
+from alpa_mlir.frontend.user_sharding import user_mesh, user_sharding
 from alpa_mlir.ir import jaxlib
 
 
@@ -82,17 +82,14 @@ def trace(
     batch_argnums: Sequence[int] = (),
     donate_argnums: Sequence[int] | Literal["auto"] = "auto",
     platform: str | None = None,
-    may_span_meshes: bool = False,
-    are_shardings_kept: bool = True,
+    mesh_of: Callable[[Sequence[Any]], LogicalMesh | None] = user_mesh,
     batch_dims: BatchDimsSpec = 0,
 ) -> TracedProgram:
     """Traces and lowers the function for the types of the arguments of `call`.
 
     Args:
       platform: "cpu", "cuda", ...: what the module is lowered for; None is JAX's default backend.
-      may_span_meshes: arguments on several meshes, as a pipeline leaves them, say nothing of how
-        they are to lie; otherwise they are an error.
-      are_shardings_kept: arguments are to lie as they do; otherwise that says nothing either.
+      mesh_of: the mesh on which arguments are to lie as they do; None where that says nothing.
       batch_dims: of the leaves of batch arguments, the dims that count examples.
 
     Raises:
@@ -101,8 +98,7 @@ def trace(
     """
     arguments = call.arguments
     _check_argnums("batch_argnums", batch_argnums, signature, arguments)
-    if donate_argnums != "auto":
-        _check_argnums("donate_argnums", donate_argnums, signature, arguments)
+    _check_argnums("donate_argnums", donate_argnums, signature, arguments)
     flat = _flatten(signature, arguments)
     traced = jax.jit(
         signature.call(call), static_argnums=signature.static_argnums, keep_unused=True
@@ -119,8 +115,7 @@ def trace(
         pair_donated(traced.jaxpr, [i for f in flat if f.argnum in donated for i in f.range], pairs)
 
     leaves = [leaf for f in flat for leaf in f.leaves]
-    is_open = not are_shardings_kept or (may_span_meshes and are_on_several_meshes(leaves))
-    mesh = None if is_open else user_mesh(leaves)
+    mesh = mesh_of(leaves)
     in_avals = traced.jaxpr.in_avals
     found_dims, remarks = _find_batch_dims(flat, batch_argnums, batch_dims, arguments)
     marked = tuple(
@@ -243,8 +238,13 @@ def _one_mesh(of_arguments: LogicalMesh | None, inside: dict[str, int]) -> Logic
 
 
 def _check_argnums(
-    option: str, argnums: Sequence[int], signature: Signature, arguments: tuple[Any, ...]
+    option: str,
+    argnums: Sequence[int] | Literal["auto"],
+    signature: Signature,
+    arguments: tuple[Any, ...],
 ) -> None:
+    if argnums == "auto":
+        return
     for i in argnums:
         if not 0 <= i < len(arguments):
             raise ArgumentError(

@@ -42,7 +42,7 @@ class PipelineArgument:
     Attributes:
       value: its name in the tasks' signatures.
       aval: shape and dtype; of a batch, of the whole.
-      batch_dim: of a batch, the dim that is split in as many equal slices as there are microbatches.
+      batch_dim: of a batch, the dim that is cut into equal slices, one for each microbatch.
       is_donated: whether its memory may be taken for results.
       owner: the stage on whose mesh it lives between steps, one that reads it; others that read it
         get a copy in each step. None for batches and for what no task reads.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import jax
+from jax.sharding import Mesh
 
 from alpa_mlir.errors import ArgumentMismatchError
 from alpa_mlir.plan.data import PlanData
@@ -71,6 +72,11 @@ class Executable(Generic[PlanT]):
         avals = [self._program.in_avals[leaf] for leaf in leaves]
         shardings, tree = jax.tree.flatten(self.input_shardings[position])
         return create(init, tree, avals, shardings)
+
+    @property
+    def meshes(self) -> set[Mesh]:
+        """Those that arguments and results lie on."""
+        return {sharding.mesh for sharding in jax.tree.leaves(self.input_shardings)}
 
     @property
     def stage_executables(self) -> tuple[jax.stages.Compiled, ...]:

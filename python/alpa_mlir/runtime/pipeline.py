@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Generic
 
 import jax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from alpa_mlir.program.annotated import leaves_of
 from alpa_mlir.program.pipeline import PipelineArgument
@@ -75,6 +75,12 @@ class PipelineExecutable(Generic[PlanT]):
         """
         program = self.driver.program
         return program.in_tree.unflatten([self._owned(a) for a in program.arguments])
+
+    @property
+    def meshes(self) -> set[Mesh]:
+        """Those that state lies on."""
+        owned = (sharding.mesh for sharding in jax.tree.leaves(self.input_shardings))
+        return {*self.driver.layout.stage_meshes, *owned}
 
     def _owned(self, argument: PipelineArgument) -> NamedSharding | None:
         if argument.owner is None:

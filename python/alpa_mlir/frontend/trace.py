@@ -93,8 +93,8 @@ def trace(
       batch_dims: of the leaves of batch arguments, the dims that count examples.
 
     Raises:
-      ArgumentError: an argument is not an array, an argnum is out of range, or batch_dims do not
-        fit the batch.
+      ArgumentError: an argument is not an array, an argnum is out of range, batch_dims do not fit
+        the batch, or the function has ordered effects.
     """
     arguments = call.arguments
     _check_argnums("batch_argnums", batch_argnums, signature, arguments)
@@ -103,16 +103,12 @@ def trace(
     traced = jax.jit(
         signature.call(call), static_argnums=signature.static_argnums, keep_unused=True
     ).trace(*_abstract(arguments, flat))
+    _check_effects(traced, signature)
     lowered = traced.lower(lowering_platforms=(platform,) if platform else None)
 
     candidates = {f.start: f.tree for f in flat if f.argnum not in batch_argnums}
     pairs = find_state(traced.jaxpr, candidates, traced.out_tree)
-    if donate_argnums == "auto":
-        may_donate = is_step(traced.jaxpr, pairs)
-        donated = [f.argnum for f in flat if may_donate and f.leaves and f.start in pairs]
-    else:
-        donated = list(donate_argnums)
-        pair_donated(traced.jaxpr, [i for f in flat if f.argnum in donated for i in f.range], pairs)
+    donated = _donated(flat, traced.jaxpr, pairs, donate_argnums)
 
     leaves = [leaf for f in flat for leaf in f.leaves]
     mesh = mesh_of(leaves)
@@ -178,6 +174,21 @@ def _flatten(signature: Signature, arguments: tuple[Any, ...]) -> list[_FlatArgu
     return flat
 
 
+def _donated(
+    flat: Sequence[_FlatArgument],
+    jaxpr: Any,
+    pairs: dict[int, int],
+    donate_argnums: Sequence[int] | Literal["auto"],
+) -> list[int]:
+    """The arguments that are donated; `pairs` gains what XLA aliases for that alone."""
+    if donate_argnums == "auto":
+        may_donate = is_step(jaxpr, pairs)
+        return [f.argnum for f in flat if may_donate and f.leaves and f.start in pairs]
+    donated = list(donate_argnums)
+    pair_donated(jaxpr, [i for f in flat if f.argnum in donated for i in f.range], pairs)
+    return donated
+
+
 def _find_batch_dims(
     flat: Sequence[_FlatArgument],
     batch_argnums: Sequence[int],
@@ -216,6 +227,16 @@ def _struct(leaf: Any, name: str) -> Any:
             "static_argnums, or keep what is not an array out of the pytree"
         ) from None
     return jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
+
+
+def _check_effects(traced: Any, signature: Signature) -> None:
+    ordered = sorted(str(e) for e in traced.jaxpr.effects if type(e).__name__.startswith("Ordered"))
+    if ordered:
+        raise ArgumentError(
+            f"expected no ordered effects in {signature.name}, got {', '.join(ordered)}: devices "
+            "have no common order for them, and jax.jit refuses them on more than one device too; "
+            "call jax.debug.print, jax.debug.callback or io_callback with ordered=False"
+        )
 
 
 def _results(traced: Any) -> tuple[Result, ...]:

@@ -14,9 +14,10 @@ public:
       : graph(graph), batch(batch), training(training) {}
 
   llvm::LogicalResult run(int64_t numMicrobatches, bool allowLocalStatistics) {
+    bool isGood = checkEffects();
     if (numMicrobatches == 1)
-      return mlir::success(); // nothing meets that would not meet anyway
-    bool isGood = checkBatchSize(numMicrobatches);
+      return mlir::success(isGood); // nothing meets that would not meet anyway
+    isGood &= checkBatchSize(numMicrobatches);
     for (const MixingOp &mixing : training.meetings.mixing)
       if (!mixing.isSum || !allowLocalStatistics) {
         auto error = mixing.op->emitError("expected examples apart until they are summed, got '")
@@ -37,6 +38,21 @@ public:
   }
 
 private:
+  /// What reads examples would run once per microbatch, or not at all: nothing waits for it.
+  bool checkEffects() const {
+    bool isGood = true;
+    for (const OpNode &node : graph.nodes())
+      if (!isWhile(node.op) && !isBranch(node.op) && !isRemovable(node.op) &&
+          batch.touches(node.op)) {
+        node.op->emitError("expected no effects on examples in a pipeline, got one of '")
+            << node.op->getName()
+            << "' (a print, a callback or the like): report what the step returns instead, or run "
+               "it as one program (ShardParallel)";
+        isGood = false;
+      }
+    return isGood;
+  }
+
   bool checkBatchSize(int64_t numMicrobatches) {
     const int64_t common = commonSize();
     if (common == 0) {

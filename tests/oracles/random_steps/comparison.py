@@ -75,7 +75,8 @@ def compare(
         if allowed > UNSTABLE_ABOVE * scale:
             unjudged = unjudged or name
         if not difference <= allowed:
-            wrong = wrong or f"{name} differs by {difference:.1e} of {scale:.1e}, allowed {allowed:.1e}"  # fmt: skip
+            numbers = f"{difference:.1e} of {scale:.1e}, allowed {allowed:.1e}"
+            wrong = wrong or f"{name} differs by {numbers}"
     return Comparison(wrong, unjudged)
 
 

@@ -12,15 +12,17 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from oracles.random_steps.methods import random_method
-from oracles.random_steps.minimise import Failure, minimised
-from oracles.random_steps.processes import LIMIT_SECONDS, Task, Worker, judge_all
-from oracles.random_steps.verdicts import FAILURES, KINDS, REFUSALS, UNJUSTIFIED
 from programs.random_steps.draw import random_step
 from programs.random_steps.source import write_source
 from rich.console import Console
 from rich.table import Table
 
+from oracles.random_steps.methods import random_method
+from oracles.random_steps.minimise import Failure, minimised
+from oracles.random_steps.processes import LIMIT_SECONDS, Task, Worker, judge_all
+from oracles.random_steps.verdicts import FAILURES, KINDS, REFUSALS, UNJUSTIFIED
+
+MAX_SMALLEST = 8  # programs that are made small, of one signature
 MAX_UNJUSTIFIED_SHARE = 0.05  # of the refusals
 
 console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -57,10 +59,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seeds = ", ".join(str(failure.step.seed) for failure in failures[:12])
         console.print(f"{len(failures):5d}  {signature}\n       seeds {seeds}")
     with Worker(options.limit_seconds) as worker:
-        for signature, failures in groups[: options.minimise]:
-            shortest = min(failures, key=lambda failure: len(failure.step.pieces))
-            console.print(f"\n# --- {signature} ---\n{minimised(shortest, worker.judge)}")
+        for _, failures in groups[: options.minimise]:
+            _print_smallest(failures, worker)
     return 0 if has_passed(judged) else 1
+
+
+def _print_smallest(failures: Sequence[Failure], worker: Worker) -> None:
+    """Of one signature. What has all that a small program failed with is taken for the same."""
+    smallest: list[Failure] = []
+    for failure in sorted(failures, key=lambda failure: len(failure.step.pieces)):
+        is_known = any(each.culprits <= failure.culprits for each in smallest)
+        if not is_known and len(smallest) < MAX_SMALLEST:
+            smallest.append(minimised(failure, worker.judge))
+            console.print(f"\n{smallest[-1]}")
+    causes = [", ".join(sorted(each.culprits)) or "nothing special" for each in smallest]
+    console.print(f"# {failures[0].verdict.signature}\n# with: {'; or with: '.join(causes)}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _groups(judged: Sequence[Failure]) -> list[tuple[str, list[Failure]]]:
-    """Failures and unjustified refusals by their signature, what is worst and most frequent first."""
+    """Failures and unjustified refusals by their signature, the worst and most frequent first."""
     groups: dict[str, list[Failure]] = {}
     for failure in judged:
         if failure.verdict.kind in (*FAILURES, UNJUSTIFIED):

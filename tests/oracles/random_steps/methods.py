@@ -10,15 +10,25 @@ import numpy as np
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.intra_op.shard import named_choices, normalize, shard
 from alpa_mlir.options import ScheduleName
-from oracles.random_sharding import MESH_SHAPES, random_choices
 from programs.random_steps.source import write_source
 from programs.random_steps.spec import RandomStep
+
+from oracles.random_sharding import MESH_SHAPES, random_choices
 
 MAX_MICROBATCHES = 8
 TRAINING_SCHEDULES = ("gpipe", "1f1b", "eager_1f1b", "auto")
 INFERENCE_SCHEDULES = ("inference", "gpipe", "auto")
 # How often each is asked for.
-KINDS = {"shard": 3, "auto": 3, "zero3": 2, "zero2": 1, "data": 1, "dice": 3, "pipeline": 12, "3d": 1}
+KINDS = {
+    "shard": 3,
+    "auto": 3,
+    "zero3": 2,
+    "zero2": 1,
+    "data": 1,
+    "dice": 3,
+    "pipeline": 12,
+    "3d": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,9 @@ def simpler_methods(asked: Asked, step: RandomStep) -> list[Asked]:
     fewer = [m for m in possible_microbatches(step) if m < asked.num_microbatches]
     simpler = [replace(asked, num_microbatches=m) for m in fewer[:2]]
     if asked.num_stages > 1:
-        simpler += [replace(asked, kind="pipeline", num_stages=s) for s in range(1, asked.num_stages)]
+        simpler += [
+            replace(asked, kind="pipeline", num_stages=s) for s in range(1, asked.num_stages)
+        ]
     if asked.schedule not in ("gpipe", "inference"):
         simpler.append(replace(asked, schedule="gpipe"))
     return simpler

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from oracles.random_steps.methods import Asked, possible_microbatches, simpler_methods
-from oracles.random_steps.verdicts import Verdict
-from programs.random_steps.shrink import smaller_steps
+from programs.random_steps.shrink import PLAIN_LAYER, PLAIN_LOSS, PLAIN_VIEW, smaller_steps
 from programs.random_steps.source import write_source
 from programs.random_steps.spec import RandomStep
+
+from oracles.random_steps.methods import Asked, possible_microbatches, simpler_methods
+from oracles.random_steps.verdicts import Verdict
 
 MAX_TRIES = 150
 
@@ -18,8 +19,16 @@ class Failure:
     asked: Asked
     verdict: Verdict
 
+    @property
+    def culprits(self) -> frozenset[str]:
+        """The constructs that are more than what every program has."""
+        plain = {piece.construct for piece in (PLAIN_VIEW, PLAIN_LOSS, PLAIN_LAYER)}
+        return frozenset(piece.construct for piece in self.step.pieces) - plain
+
     def __str__(self) -> str:
-        header = f"# seed {self.step.seed}, {self.asked}\n# {self.verdict.kind}: {self.verdict.message}"
+        header = (
+            f"# seed {self.step.seed}, {self.asked}\n# {self.verdict.kind}: {self.verdict.message}"
+        )
         return f"{header}\n{write_source(self.step).text}"
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from programs.random_steps.spec import RandomStep
+
 from oracles.random_steps.methods import Asked
 from oracles.random_steps.verdicts import CRASH, FAULT, HANG, Verdict
-from programs.random_steps.spec import RandomStep
 
 TESTS = Path(__file__).resolve().parents[2]
 LIMIT_SECONDS = 60.0
@@ -36,7 +37,7 @@ class Worker:
         self.limit_seconds = limit_seconds
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
-        self._errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115: closed in close()
+        self._errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._num_programs = 0
 
     def __enter__(self) -> "Worker":
@@ -56,7 +57,8 @@ class Worker:
             self._stop()
             self._start()
         process = self._process
-        assert process is not None and process.stdin is not None
+        assert process is not None
+        assert process.stdin is not None
         self._num_programs += 1
         process.stdin.write(json.dumps({"step": step.to_json(), "asked": asdict(asked)}) + "\n")
         process.stdin.flush()
@@ -98,14 +100,18 @@ class Worker:
             stderr=self._errors,
             text=True,
         )
-        threading.Thread(
-            target=_read, args=(self._process.stdout, self._lines), daemon=True
-        ).start()
+        arguments = self._process.stdout, self._lines
+        self._reader = threading.Thread(target=_read, args=arguments, daemon=True)
+        self._reader.start()
 
     def _stop(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            self._reader.join()
+            for stream in (self._process.stdin, self._process.stdout):
+                if stream is not None:
+                    stream.close()
             self._process = None
 
 

@@ -5,16 +5,16 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import alpa_mlir as alpa
 import jax
-from oracles.random_steps.comparison import Comparison, compare, train
-from oracles.random_steps.examples import Meeting, examples_meet
-from oracles.random_steps.methods import Asked, parallelized
 from programs.random_steps.registry import CONSTRUCTS
 from programs.random_steps.source import Source, load, write_source
 from programs.random_steps.spec import RandomStep
+
+from oracles.random_steps.comparison import Comparison, compare, train
+from oracles.random_steps.examples import Meeting, examples_meet
+from oracles.random_steps.methods import Asked, parallelized
 
 OK, UNSTABLE, WRONG = "ok", "unstable", "wrong"
 JUSTIFIED, UNJUSTIFIED = "justified refusal", "unjustified refusal"
@@ -33,12 +33,17 @@ class Verdict:
     @property
     def signature(self) -> str:
         """The same for failures that are probably the same."""
-        words = re.sub(r"'[^']*'|\"[^\"]*\"|@\w+|%\w+|[\d.]+(e-?\d+)?", "_", self.message)
-        words = re.sub(r"tensor<[^>]*>|\[[^\]]*\]|_[x_ ]*_", "_", words)
-        return f"{self.kind}: {words[:80]}"
+        if self.kind == WRONG:
+            return self.kind
+        words = re.sub(r"\S+:\d+:\d+: |error: ", "", self.message)
+        words = re.sub(r"tensor<[^>]*>|(?<=')(?!stablehlo)[^']*(?=')|[%@]\w+", "_", words)
+        words = re.sub(r"<?random step>?:?|\b[\d.]+(e-?\d+)?\b", "_", words)
+        return f"{self.kind}: {words[:100]}"
 
 
-def judge(step: RandomStep, asked: Asked, say: Callable[[str], None] = lambda phase: None) -> Verdict:
+def judge(
+    step: RandomStep, asked: Asked, say: Callable[[str], None] = lambda phase: None
+) -> Verdict:
     """`say` is told what begins: the reference, the step as asked, or the numeric oracle."""
     source = write_source(step)
     module = load(source.text)

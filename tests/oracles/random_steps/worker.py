@@ -8,9 +8,10 @@ import json
 import sys
 from dataclasses import asdict
 
+from programs.random_steps.spec import RandomStep
+
 from oracles.random_steps.methods import Asked
 from oracles.random_steps.verdicts import judge
-from programs.random_steps.spec import RandomStep
 
 STACK_AFTER_SECONDS = 50
 

@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from programs.random_steps import source
-from programs.random_steps.registry import CONSTRUCTS, Construct, Place
+from programs.random_steps.registry import Construct, Place
+from programs.random_steps.source import CONSTRUCTS
 from programs.random_steps.spec import Piece, RandomStep
 
-assert source.FAMILIES
 MEETING_SHARE = 0.15  # of the steps: in the others, nothing meets with parameters
 
 

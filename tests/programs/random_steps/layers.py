@@ -101,8 +101,9 @@ def image_convolution(w: Writer) -> None:
     w.num_products += 2
     first, second = w.param(2, 2, 1, 3), w.param(2, 2, 3, 1)
     layout = '("NHWC", "HWIO", "NHWC")'
-    for source, kernel, result in (("h[..., None]", first, "c"), ("jnp.tanh(c)", second, "c")):
-        w.write(f'{result} = lax.conv_general_dilated({source}, {kernel}, (1, 1), "SAME", dimension_numbers={layout})')  # fmt: skip
+    for source, kernel in (("h[..., None]", first), ("jnp.tanh(c)", second)):
+        options = f'(1, 1), "SAME", dimension_numbers={layout}'
+        w.write(f"c = lax.conv_general_dilated({source}, {kernel}, {options})")
     w.write("h = h + c[..., 0]")
 
 

@@ -18,6 +18,8 @@ DECIDERS = (
     "activations max",
 )
 
+UNTIL_SMALL = "lax.while_loop(lambda z: jnp.abs(z).max() > 0.3, lambda z: z * 0.6, z)"
+
 
 def _meets(options: dict[str, Any]) -> Meets:
     if options["by"].startswith("batch"):
@@ -47,7 +49,7 @@ def _number(w: Writer, by: str) -> str:
         case "activations mean":
             return "(40 * jnp.abs(lax.stop_gradient(h).mean())).astype(jnp.int32) % 4"
         case _:
-            return "(9 * jnp.abs(lax.stop_gradient(h)).max()).astype(jnp.int32) % 4"
+            return "(50 * jnp.abs(lax.stop_gradient(h)).max()).astype(jnp.int32) % 4"
 
 
 @construct("model", _meets, is_rarely_visible=True, weight=3, by=DECIDERS, has_weights=BOTH)
@@ -69,19 +71,19 @@ def switch(w: Writer, by: str, has_weights: bool) -> None:
 def counted_loop(w: Writer, by: str) -> None:
     """A trip count that is known only when the step runs: no gradient goes through."""
     w.write(f"trips = {_number(w, by)}")
-    w.write("h = h + 0.3 * lax.fori_loop(0, trips, lambda k, z: jnp.tanh(z + 0.5), lax.stop_gradient(h))")  # fmt: skip
+    w.write("body = lambda k, z: jnp.tanh(z + 0.5)")
+    w.write("h = h + 0.3 * lax.fori_loop(0, trips, body, lax.stop_gradient(h))")
 
 
 @construct("model", "with parameters", is_rarely_visible=True)
 def loop_until_all_are_small(w: Writer) -> None:
-    w.write("small = lax.while_loop(lambda z: jnp.abs(z).max() > 0.3, lambda z: z * 0.6, lax.stop_gradient(h))")  # fmt: skip
-    w.write("h = h + small")
+    w.write(f"until = lambda z: {UNTIL_SMALL}", "h = h + until(lax.stop_gradient(h))")
 
 
 @construct("model", weight=2)
 def loop_until_the_example_is_small(w: Writer) -> None:
     w.batch_first()
-    w.write("until = lambda z: lax.while_loop(lambda z: jnp.abs(z).max() > 0.3, lambda z: z * 0.6, z)")  # fmt: skip
+    w.write(f"until = lambda z: {UNTIL_SMALL}")
     w.write("h = h + jax.vmap(until)(lax.stop_gradient(h))")
 
 

@@ -75,7 +75,8 @@ def class_weights(w: Writer) -> None:
 def regularized(w: Writer) -> None:
     """A part of the loss that has nothing to do with the batch: it counts once."""
     _errors(w)
-    w.write("loss = losses.mean() + 0.1 * sum(jnp.sum(jnp.abs(v) ** 2) for v in jax.tree.leaves(p))")  # fmt: skip
+    w.write("sizes = sum(jnp.sum(jnp.abs(v) ** 2) for v in jax.tree.leaves(p))")
+    w.write("loss = losses.mean() + 0.1 * sizes")
 
 
 @construct("loss", "with parameters")

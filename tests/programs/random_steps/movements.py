@@ -188,7 +188,8 @@ def clamped_slice(w: Writer, start: int) -> None:
 def clamped_slices_of_examples(w: Writer) -> None:
     w.batch_first()
     axis, size = len(w.layout) - 2, w.sizes["f"] - 1
-    w.write(f"part = jax.vmap(lambda z, i: lax.dynamic_slice_in_dim(z, i, {size}, {axis}))(h, {w.ids()})")  # fmt: skip
+    w.write(f"cut = lambda z, i: lax.dynamic_slice_in_dim(z, i, {size}, {axis})")
+    w.write(f"part = jax.vmap(cut)(h, {w.ids()})")
     w.write("h = h + 0.3 * part.mean(-1, keepdims=True)")
 
 

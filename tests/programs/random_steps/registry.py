@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from programs.random_steps.writer import Writer
-
 Meets = Literal["no", "batch alone", "with parameters"]
 Place = Literal["view", "model", "loss", "result", "update"]
 Write = Callable[..., None]

@@ -109,4 +109,6 @@ def is_finite(w: Writer) -> None:
 
 @construct("result")
 def norm_of_gradients(w: Writer) -> None:
+    if not w.has_gradients:
+        return
     w.results["norm"] = "jnp.sqrt(sum(jnp.sum(jnp.abs(v) ** 2) for v in jax.tree.leaves(g)))"

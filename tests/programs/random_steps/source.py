@@ -20,20 +20,10 @@ LOW = jnp.{low}
 {definitions}
 
 def init():
-    rng = np.random.default_rng({seed})
-    normal = lambda scale, *shape: jnp.asarray(rng.normal(size=shape) * scale, jnp.float32)
-    complex_normal = lambda scale, *shape: jnp.asarray((rng.normal(size=shape) + 1j * rng.normal(size=shape)) * scale, jnp.complex64)
-    params = {{{params}}}
-    zeros_like_params = jax.tree.map(jnp.zeros_like, params)
-    return {{"p": params{state}}}
-
+{init}
 
 def make_batch(i):
-    rng = np.random.default_rng(1000 + i)
-    floats = lambda *shape: rng.normal(size=shape).astype(np.float32)
-    integers = lambda below, *shape: rng.integers(0, below, size=shape).astype(np.int32)
-    return {{{leaves}}}
-
+{batch_function}
 
 def prepare(state, batch):  # what does not depend on parameters
     rows = {{name: batch[name] for name in ({names},)}}
@@ -69,7 +59,7 @@ class Source:
 def write_source(step: RandomStep) -> Source:
     batch, time, features = step.sizes
     w = Writer(
-        {"b": batch, "t": time, "f": features}, "btf" if time else "bf", step.low != "float32"
+        {"b": batch, "t": time, "f": features}, "btf" if time else "bf", step.mode != "evaluate"
     )
     w.row("x", "floats(B, T, F)" if time else "floats(B, F)")
     for piece in step.pieces:
@@ -83,10 +73,8 @@ def write_source(step: RandomStep) -> Source:
         rows=w.sizes["b"],
         low=step.low,
         definitions="".join(f"\n{text}" for text in definitions),
-        seed=step.seed,
-        params=_items(w.params),
-        state="".join(f', "{name}": {value}' for name, value in w.state.items()),
-        leaves=_items(w.leaves | w.others),
+        init=_init(step.seed, w),
+        batch_function=_batch(w),
         names=", ".join(f'"{name}"' for name in w.leaves),
         others=", ".join(f'"{name}": batch["{name}"]' for name in w.others),
         prepared=_lines(w.prepared),
@@ -96,6 +84,30 @@ def write_source(step: RandomStep) -> Source:
     if step.mode != "evaluate":
         text += GRADIENTS
     return Source(text + _step(step, w), w.sizes["b"], w.num_products)
+
+
+def _init(seed: int, w: Writer) -> str:
+    state = _items({"p": "params", **w.state})
+    made = f"{_items(w.params)} {state}"
+    lines = [f"rng = np.random.default_rng({seed})"]
+    if "normal(" in made:
+        lines.append("array = lambda a: jnp.asarray(a, jnp.float32)")
+        lines.append("normal = lambda scale, *shape: array(rng.normal(size=shape) * scale)")
+    if "complex_normal(" in made:
+        lines.append("complex_normal = lambda *a: lax.complex(normal(*a), normal(*a))")
+    lines.append(f"params = {{{_items(w.params)}}}")
+    if "zeros_like_params" in made:
+        lines.append("zeros_like_params = jax.tree.map(jnp.zeros_like, params)")
+    return _lines([*lines, f"return {{{state}}}"])
+
+
+def _batch(w: Writer) -> str:
+    leaves = _items(w.leaves | w.others)
+    lines = ["rng = np.random.default_rng(1000 + i)"]
+    lines.append("floats = lambda *shape: rng.normal(size=shape).astype(np.float32)")
+    if "integers(" in leaves:
+        lines.append("integers = lambda n, *shape: rng.integers(0, n, size=shape, dtype=np.int32)")
+    return _lines([*lines, f"return {{{leaves}}}"])
 
 
 def _write(w: Writer, piece: Piece) -> None:

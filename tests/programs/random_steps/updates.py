@@ -17,7 +17,10 @@ def clipped_by_norm(w: Writer) -> None:
 
 @construct("update")
 def clipped_by_value(w: Writer) -> None:
-    w.finish.append("g = jax.tree.map(lambda v: v if jnp.iscomplexobj(v) else jnp.clip(v, -0.1, 0.1), g)")  # fmt: skip
+    w.finish += [
+        "clip = lambda v: v if jnp.iscomplexobj(v) else jnp.clip(v, -0.1, 0.1)",
+        "g = jax.tree.map(clip, g)",
+    ]
 
 
 @construct("update")
@@ -37,8 +40,12 @@ def momentum(w: Writer) -> None:
 def adaptive(w: Writer) -> None:
     """Adam's second moment, with an epsilon that keeps rounding small."""
     moment = w.state_leaf("moment", "zeros_like_params")
-    w.finish.append(f"moment = jax.tree.map(lambda v, q: 0.9 * v + 0.1 * jnp.abs(q) ** 2, {moment}, g)")  # fmt: skip
-    w.finish.append("g = jax.tree.map(lambda q, v: q / (jnp.sqrt(jnp.abs(v) + 1e-3) + 0.1), g, moment)")  # fmt: skip
+    w.finish += [
+        "square = lambda v, q: 0.9 * v + 0.1 * jnp.abs(q) ** 2",
+        f"moment = jax.tree.map(square, {moment}, g)",
+        "divide = lambda q, v: q / (jnp.sqrt(jnp.abs(v) + 1e-3) + 0.1)",
+        "g = jax.tree.map(divide, g, moment)",
+    ]
     w.new_state["moment"] = "moment"
 
 
@@ -98,4 +105,5 @@ def every_second_step(w: Writer) -> None:
     """Applied by a branch in some steps only."""
     count = w.state_leaf("count", "jnp.int32(0)")
     w.new_state["count"] = f"{count} + 1"
-    w.finish.append(f"g = lax.cond({count} % 2 == 0, lambda g: g, lambda g: jax.tree.map(jnp.zeros_like, g), g)")  # fmt: skip
+    w.finish.append("none = lambda g: jax.tree.map(jnp.zeros_like, g)")
+    w.finish.append(f"g = lax.cond({count} % 2 == 0, lambda g: g, none, g)")

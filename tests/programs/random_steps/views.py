@@ -35,7 +35,8 @@ def two_views(w: Writer) -> None:
 @construct("view")
 def joined_with_the_mirrored(w: Writer) -> None:
     w.prepared.append('rows["x"] = jnp.concatenate([rows["x"], jnp.flip(rows["x"], -1)])')
-    w.prepared.append('rows |= {name: jnp.tile(v, (2,) + (1,) * (v.ndim - 1)) for name, v in rows.items() if name != "x"}')  # fmt: skip
+    w.prepared.append("twice = lambda v: jnp.concatenate([v, v])")
+    w.prepared.append('rows |= {name: twice(v) for name, v in rows.items() if name != "x"}')
     w.sizes["b"] *= 2
 
 

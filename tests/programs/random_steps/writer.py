@@ -24,7 +24,7 @@ scaled_gradient.defvjp(lambda x: (x, None), lambda _, g: (0.5 * g,))
 class Writer:
     sizes: dict[str, int]
     layout: str
-    is_low: bool
+    has_gradients: bool
     params: dict[str, str] = field(default_factory=dict[str, str])
     state: dict[str, str] = field(default_factory=dict[str, str])
     new_state: dict[str, str] = field(default_factory=dict[str, str])
@@ -112,7 +112,9 @@ class Writer:
         """`variable` times a matrix, over the features, which stay where they are."""
         if self.layout.endswith("f"):
             return f"{variable} @ {weight}"
-        return f'jnp.einsum("{self.layout},fg->{self.layout.replace("f", "g")}", {variable}, {weight})'
+        return (
+            f'jnp.einsum("{self.layout},fg->{self.layout.replace("f", "g")}", {variable}, {weight})'
+        )
 
     def mean_over_time(self, variable: str = "h") -> str:
         """What has rows and features, in this order."""

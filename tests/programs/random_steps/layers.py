@@ -49,6 +49,21 @@ def two_passes(w: Writer) -> None:
 
 
 @construct("model")
+def reused_weight(w: Writer) -> None:
+    """A layer's weight in another layer, maybe in another stage."""
+    weight = w.shared_param("shared", w.sizes["f"], w.sizes["f"])
+    w.num_products += 1
+    w.write(f"h = h + jnp.tanh({w.dot(weight)})")
+
+
+@construct("model")
+def input_gradient(w: Writer) -> None:
+    """A gradient inside of what is differentiated."""
+    w.write(f"energy = lambda h, w={w.matrix()}: jnp.tanh({w.dot('w')}).sum()")
+    w.write("h = h - 0.5 * jax.grad(energy)(h)")
+
+
+@construct("model")
 def normalized_weight(w: Writer) -> None:
     name, weight = w.name("unit"), w.matrix()
     w.write(f"{name} = {weight} / jnp.sqrt(jnp.sum({weight} ** 2) + 0.1)")

@@ -117,6 +117,18 @@ def recurrence(w: Writer, is_reverse: bool) -> None:
     w.write(f"h = lax.scan({cell}, {zeros}, h, reverse={is_reverse})[1]")
 
 
+@construct("model", is_possible=has_time)
+def recurrence_of_lengths(w: Writer) -> None:
+    """Sequences that end early keep their last state."""
+    w.to("tbf")
+    lengths = w.row("lengths", "1 + integers(T, B)")
+    w.write(f"cell = lambda c, x: jnp.tanh(x + c @ {w.matrix()})")
+    w.write(f"kept = lambda c, x, t: jnp.where((t < {lengths})[:, None], cell(c, x), c)")
+    w.write("scanned = lambda c, each: (kept(c, *each),) * 2")
+    zeros = f"jnp.zeros(({w.shape('bf')}), h.dtype)"
+    w.write(f"h = lax.scan(scanned, {zeros}, (h, jnp.arange({w.sizes['t']})))[1]")
+
+
 @construct("model", has_weights=BOTH)
 def mapped_examples(w: Writer, has_weights: bool) -> None:
     w.batch_first()

@@ -1,6 +1,7 @@
 """Constructs that turn activations into a loss; most leave one number per row in `losses`."""
 
-from programs.random_steps.registry import construct
+from programs.random_steps.layers import BOTH
+from programs.random_steps.registry import construct, is_even_in_halves
 from programs.random_steps.writer import Writer
 
 
@@ -86,7 +87,28 @@ def contrastive(w: Writer) -> None:
     w.write("losses = -jnp.diagonal(log_p)", "loss = losses.mean()")
 
 
-@construct("loss", "with parameters")
+@construct("loss", is_possible=is_even_in_halves, is_checkpoint=BOTH)
+def summed_in_chunks(w: Writer, is_checkpoint: bool) -> None:
+    """A loop over parts of the batch that the user wrote, to save memory."""
+    _errors(w)
+    rows, features = w.sizes["b"], w.sizes["f"]
+    w.write(f"chunks = h.reshape(2, {rows // 2}, {features})")
+    part = f"lambda total, c: (total + jnp.sum(jnp.tanh(c @ {w.matrix()}) ** 2), None)"
+    w.write(f"part = {f'jax.checkpoint({part})' if is_checkpoint else part}")
+    w.write(f"loss = losses.mean() + lax.scan(part, jnp.float32(0), chunks)[0] / {rows}")
+
+
+@construct("loss", weight=2)
+def agreement_of_views(w: Writer) -> None:
+    """Where every example comes as two rows, these are compared: chosen and rejected, say."""
+    _errors(w)
+    w.write("loss = losses.mean()")
+    if w.has_two_views:
+        w.write("first, second = jnp.split(h, 2)")
+        w.write("loss = loss - jax.nn.log_sigmoid((first - second).sum(-1)).mean()")
+
+
+@construct("loss", "with parameters", is_rarely_visible=True)
 def hardest_examples(w: Writer) -> None:
     _errors(w)
     w.write("loss = lax.top_k(losses, 2)[0].mean()")

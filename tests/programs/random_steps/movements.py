@@ -156,6 +156,20 @@ def dropout_by_a_key_of_the_batch(w: Writer) -> None:
 
 
 @construct("model")
+def bytes_of_the_batch(w: Writer) -> None:
+    """As pixels come."""
+    values = w.row("bytes", "integers(255, B, F).astype(np.uint8)")
+    values = values if w.axis("b") < w.axis("f") else f"{values}.T"
+    w.write(f"h = h + {w.along(values, 'bf')}.astype(h.dtype) / 255")
+
+
+@construct("model")
+def flags_of_the_batch(w: Writer) -> None:
+    flags = w.row("flags", "integers(2, B) == 1")
+    w.write(f"h = jnp.where({w.along(flags, 'b')}, h, 0.5 * h)")
+
+
+@construct("model")
 def noise_by_keys_of_examples(w: Writer) -> None:
     w.batch_first()
     keys = w.row("keys", "np.asarray(jax.random.split(jax.random.PRNGKey(i), B))")

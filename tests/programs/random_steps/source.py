@@ -64,7 +64,9 @@ def write_source(step: RandomStep) -> Source:
     w.row("x", "floats(B, T, F)" if time else "floats(B, F)")
     for piece in step.pieces:
         _write(w, piece)
-    definitions = [text for name, text in DEFINITIONS.items() if any(name in m for m in w.model)]
+    definitions = [
+        text for name, text in DEFINITIONS.items() if any(name in m for m in (*w.model, *w.state))
+    ]
     text = HEAD.format(
         description=str(step),
         batch=batch,

@@ -63,6 +63,15 @@ def warmed_up(w: Writer) -> None:
 
 
 @construct("update")
+def optimized_by_optax(w: Writer) -> None:
+    name = "optimizer"
+    old = w.state_leaf(name, f"{name}.init(params)")
+    w.finish.append(f"g, {name}_state = {name}.update(g, {old}, p)")
+    w.finish.append("g = jax.tree.map(lambda v: -10 * jnp.conj(v), g)")
+    w.new_state[name] = f"{name}_state"
+
+
+@construct("update")
 def averaged(w: Writer) -> None:
     """A running average of the parameters."""
     average = w.state_leaf("average", "zeros_like_params")

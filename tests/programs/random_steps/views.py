@@ -30,6 +30,7 @@ def two_views(w: Writer) -> None:
     _for_every_leaf(w, "jnp.concatenate([v, v])")
     w.prepared.append('rows["x"] = rows["x"].at[B:].set(mirrored)')
     w.sizes["b"] *= 2
+    w.has_two_views = True
 
 
 @construct("view")
@@ -38,6 +39,7 @@ def joined_with_the_mirrored(w: Writer) -> None:
     w.prepared.append("twice = lambda v: jnp.concatenate([v, v])")
     w.prepared.append('rows |= {name: twice(v) for name, v in rows.items() if name != "x"}')
     w.sizes["b"] *= 2
+    w.has_two_views = True
 
 
 @construct("view", "batch alone", is_possible=is_even)

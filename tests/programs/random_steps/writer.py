@@ -17,6 +17,12 @@ def scaled_gradient(x):
 
 scaled_gradient.defvjp(lambda x: (x, None), lambda _, g: (0.5 * g,))
 """,
+    "optimizer": """
+import optax
+
+clip = optax.clip_by_global_norm(0.5)
+optimizer = optax.chain(clip, optax.adamw(optax.linear_schedule(0.001, 0.01, 3), eps=0.01))
+""",
 }
 
 
@@ -35,6 +41,7 @@ class Writer:
     finish: list[str] = field(default_factory=list[str])  # after the gradients
     results: dict[str, str] = field(default_factory=dict[str, str])
     aux: dict[str, str] = field(default_factory=dict[str, str])  # what leaves the model
+    has_two_views: bool = False
     num_products: int = 0
     num_names: int = 0
 
@@ -79,6 +86,12 @@ class Writer:
 
     def ids(self) -> str:
         return self.row("ids", "integers(5, B)")
+
+    def shared_param(self, name: str, *shape: int) -> str:
+        """A parameter that all constructs share that ask for it."""
+        size = ", ".join(map(str, shape))
+        self.params.setdefault(name, f"normal({round(shape[-2] ** -0.5, 3)}, {size})")
+        return f'p["{name}"]'
 
     # --- The model ---
 

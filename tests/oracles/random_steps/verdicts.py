@@ -36,8 +36,8 @@ class Verdict:
         if self.kind == WRONG:
             return self.kind
         words = re.sub(r"\S+:\d+:\d+: |error: ", "", self.message)
-        words = re.sub(r"tensor<[^>]*>|(?<=')(?!stablehlo)[^']*(?=')|[%@]\w+", "_", words)
-        words = re.sub(r"<?random step>?:?|\b[\d.]+(e-?\d+)?\b", "_", words)
+        words = re.sub(r"tensor<[^>]*>+", "tensor", words)
+        words = re.sub(r"[%@]\w+|\d[\d.]*(e[+-]?\d+)?", "_", words)
         return f"{self.kind}: {words[:100]}"
 
 

@@ -142,5 +142,5 @@ def _lines(lines: list[str]) -> str:
 def load(text: str) -> dict[str, Any]:
     """The functions that a source defines."""
     namespace: dict[str, Any] = {}
-    exec(compile(text, "<random step>", "exec"), namespace)
+    exec(compile(text, "random_step.py", "exec"), namespace)
     return namespace

@@ -148,10 +148,10 @@ def dropout_by_the_state(w: Writer, rate: float) -> None:
     w.write(f"h = jnp.where(kept, h / {1 - rate}, 0)")
 
 
-@construct("model")
-def dropout_by_a_key_of_the_batch(w: Writer) -> None:
+@construct("model", is_typed=BOTH)
+def dropout_by_a_key_of_the_batch(w: Writer, is_typed: bool) -> None:
     """A leaf of the batch that has no examples."""
-    w.others["key"] = "jax.random.PRNGKey(i)"
+    w.others["key"] = "jax.random.key(i)" if is_typed else "jax.random.PRNGKey(i)"
     w.write('h = jnp.where(jax.random.bernoulli(whole["key"], 0.8, h.shape), h, 0)')
 
 

@@ -2,7 +2,6 @@
 
 import itertools
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -27,46 +26,16 @@ from oracles.random_steps.verdicts import (
     expected_meeting,
 )
 from programs.random_steps.draw import random_step
+from programs.random_steps.plain import PLAIN_STEP, plain_step_with
 from programs.random_steps.registry import CONSTRUCTS
-from programs.random_steps.shrink import PLAIN_LAYER, PLAIN_LOSS, PLAIN_VIEW, smaller_steps
+from programs.random_steps.shrink import smaller_steps
 from programs.random_steps.source import load, write_source
-from programs.random_steps.spec import Piece, RandomStep
+from programs.random_steps.spec import RandomStep
 
-PLAIN = RandomStep(
-    seed=0,
-    sizes=(8, 0, 6),
-    mode="train",
-    low="float32",
-    view=PLAIN_VIEW,
-    model=(PLAIN_LAYER,),
-    loss=PLAIN_LOSS,
-    results=(),
-    update=(),
-)
 PIPELINE = Asked("pipeline", num_stages=1, num_microbatches=4, schedule="gpipe")
 MEETS = Meeting(with_parameters=True, in_batch_alone=False)
 MEETS_BEFORE = Meeting(with_parameters=False, in_batch_alone=True)
 APART = Meeting(with_parameters=False, in_batch_alone=False)
-
-
-def with_piece(name: str, **chosen: Any) -> RandomStep:
-    """The plain step with one more construct, whose other options are their first."""
-    each = CONSTRUCTS[name]
-    options = {option: values[0] for option, values in each.choices.items()} | chosen
-    piece = Piece(name, tuple(options.items()))
-    sizes = next(s for s in ((8, 0, 6), (8, 2, 6)) if each.is_possible(*s))
-    step = replace(PLAIN, sizes=sizes)
-    match each.place:
-        case "view":
-            return replace(step, view=piece)
-        case "loss":
-            return replace(step, loss=piece)
-        case "model":
-            return replace(step, model=(PLAIN_LAYER, piece, PLAIN_LAYER))
-        case "result":
-            return replace(step, results=(piece,))
-        case "update":
-            return replace(step, update=(piece,))
 
 
 def test_random_step_is_the_same_for_the_same_seed() -> None:
@@ -86,7 +55,7 @@ def test_random_steps_use_every_construct() -> None:
 
 @pytest.mark.parametrize("name", CONSTRUCTS)
 def test_construct_keeps_the_state_in_form(name: str) -> None:
-    module = load(write_source(with_piece(name)).text)
+    module = load(write_source(plain_step_with(name)).text)
     state, _ = jax.eval_shape(module["step"], module["init"](), module["make_batch"](0))
     form = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(module["init"]())]
     assert [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(state)] == form
@@ -113,11 +82,11 @@ def test_construct_keeps_the_state_in_form(name: str) -> None:
 def test_numbers_show_whether_examples_meet(
     name: str, options: dict[str, Any], expected: Meeting
 ) -> None:
-    assert examples_meet(write_source(with_piece(name, **options)).text, 4) == expected
+    assert examples_meet(write_source(plain_step_with(name, **options)).text, 4) == expected
 
 
 def test_neighbours_meet_only_in_microbatches_of_one() -> None:
-    text = write_source(with_piece("neighbours")).text
+    text = write_source(plain_step_with("neighbours")).text
     assert not examples_meet(text, 4).with_parameters
     assert examples_meet(text, 8).with_parameters
 
@@ -131,15 +100,15 @@ def test_numbers_agree_with_what_constructs_say(seed: int) -> None:
 
 
 def test_comparison_finds_a_small_fault_and_allows_rounding() -> None:
-    module = load(write_source(PLAIN).text)
+    module = load(write_source(PLAIN_STEP).text)
     reference = train(jax.jit(module["step"]), module, "train")
 
     def scaled(factor: float) -> Any:
         return jax.tree.map(lambda leaf: leaf * np.float32(factor), reference)
 
-    assert compare(scaled(1 + 1e-3), reference, module, PLAIN).wrong
-    assert not compare(scaled(1 + 1e-6), reference, module, PLAIN).wrong
-    assert not compare(scaled(1 + 1e-6), reference, module, PLAIN).unjudged
+    assert compare(scaled(1 + 1e-3), reference, module, PLAIN_STEP).wrong
+    assert not compare(scaled(1 + 1e-6), reference, module, PLAIN_STEP).wrong
+    assert not compare(scaled(1 + 1e-6), reference, module, PLAIN_STEP).unjudged
 
 
 def test_minimised_is_the_planted_fault_alone() -> None:
@@ -172,18 +141,18 @@ def test_smaller_steps_come_to_an_end(seed: int) -> None:
 def test_worker_judges_and_outlives_a_hang() -> None:
     with Worker() as worker:
         shard = Asked("shard", mesh_shape=(8,))
-        assert worker.judge(PLAIN, shard).kind == OK
+        assert worker.judge(PLAIN_STEP, shard).kind == OK
         worker.limit_seconds = 0.0
-        assert worker.judge(PLAIN, shard).kind not in (OK, CRASH)
+        assert worker.judge(PLAIN_STEP, shard).kind not in (OK, CRASH)
         worker.limit_seconds = 60.0
-        assert worker.judge(with_piece("batch_norm"), PIPELINE).kind == JUSTIFIED
+        assert worker.judge(plain_step_with("batch_norm"), PIPELINE).kind == JUSTIFIED
 
 
 def test_unjustified_refusals_may_be_few() -> None:
     def judged(**counts: int) -> bool:
         kinds = {"ok": OK, "just": JUSTIFIED, "unjust": UNJUSTIFIED, "error": ERROR, "hang": HANG}
         verdicts = [Verdict(kinds[kind]) for kind, n in counts.items() for _ in range(n)]
-        return has_passed([Failure(PLAIN, PIPELINE, verdict) for verdict in verdicts])
+        return has_passed([Failure(PLAIN_STEP, PIPELINE, verdict) for verdict in verdicts])
 
     assert judged(ok=5, just=19, unjust=1)
     assert not judged(ok=5, just=18, unjust=1)

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from programs.random_steps.shrink import PLAIN_LAYER, PLAIN_LOSS, PLAIN_VIEW, smaller_steps
+from programs.random_steps.plain import PLAIN_LAYER, PLAIN_LOSS, PLAIN_VIEW
+from programs.random_steps.shrink import smaller_steps
 from programs.random_steps.source import write_source
 from programs.random_steps.spec import RandomStep
 

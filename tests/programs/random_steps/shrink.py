@@ -3,12 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from programs.random_steps.plain import PLAIN_LAYER, PLAIN_LOSS, PLAIN_VIEW
 from programs.random_steps.registry import CONSTRUCTS
 from programs.random_steps.spec import Piece, RandomStep
-
-PLAIN_VIEW = Piece("as_it_is")
-PLAIN_LOSS = Piece("mean_of_squares")
-PLAIN_LAYER = Piece("dense", (("activation", "jnp.tanh"), ("has_bias", False)))
 
 
 def smaller_steps(step: RandomStep) -> Iterator[RandomStep]:

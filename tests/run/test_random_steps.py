@@ -77,6 +77,7 @@ def test_construct_keeps_the_state_in_form(name: str) -> None:
         ("branch", {"by": "batch max"}, MEETS_BEFORE),
         ("branch", {"by": "activations max"}, MEETS),
         ("dropout_by_the_state", {}, APART),
+        ("dropout_by_a_key_of_the_batch", {}, APART),
     ],
 )
 def test_numbers_show_whether_examples_meet(

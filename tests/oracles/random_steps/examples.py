@@ -75,7 +75,7 @@ def examples_meet(text: str, num_microbatches: int) -> Meeting:
 def _meets(
     function: Callable[[Any], Any], examples: list[Any], names: Any, num_microbatches: int
 ) -> bool:
-    base = {name: np.asarray(value) for name, value in examples[0].items()}
+    base = examples[0]
     total = _flat(function(base))
     scale = max(float(np.abs(total).max()), 1e-12)
     for i, j, other in _pairs(base["x"].shape[0], num_microbatches, examples[1:]):

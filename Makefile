@@ -21,7 +21,7 @@ pip := $(run) -m pip --quiet --disable-pip-version-check --no-input
 # Two cores are enough, and as much as a small machine has.
 jobs := $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 2 ? 1 : n > 8 ? 8 : n )))
 
-.PHONY: demo test setup dev test-core test-passes test-plan test-run test-slow test-sanitize lint docs wheel clean
+.PHONY: demo test setup dev test-core test-passes test-plan test-run test-slow test-sanitize fuzz lint docs wheel clean
 
 demo: setup
 	$(run) examples/demo.py
@@ -81,6 +81,12 @@ test-sanitize: setup
 	@cmake -S . -B build/sanitize -G Ninja -DALPA_SANITIZE=ON -DALPA_PYTHON=OFF -DALPA_PLUGIN=OFF >/dev/null
 	@cmake --build build/sanitize --target sharding_fuzz -j $(jobs) | tail -n 1
 	build/sanitize/sharding_fuzz 5000
+
+# N random training steps from seed SEED, sharded and in pipelines, against one device; what fails is made small.
+N ?= 2000
+SEED ?= 0
+fuzz: setup
+	PYTHONPATH=tests $(run) -m oracles.random_steps.fuzz $(N) --seed $(SEED) --workers $(jobs)
 
 lint: setup
 	$(bin)/ruff format --check .

@@ -1,0 +1,1 @@
+"""The oracle for whole training steps: whatever the step and the method, as on one device."""

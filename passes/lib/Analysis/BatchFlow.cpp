@@ -103,6 +103,17 @@ std::optional<BatchFlow> padFlow(mlir::Operation *op, const BatchDim &batch) {
   return endingIn(2, BatchEnd::Mixed);
 }
 
+/// Examples are right-hand sides, solved one by one.
+std::optional<BatchFlow> solveFlow(mlir::Operation *op, OperandDims operands) {
+  std::optional<int> dim = rightHandSideDim(op);
+  if (!dim || operands[0] || !operands[1] || operands[1]->dim != *dim)
+    return std::nullopt;
+  BatchFlow flow;
+  flow.reads = {std::nullopt, operands[1]};
+  flow.results.push_back({0, *operands[1]});
+  return flow;
+}
+
 /// What rules do not say: none where the rule does.
 std::optional<BatchFlow> flowOfParts(mlir::Operation *op, OperandDims operands) {
   switch (kindOf(op)) {
@@ -115,6 +126,9 @@ std::optional<BatchFlow> flowOfParts(mlir::Operation *op, OperandDims operands) 
       return std::nullopt;
     return concatenateFlow(op, operands, static_cast<int>(*along));
   }
+  case OpKind::CustomCall:
+  case OpKind::TriangularSolve:
+    return solveFlow(op, operands);
   case OpKind::Slice:
     return operands[0] ? sliceFlow(op, *operands[0]) : std::nullopt;
   case OpKind::Pad:

@@ -166,6 +166,28 @@ mlir::FailureOr<SliceDims> sliceDims(mlir::Operation *op) {
   return SliceDims{*starts, *limits, *strides};
 }
 
+std::optional<int> rightHandSideDim(mlir::Operation *op) {
+  mlir::RankedTensorType type = op->getNumOperands() == 2 ? operandType(op, 1) : nullptr;
+  if (!type || type.getRank() < 2 || op->getNumResults() != 1 || op->getResult(0).getType() != type)
+    return std::nullopt;
+  bool isLeft = false;
+  if (kindOf(op) == OpKind::TriangularSolve) {
+    auto left = op->getAttrOfType<mlir::BoolAttr>("left_side");
+    if (!left)
+      return std::nullopt;
+    isLeft = left.getValue();
+  } else {
+    auto target = op->getAttrOfType<mlir::StringAttr>("call_target_name");
+    auto config = op->getAttrOfType<mlir::DictionaryAttr>("mhlo.backend_config");
+    auto side = config ? config.getAs<mlir::IntegerAttr>("side") : mlir::IntegerAttr();
+    if (kindOf(op) != OpKind::CustomCall || !target || !side ||
+        !target.getValue().starts_with("lapack_") || !target.getValue().ends_with("trsm_ffi"))
+      return std::nullopt;
+    isLeft = side.getValue() == 'L';
+  }
+  return static_cast<int>(type.getRank()) - (isLeft ? 1 : 2);
+}
+
 mlir::FailureOr<PadDims> padDims(mlir::Operation *op) {
   auto low = integers(op, "edge_padding_low"), high = integers(op, "edge_padding_high"),
        interior = integers(op, "interior_padding");

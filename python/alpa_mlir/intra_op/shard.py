@@ -180,7 +180,11 @@ def strategy_indices(model: ShardingModel, choices: Sequence[Choice]) -> list[in
 
 
 def named_choices(model: ShardingModel, choices: Sequence[int]) -> tuple[Choice, ...]:
-    """Choices in a form that outlives the model."""
+    """Choices in a form that outlives the model.
+
+    Args:
+      choices: of every vertex; those of further nodes of the problem, which follow, say no more.
+    """
     return tuple(
         Choice(
             model.op_id(node),
@@ -188,7 +192,7 @@ def named_choices(model: ShardingModel, choices: Sequence[int]) -> tuple[Choice,
             model.strategy_names(node)[index],
             model.is_fixed(node),
         )
-        for node, index in enumerate(choices)
+        for node, index in enumerate(choices[: model.num_vertices])
     )
 
 

@@ -113,6 +113,9 @@ struct SliceDims {
   Dims starts, limits, strides;
 };
 mlir::FailureOr<SliceDims> sliceDims(mlir::Operation *slice);
+/// Of a triangular solve (the op, or LAPACK's), the dim of the right-hand sides, operand 1, that
+/// counts them: each is solved by itself. None for any other op.
+std::optional<int> rightHandSideDim(mlir::Operation *op);
 struct PadDims {
   Dims low, high, interior;
 };

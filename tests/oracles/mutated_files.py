@@ -40,10 +40,10 @@ PIPELINE = alpa.PipelineParallel(
     num_layers=2,
     num_processes=0,
     cache_dir=None,
-    time_limit_seconds=1,
+    time_limit_seconds=60,
     target_gap=0.05,
 )
-WHOLE = alpa.ShardParallel(time_limit_seconds=1, target_gap=0.05)
+WHOLE = alpa.ShardParallel(target_gap=0.05)
 
 
 @dataclass(frozen=True)

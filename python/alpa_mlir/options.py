@@ -1,19 +1,30 @@
-"""What the user may ask of the planner: one frozen dataclass per method."""
+"""What the user may ask of the planner: one frozen dataclass per method; each checks its fields."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
+from annotated_types import Le, MaxLen, MinLen
+
+from alpa_mlir._native import MAX_MESH_AXES
 from alpa_mlir.errors import ArgumentError
-from alpa_mlir.plan.data import PlanData
+from alpa_mlir.fields import (
+    TUPLE_OR_LIST,
+    Count,
+    Fraction,
+    MemoryBytes,
+    Seconds,
+    WholeNumber,
+    check,
+)
+from alpa_mlir.plan.data import PlanData, ScheduleName
 
-ScheduleName = Literal["gpipe", "1f1b", "eager_1f1b", "inference"]
-SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
+MeshShape = Annotated[tuple[Count, ...], MinLen(1), MaxLen(MAX_MESH_AXES), TUPLE_OR_LIST]
 
 
 @dataclass(frozen=True)
 class Method:
-    """Base of all methods.
+    """Base of all methods. Raises ArgumentError where a field is of another type or out of range.
 
     Attributes:
       mesh_shape: sizes of the logical mesh, e.g. (2, 4); None tries a few and takes the fastest.
@@ -22,10 +33,13 @@ class Method:
       target_gap: the solver stops at a plan proven this close to the optimum (0.005 is 0.5 %).
     """
 
-    mesh_shape: tuple[int, ...] | None = None
-    memory_limit_bytes: int | None = None
-    time_limit_seconds: float = 60.0
-    target_gap: float = 0.005
+    mesh_shape: MeshShape | None = None
+    memory_limit_bytes: MemoryBytes | None = None
+    time_limit_seconds: Seconds = 60.0
+    target_gap: Fraction = 0.005
+
+    def __post_init__(self) -> None:
+        check(self, ArgumentError)
 
     @property
     def strategy_space(self) -> str:
@@ -77,16 +91,10 @@ class PipelineMethod(Method):
         flow back into the step (batch norm). The result is then another than without microbatches.
     """
 
-    time_limit_seconds: float = 10.0
-    num_microbatches: int | Literal["auto"] = "auto"
-    num_layers: int | Literal["auto"] = "auto"
+    time_limit_seconds: Seconds = 10.0
+    num_microbatches: Count | Literal["auto"] = "auto"
+    num_layers: Count | Literal["auto"] = "auto"
     allow_local_statistics: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("num_microbatches", "num_layers"):
-            value = getattr(self, name)
-            if value != "auto" and (not isinstance(value, int) or value < 1):
-                raise ArgumentError(f'expected {name} of at least 1, or "auto", got {value!r}')
 
 
 @dataclass(frozen=True)
@@ -104,15 +112,8 @@ class SearchedPipeline(PipelineMethod):
 
     schedule: ScheduleName | Literal["auto"] = "auto"
     rematerialize: bool | Literal["auto"] = "auto"
-    num_processes: int | None = None
+    num_processes: Annotated[WholeNumber, Le(1024)] | None = None
     cache_dir: str | Path | None = "auto"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.schedule not in ("auto", *SCHEDULES):
-            raise ArgumentError(
-                f"expected a schedule auto, {', '.join(SCHEDULES)}, got {self.schedule!r}"
-            )
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class PipelineParallel(SearchedPipeline):
       num_stages: None is one for every device.
     """
 
-    num_stages: int | None = None
+    num_stages: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,9 @@ class ThreeDParallel(SearchedPipeline):
     """A grid chosen by hand, as for Megatron-LM: `pipeline` stages, each on a logical mesh of
     `data` x `tensor` devices. What is split along which axis, and where stages end, is searched."""
 
-    data: int = 1
-    tensor: int = 1
-    pipeline: int = 1
+    data: Count = 1
+    tensor: Count = 1
+    pipeline: Count = 1
 
 
 class Planned(Protocol):
@@ -155,6 +156,7 @@ class Planned(Protocol):
     def plan(self) -> PlanData: ...
 
 
+@runtime_checkable
 class Followed(Protocol):
     """A parallelized function, as far as another one that follows it must know it."""
 
@@ -193,6 +195,17 @@ class FollowPlacement(PipelineMethod):
 
 @dataclass(frozen=True)
 class FixedPlan:
-    """What a plan says, nothing searched: for plans that were saved, shipped or edited."""
+    """What a plan says, nothing searched: for plans that were saved, shipped or edited.
+
+    Raises:
+      ArgumentError: it is no plan; `alpa_mlir.Plan.load` reads a file.
+    """
 
     plan: PlanData
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.plan, PlanData):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ArgumentError(
+                f"FixedPlan.plan: expected an alpa_mlir.Plan, got {type(self.plan).__name__}; read "
+                "a file with alpa_mlir.Plan.load(path)"
+            )

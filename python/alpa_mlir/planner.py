@@ -15,6 +15,7 @@ from alpa_mlir.inter_op.replay import replay_pipeline
 from alpa_mlir.intra_op.describe import make_plan
 from alpa_mlir.intra_op.shard import normalize, replay, shard
 from alpa_mlir.options import Auto, FixedPlan, FollowPlacement, Method, SearchedPipeline
+from alpa_mlir.plan.check import check_tensors
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.progress import Stopwatch
 
@@ -71,6 +72,7 @@ def _check_fits(prepared: Prepared, plan: PlanData) -> None:
         replay_pipeline(prepared.program, prepared.steps, plan)
     else:
         replay(prepared.steps.normal, plan)
+        check_tensors(plan, prepared.program)
 
 
 def _pipeline_or_whole(

@@ -40,13 +40,13 @@ class Plan(PlanData):
         """
         try:
             return Plan.from_json(json.loads(Path(path).read_text()))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError, PlanError) as error:
             raise PlanError(f"cannot read the plan {path}: {error}") from None
 
     def to_json(self) -> dict[str, Any]:
         return plan_to_json(self)
 
     @staticmethod
-    def from_json(data: Any) -> Plan:
-        """Raises PlanError where `data` is of another version or lacks something."""
-        return plan_from_json(data, Plan)
+    def from_json(data: object) -> Plan:
+        """Raises PlanError where `data` is of another version, or a field of it is wrong."""
+        return Plan.of(plan_from_json(data))

@@ -74,6 +74,7 @@ def test_imports_against_the_floors_are_found(house: Path) -> None:
     append(package / "plan/check.py", FOR_TYPES)
     append(package / "units.py", "\n\nimport rich\n")
     append(package / "plan/json.py", "\n\nimport cvxpy\n")
+    append(package / "plan/data.py", "\n\nimport pydantic\n")
     append(package / "schedule/values.py", "\n\nfrom alpa_mlir.schedule import kinds\n")
     append(
         package / "schedule/kinds.py", "\n\ndef _late():\n    import alpa_mlir.schedule.values\n"
@@ -85,6 +86,7 @@ def test_imports_against_the_floors_are_found(house: Path) -> None:
         "alpa_mlir.plan is not allowed to import alpa_mlir.plans",
         "alpa_mlir.units -> rich",
         "alpa_mlir.plan.json -> cvxpy",
+        "alpa_mlir.plan.data -> pydantic",
         "No import circles, in folders either BROKEN",
     ):
         assert said in output

@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-UNUSED = ["cvxpy", "highspy", "scipy", "click", "plotly", "matplotlib", "optax", "flax", "equinox"]
+UNUSED = [
+    *("cvxpy", "highspy", "scipy", "click", "pydantic"),
+    *("plotly", "matplotlib", "optax", "flax", "equinox"),
+]
 
 
 def loaded_by(imports: str) -> set[str]:

@@ -1,5 +1,6 @@
 """Costs of stages on disk: bounded, and none that more time might better."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,9 @@ def test_an_answer_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_damaged_files_are_no_answers(tmp_path: Path) -> None:
-    for text in ("", "{", "[]", "7", '{"choices": [1]}'):
+    good = json.dumps(COST.to_json())
+    wrong = good.replace('"cost": 7', '"cost": "7"'), good.replace("2.0", "NaN")
+    for text in ("", "{", "[]", "7", '{"choices": [1]}', "[" * 100_000, *wrong):
         (tmp_path / "a.json").write_text(text)
         assert CostCache(tmp_path).read("a") == (False, None)
 

@@ -119,5 +119,23 @@ def test_load_of_a_damaged_file(plan: alpa.Plan, tmp_path: Path) -> None:
     data = plan.to_json()
     del data["stages"]
     path.write_text(json.dumps(data))
-    with pytest.raises(PlanError, match=r"expected the fields of alpa_mlir.Plan: 'stages'"):
+    with pytest.raises(PlanError, match=r"plan\.json: stages: expected a value, got nothing"):
         alpa.Plan.load(path)
+
+
+def test_numbers_of_a_file_are_saved_as_they_were_written(plan: alpa.Plan, tmp_path: Path) -> None:
+    path, again = tmp_path / "plan.json", tmp_path / "again.json"
+    data = json.loads(json.dumps(plan.to_json()))
+    data["cluster"]["intra_node"]["bytes_per_second"] = 450_000_000_000
+    data["step_seconds"] = 1
+    path.write_text(json.dumps(data, indent=1) + "\n")
+    alpa.Plan.load(path).save(again)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_plan_that_says_what_the_program_does_not(plan: alpa.Plan) -> None:
+    arguments = (replace(plan.arguments[0], shape=(4096, 4095)), *plan.arguments[1:])
+    with pytest.raises(PlanError, match=r"arguments\[0\]\.shape: expected \(4096, 4096\), as in"):
+        fixed(replace(plan, arguments=arguments))
+    with pytest.raises(PlanError, match=r"results: expected \d, got 1"):
+        fixed(replace(plan, results=plan.results[:1]))

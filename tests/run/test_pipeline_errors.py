@@ -145,6 +145,16 @@ def edited(number: int, **changes: Any) -> Callable[[alpa.Plan], alpa.Plan]:
     return edit
 
 
+def with_argument(**changes: Any) -> Callable[[alpa.Plan], alpa.Plan]:
+    """A change of the first argument."""
+
+    def edit(plan: alpa.Plan) -> alpa.Plan:
+        first, *others = plan.arguments
+        return dataclasses.replace(plan, arguments=(dataclasses.replace(first, **changes), *others))
+
+    return edit
+
+
 def with_fields(**changes: Any) -> Callable[[alpa.Plan], alpa.Plan]:
     return lambda plan: dataclasses.replace(plan, **changes)
 
@@ -159,50 +169,117 @@ def fewer_choices(stage: PlannedStage) -> Any:
 
 
 EDITS = {
-    "gap_in_layers": (edited(1, first_layer=2, end_layer=3), r"stage 1: .* start at 1.* got \[2"),
-    "empty_stage": (edited(1, end_layer=1), r"stage 1: .* at least one, got \[1, 1\)"),
-    "layers_missing": (with_fields(num_layers=3), r"stage 1: expected to end at .* 3, got 2"),
+    "gap_in_layers": (
+        edited(1, first_layer=2, end_layer=3),
+        r"stages\[1\]\.first_layer: .* start at 1.* got 2",
+    ),
+    "empty_stage": (edited(1, end_layer=1), r"stages\[1\]\.end_layer: .* one layer, got \[1, 1\)"),
+    "layers_missing": (
+        with_fields(num_layers=3),
+        r"stages\[1\]\.end_layer: expected to end at .* 3, got 2",
+    ),
     "too_many_layers": (
         lambda plan: dataclasses.replace(edited(1, end_layer=9)(plan), num_layers=9),
         r"cannot be cut as the plan says.* expected 1 to 4 layers",
     ),
-    "count_as_text": (with_fields(num_microbatches="4"), "a whole number as num_microbatches"),
-    "count_with_a_point": (with_fields(num_microbatches=2.0), "a whole number as num_microbatches"),
-    "strategy_space": (with_fields(strategy_space="zero9"), "a strategy_space of auto, data"),
-    "submesh_of_three": (edited(0, submesh=(1, 4, 1)), "stage 0: expected a submesh of nodes and"),
+    "count_as_text": (
+        with_fields(num_microbatches="4"),
+        "num_microbatches: expected a whole number, got '4'",
+    ),
+    "count_with_a_point": (
+        with_fields(num_microbatches=2.0),
+        "num_microbatches: expected a whole number, got 2.0",
+    ),
+    "strategy_space": (
+        with_fields(strategy_space="zero9"),
+        "strategy_space: expected one of auto, data",
+    ),
+    "submesh_of_three": (
+        edited(0, submesh=(1, 4, 1)),
+        r"stages\[0\]\.submesh: expected a length of",
+    ),
     "axis_named_twice": (
         edited(0, mesh=LogicalMesh(("x", "x"), (2, 2))),
-        "stage 0: expected as many different axis names",
+        r"stages\[0\]\.mesh: expected as many different axis names",
     ),
-    "no_stages": (with_fields(stages=()), "expected at least one stage, got none"),
+    "no_stages": (with_fields(stages=()), "stages: expected at least one, got none"),
     "stages_out_of_order": (
         lambda plan: dataclasses.replace(plan, stages=plan.stages[::-1]),
-        r"stage 0: expected layers that start at 0",
+        r"stages\[0\]\.first_layer: expected to start at 0",
     ),
-    "devices_overlap": (edited(1, first_device=2), r"stage 1: expected devices of its own"),
-    "devices_outside": (edited(1, first_device=6), r"stage 1: .* cluster's 8, got 6 to 9"),
-    "negative_device": (edited(0, first_device=-1), r"stage 0: .* cluster's 8, got -1 to 2"),
-    "submesh_of_more_nodes": (edited(0, submesh=(2, 2)), r"stage 0: .* at most 1 nodes with 8"),
+    "devices_overlap": (
+        edited(1, first_device=2),
+        r"stages\[1\]\.first_device: expected devices of its own",
+    ),
+    "devices_outside": (
+        edited(1, first_device=6),
+        r"stages\[1\]\.first_device: .* cluster's 8, got 6 to 9",
+    ),
+    "negative_device": (
+        edited(0, first_device=-1),
+        r"stages\[0\]\.first_device: expected at least 0, got -1",
+    ),
+    "submesh_of_more_nodes": (
+        edited(0, submesh=(2, 2)),
+        r"stages\[0\]\.submesh: .* at most 1 nodes with 8",
+    ),
     "mesh_not_of_submesh": (
         edited(0, mesh=LogicalMesh.of_shape((2,))),
-        r"stage 0: .* the 4 devices of submesh \(1, 4\), got \{x: 2\} of 2",
+        r"stages\[0\]\.mesh: .* the 4 devices of submesh \(1, 4\), got \{x: 2\} of 2",
     ),
     "unknown_schedule": (
         with_fields(schedule="zigzag"),
-        r"expected a schedule none, gpipe, 1f1b, eager_1f1b, inference, got 'zigzag'",
+        r"schedule: expected one of none, gpipe, 1f1b, eager_1f1b, inference, got 'zigzag'",
     ),
     "schedule_of_inference": (with_fields(schedule="inference"), r"with a backward pass, got 'inf"),
-    "no_schedule": (with_fields(schedule="none"), r"no more stages than one .* 'none', got 2"),
-    "no_microbatch": (with_fields(num_microbatches=0), r"at least one microbatch, got 0"),
+    "no_schedule": (
+        with_fields(schedule="none"),
+        r"stages: expected no more than one .* 'none', got 2",
+    ),
+    "no_microbatch": (
+        with_fields(num_microbatches=0),
+        r"num_microbatches: expected at least 1, got 0",
+    ),
     "microbatches_do_not_divide": (
         with_fields(num_microbatches=3),
         r"divides the batch of 8, got 3",
     ),
     "unknown_strategy": (
         edited(1, choices=unknown_strategy),
-        r"stage 1: expected one of the strategies .*, got 'sideways'",
+        r"stages\[1\]\.choices\[0\]\.strategy: expected one of the strategies .*, got 'sideways'",
     ),
-    "missing_choice": (edited(1, choices=fewer_choices), r"stage 1: expected \d+ choices, got \d+"),
+    "argument_of_no_stage": (
+        with_argument(stage=None),
+        r"arguments\[0\]\.stage: expected one that reads it, of 0, got None",
+    ),
+    "argument_of_a_stage_that_is_not": (
+        with_argument(stage=2),
+        r"arguments\[0\]\.stage: expected one of the stages 0 to 1, got 2",
+    ),
+    "argument_split_over_no_axis": (
+        with_argument(spec=(("q",), ())),
+        r"arguments\[0\]\.spec: expected different axes of \{x: 4\}",
+    ),
+    "spec_of_fewer_dims": (
+        with_argument(spec=((),)),
+        r"arguments\[0\]\.spec: expected an entry for each of the 2 dims, got 1",
+    ),
+    "bound_above_cost": (
+        edited(0, lower_bound=2**60),
+        r"stages\[0\]\.lower_bound: expected at most the cost",
+    ),
+    "more_in_flight_than_there_are": (
+        edited(0, num_in_flight=5),
+        r"stages\[0\]\.num_in_flight: expected at most the 4 microbatches, got 5",
+    ),
+    "time_that_is_none": (
+        edited(1, forward_seconds=float("nan")),
+        r"stages\[1\]\.forward_seconds: expected a finite number, got nan",
+    ),
+    "missing_choice": (
+        edited(1, choices=fewer_choices),
+        r"stages\[1\]\.choices: expected \d+ choices, got \d+",
+    ),
 }
 
 

@@ -11,8 +11,12 @@ namespace {
 
 constexpr double kPicosecondsPerSecond = 1e12;
 
+/// What takes longer than costs can say is as dear as what is allowed can be; the solver refuses
+/// sums of it.
 int64_t picoseconds(double seconds) {
-  return static_cast<int64_t>(std::llround(seconds * kPicosecondsPerSecond));
+  constexpr double kDearest = kForbiddenCost - 1;
+  double cost = seconds * kPicosecondsPerSecond;
+  return cost < kDearest ? static_cast<int64_t>(std::llround(cost)) : kForbiddenCost - 1;
 }
 
 /// An edge between nodes whose strategies leave or want these shardings (numbers of the table).

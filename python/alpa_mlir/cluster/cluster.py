@@ -4,17 +4,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, cast
+
+from annotated_types import MinLen
 
 from alpa_mlir.cluster.local import describe_local_devices, devices_on
 from alpa_mlir.cluster.presets import read_presets
 from alpa_mlir.errors import ClusterError
+from alpa_mlir.fields import Checked, Count, MemoryBytes, Rate, Seconds, check, read
 
 _VERSION = 1
 
 
 @dataclass(frozen=True)
-class Device:
+class Device(Checked):
     """One accelerator.
 
     Attributes:
@@ -28,51 +31,47 @@ class Device:
 
     kind: str
     platform: str
-    peak_flops: Mapping[str, float]
-    memory_bytes_per_second: float
-    memory_bytes: int
+    peak_flops: Annotated[Mapping[str, Rate], MinLen(1)]
+    memory_bytes_per_second: Rate
+    memory_bytes: MemoryBytes
     has_reduce_scatter: bool = True
 
+    def __post_init__(self) -> None:
+        check(self, ClusterError)
+
 
 @dataclass(frozen=True)
-class Link:
+class Link(Checked):
     """How data leaves a device or a node: a fixed time per collective, then a rate."""
 
-    latency_seconds: float
-    bytes_per_second: float
+    latency_seconds: Seconds
+    bytes_per_second: Rate
+
+    def __post_init__(self) -> None:
+        check(self, ClusterError)
 
 
 @dataclass(frozen=True)
-class Cluster:
+class Cluster(Checked):
     """`num_nodes` nodes of `devices_per_node` devices.
 
     Attributes:
       intra_node: what one device sends to others of its node.
       inter_node: what one node, all its devices together, sends to other nodes.
+
+    Raises:
+      ClusterError: a field is of another type or out of range; this is so of its parts, too.
     """
 
     name: str
     device: Device
-    num_nodes: int
-    devices_per_node: int
+    num_nodes: Count
+    devices_per_node: Count
     intra_node: Link
     inter_node: Link
 
     def __post_init__(self) -> None:
-        rates = {
-            "num_nodes": self.num_nodes,
-            "devices_per_node": self.devices_per_node,
-            "intra_node.bytes_per_second": self.intra_node.bytes_per_second,
-            "inter_node.bytes_per_second": self.inter_node.bytes_per_second,
-            "device.memory_bytes_per_second": self.device.memory_bytes_per_second,
-            "device.memory_bytes": self.device.memory_bytes,
-            "device.peak_flops": min(self.device.peak_flops.values(), default=0),
-        }
-        for field, value in rates.items():
-            if value <= 0:
-                raise ClusterError(
-                    f"expected a positive {field} in cluster '{self.name}', got {value}"
-                )
+        check(self, ClusterError)
 
     @property
     def num_devices(self) -> int:
@@ -130,23 +129,28 @@ class Cluster:
         """
         try:
             return Cluster.from_json(json.loads(Path(path).read_text()))
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError, RecursionError, ClusterError) as error:
             raise ClusterError(f"cannot read the cluster {path}: {error}") from None
 
     def to_json(self) -> dict[str, Any]:
         return {"version": _VERSION, **asdict(self)}
 
     @staticmethod
-    def from_json(data: Mapping[str, Any]) -> "Cluster":
-        """Raises ClusterError where `data` lacks a field or has one too many."""
-        fields = dict(data)
-        version = fields.pop("version", None)
-        if version != _VERSION:
-            raise ClusterError(f"expected a cluster of version {_VERSION}, got {version}")
-        try:
-            fields["device"] = Device(**fields["device"])
-            fields["intra_node"] = Link(**fields["intra_node"])
-            fields["inter_node"] = Link(**fields["inter_node"])
-            return Cluster(**fields)
-        except (KeyError, TypeError) as error:
-            raise ClusterError(f"expected the fields of alpa_mlir.Cluster: {error}") from None
+    def from_json(data: object) -> "Cluster":
+        """Raises ClusterError where `data` lacks a field, has one too many or a wrong one."""
+        return read(Cluster, without_version(data), ClusterError, "correct the description")
+
+
+def without_version(data: object) -> object:
+    """The fields of a cluster in the JSON of one; what is no JSON of a cluster stays as it is.
+
+    Raises:
+      ClusterError: it is of another version.
+    """
+    if not isinstance(data, Mapping):  # a file may hold anything
+        return data
+    values = dict(cast(Mapping[str, Any], data))
+    version = values.pop("version", None)
+    if version != _VERSION:
+        raise ClusterError(f"expected a cluster of version {_VERSION}, got {version!r}")
+    return values

@@ -10,16 +10,17 @@ from jax.sharding import Mesh
 from alpa_mlir._native import MAX_MESH_AXES
 from alpa_mlir.cluster.cluster import Cluster, Link
 from alpa_mlir.errors import ArgumentError, ClusterError
+from alpa_mlir.fields import Checked, Count
 
 AXIS_NAMES = ("x", "y", "z")
 
 
 @dataclass(frozen=True)
-class LogicalMesh:
+class LogicalMesh(Checked):
     """Devices in row-major order: the last axis joins neighbours."""
 
     axis_names: tuple[str, ...]
-    axis_sizes: tuple[int, ...]
+    axis_sizes: tuple[Count, ...]
 
     @staticmethod
     def of_shape(shape: tuple[int, ...]) -> "LogicalMesh":

@@ -52,7 +52,7 @@ class CostCache:
         try:
             data = json.loads(path.read_text())
             cost = None if data is None else StageCost.from_json(data)
-        except (OSError, ValueError, TypeError, PlanError):
+        except (OSError, ValueError, RecursionError, PlanError):
             return False, None
         with suppress(OSError):
             path.touch()  # used last

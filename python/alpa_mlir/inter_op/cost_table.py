@@ -150,7 +150,7 @@ class _Workers:
             line = ""
         finally:
             self._idle.put(process)
-        if not line:
+        if not line.endswith("\n"):  # it may have ended within the answer
             raise AlpaError(
                 f"a planning process ended with code {process.poll()} on a stage for the mesh "
                 f"{question.mesh}; set num_processes=0 to see why"

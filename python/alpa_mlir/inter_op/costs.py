@@ -18,8 +18,19 @@ import jax
 
 from alpa_mlir import _native
 from alpa_mlir.cluster import Cluster, LogicalMesh
+from alpa_mlir.cluster.cluster import without_version
 from alpa_mlir.cost.memory import stage_memory
 from alpa_mlir.errors import InfeasibleError, PlanError
+from alpa_mlir.fields import (
+    Checked,
+    Count,
+    Fraction,
+    MemoryBytes,
+    NumBytes,
+    Seconds,
+    WholeNumber,
+    read,
+)
 from alpa_mlir.inter_op.sharded_stage import StageModel
 from alpa_mlir.intra_op.shard import cost_and_bound, vertex_choices
 from alpa_mlir.intra_op.solve import solve
@@ -36,7 +47,7 @@ def _maker() -> list[Any]:
 
 
 @dataclass(frozen=True)
-class StageQuestion:
+class StageQuestion(Checked):
     """A stage, and what it is to run on.
 
     Attributes:
@@ -49,12 +60,12 @@ class StageQuestion:
     key: str
     mesh: LogicalMesh
     cluster: Cluster
-    num_microbatches: int
-    num_in_flight: int = 1
+    num_microbatches: Count
+    num_in_flight: Count = 1
     strategy_space: str = "auto"
-    memory_limit_bytes: int | None = None
-    time_limit_seconds: float = 60.0
-    target_gap: float = 0.005
+    memory_limit_bytes: MemoryBytes | None = None
+    time_limit_seconds: Seconds = 60.0
+    target_gap: Fraction = 0.005
 
     @property
     def digest(self) -> str:
@@ -67,14 +78,13 @@ class StageQuestion:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> StageQuestion:
-        values: dict[str, Any] = dict(data)
-        values["mesh"] = LogicalMesh(**{k: tuple(entry) for k, entry in data["mesh"].items()})
-        values["cluster"] = Cluster.from_json(data["cluster"])
-        return StageQuestion(**values)
+        """Raises PlanError where `data` is not what `to_json` made."""
+        values = {**data, "cluster": without_version(data.get("cluster"))}
+        return read(StageQuestion, values, PlanError, "ask again")
 
 
 @dataclass(frozen=True)
-class StageCost:
+class StageCost(Checked):
     """The answer.
 
     Attributes:
@@ -85,15 +95,15 @@ class StageCost:
       is_cut_off: whether a time limit ended the search before it met its target.
     """
 
-    choices: tuple[int, ...]
-    forward_seconds: float
-    backward_seconds: float
-    update_seconds: float
-    resident_bytes: int
-    activation_bytes: int
-    update_bytes: int
-    cost: int
-    lower_bound: int
+    choices: tuple[WholeNumber, ...]
+    forward_seconds: Seconds
+    backward_seconds: Seconds
+    update_seconds: Seconds
+    resident_bytes: NumBytes
+    activation_bytes: NumBytes
+    update_bytes: NumBytes
+    cost: WholeNumber
+    lower_bound: WholeNumber
     is_cut_off: bool
 
     @property
@@ -110,12 +120,9 @@ class StageCost:
         return asdict(self)
 
     @staticmethod
-    def from_json(data: dict[str, Any]) -> StageCost:
-        try:
-            values: dict[str, Any] = {**data, "choices": tuple(data["choices"])}
-            return StageCost(**values)
-        except (KeyError, TypeError) as error:
-            raise PlanError(f"expected the fields of StageCost: {error}") from None
+    def from_json(data: object) -> StageCost:
+        """Raises PlanError where `data` is not what `to_json` made."""
+        return read(StageCost, data, PlanError, "remove it from the cache")
 
 
 def cost_stage(question: StageQuestion, num_threads: int | None = None) -> StageCost | None:

@@ -47,16 +47,15 @@ def prologue_as_planned(split: SplitStep, plan: PlanData) -> Prologue | None:
     given = None if planned is None else planned.stage
     if wanted != given:
         raise PlanError(
-            f"expected a prologue on stage {wanted}, where it is read first, got one on stage "
+            f"prologue.stage: expected {wanted}, where it is read first, got "
             f"{given} (None: no prologue); plan again"
         )
     if function is None or planned is None:
         return None
     mesh = plan.stages[planned.stage].mesh
-    try:
-        sharded = shard_as_planned(_module(split), mesh, plan.cluster, "auto", planned.choices)
-    except PlanError as error:
-        raise PlanError(f"prologue: {error}") from None
+    sharded = shard_as_planned(
+        _module(split), mesh, plan.cluster, "auto", planned.choices, "prologue.choices"
+    )
     return Prologue(planned.stage, function, sharded)
 
 

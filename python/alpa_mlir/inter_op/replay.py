@@ -12,8 +12,7 @@ from alpa_mlir.inter_op.plan_pipeline import batch_size
 from alpa_mlir.inter_op.prologue import Prologue, prologue_as_planned
 from alpa_mlir.inter_op.sharded_stage import ShardedStage, StageModel
 from alpa_mlir.intra_op.shard import strategy_indices
-from alpa_mlir.options import SCHEDULES
-from alpa_mlir.plan.check import check_plan, check_program
+from alpa_mlir.plan.check import check_plan, check_program, check_tensors
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.plan.versions import Versions
 
@@ -39,7 +38,7 @@ def replay_pipeline(
     split = _split_as_planned(steps, plan)
     if split.has_backward == (plan.schedule == "inference"):
         raise PlanError(
-            f"expected a schedule of a step {'with' if split.has_backward else 'without'} a "
+            f"schedule: expected one of a step {'with' if split.has_backward else 'without'} a "
             f"backward pass, got '{plan.schedule}'; correct it"
         )
     stages = tuple(_sharded_stage(split, number, plan) for number in range(len(plan.stages)))
@@ -53,26 +52,34 @@ def replay_pipeline(
     outline = outline_pipeline(
         program, split, stages, first_devices, prologue, plan.schedule, owners
     )
+    _check_owners(outline, plan)
     return ReplayedPipeline(outline, stages, prologue)
 
 
 def _check(program: TracedProgram, program_hash: str, plan: PlanData) -> None:
     check_program(plan, program_hash, Versions.here())
     check_plan(plan)
-    if plan.schedule not in SCHEDULES:
-        raise PlanError(
-            f"expected a schedule none, {', '.join(SCHEDULES)}, got '{plan.schedule}'; correct it"
-        )
     size = batch_size(program)
     if size % plan.num_microbatches:
         raise PlanError(
-            f"expected a number of microbatches that divides the batch of {size}, got "
+            f"num_microbatches: expected a number that divides the batch of {size}, got "
             f"{plan.num_microbatches}; correct it"
         )
-    if len(plan.arguments) != len(program.arguments):
-        raise PlanError(
-            f"expected {len(program.arguments)} arguments, got {len(plan.arguments)}; plan again"
-        )
+    check_tensors(plan, program)
+
+
+def _check_owners(outline: Outline, plan: PlanData) -> None:
+    """Arguments lie on a stage that reads them; what none reads lies nowhere."""
+    for number, (argument, tensor) in enumerate(
+        zip(outline.arguments, plan.arguments, strict=True)
+    ):
+        readers = outline.reading_stages(argument.value)
+        stages = readers or (None,)
+        if tensor.stage not in stages:
+            raise PlanError(
+                f"arguments[{number}].stage: expected one that reads it, of "
+                f"{', '.join(map(str, stages))}, got {tensor.stage}; correct the plan"
+            )
 
 
 def _split_as_planned(steps: LayeredSteps, plan: PlanData) -> SplitStep:
@@ -91,8 +98,5 @@ def _split_as_planned(steps: LayeredSteps, plan: PlanData) -> SplitStep:
 def _sharded_stage(split: SplitStep, number: int, plan: PlanData) -> ShardedStage:
     stage, text = plan.stages[number], split.stage(number).text_with_locations
     model = StageModel.make(text, stage.mesh, plan.cluster, plan.strategy_space)
-    try:
-        choices = strategy_indices(model.model, stage.choices)
-    except PlanError as error:
-        raise PlanError(f"stage {number}: {error}") from None
+    choices = strategy_indices(model.model, stage.choices, f"stages[{number}].choices")
     return model.phases(choices, number)

@@ -146,14 +146,15 @@ def shard_as_planned(
     cluster: Cluster,
     strategy_space: str,
     choices: Sequence[Choice],
+    path: str,
 ) -> ShardedModule:
-    """Applies the choices of a plan.
+    """Applies the choices that stand at `path` of a plan.
 
     Raises:
       PlanError: a choice names a node or strategy that is not there.
     """
     module, model = _model(normal, mesh, cluster, strategy_space, None)
-    indices = strategy_indices(model, choices)
+    indices = strategy_indices(model, choices, path)
     return ShardedModule(module, mesh, model, indices, None, normal.remarks)
 
 
@@ -165,18 +166,27 @@ def replay(normal: NormalizedModule, plan: PlanData) -> ShardedModule:
     """
     check_program(plan, normal.hash, Versions.here())
     check_plan(plan)
-    return shard_as_planned(normal, plan.mesh, plan.cluster, plan.strategy_space, plan.choices)
+    return shard_as_planned(
+        normal, plan.mesh, plan.cluster, plan.strategy_space, plan.choices, "stages[0].choices"
+    )
 
 
-def strategy_indices(model: ShardingModel, choices: Sequence[Choice]) -> list[int]:
-    """Named choices as those of the model.
+def strategy_indices(
+    model: ShardingModel, choices: Sequence[Choice], path: str = "choices"
+) -> list[int]:
+    """Named choices, which stand at `path` of a plan, as those of the model.
 
     Raises:
       PlanError: a choice names a node or strategy that is not there.
     """
     if len(choices) != model.num_vertices:
-        raise PlanError(f"expected {model.num_vertices} choices, got {len(choices)}; plan again")
-    return [_strategy_index(model, node, choice) for node, choice in enumerate(choices)]
+        raise PlanError(
+            f"{path}: expected {model.num_vertices} choices, got {len(choices)}; plan again"
+        )
+    return [
+        _strategy_index(model, node, choice, f"{path}[{node}]")
+        for node, choice in enumerate(choices)
+    ]
 
 
 def named_choices(model: ShardingModel, choices: Sequence[int]) -> tuple[Choice, ...]:
@@ -184,15 +194,22 @@ def named_choices(model: ShardingModel, choices: Sequence[int]) -> tuple[Choice,
 
     Args:
       choices: of every vertex; those of further nodes of the problem, which follow, say no more.
+
+    Raises:
+      PlanError: they are not one strategy of every vertex; those kept on disk may be damaged.
     """
-    return tuple(
-        Choice(
-            model.op_id(node),
-            model.node_name(node),
-            model.strategy_names(node)[index],
-            model.is_fixed(node),
+    names = [model.strategy_names(node) for node in range(model.num_vertices)]
+    chosen = choices[: len(names)]
+    if len(names) != len(chosen) or not all(
+        0 <= index < len(there) for index, there in zip(chosen, names, strict=True)
+    ):
+        raise PlanError(
+            f"expected a strategy of each of the {len(names)} vertices of the sharding graph, got "
+            "others; remove what the method's cache_dir holds, and plan again"
         )
-        for node, index in enumerate(choices[: model.num_vertices])
+    return tuple(
+        Choice(model.op_id(node), model.node_name(node), there[index], model.is_fixed(node))
+        for node, (index, there) in enumerate(zip(chosen, names, strict=True))
     )
 
 
@@ -217,17 +234,17 @@ def _model(
     return module, model
 
 
-def _strategy_index(model: ShardingModel, node: int, choice: Choice) -> int:
+def _strategy_index(model: ShardingModel, node: int, choice: Choice, path: str) -> int:
     where = (model.op_id(node), model.node_name(node))
     if where != (choice.op_id, choice.node):
         raise PlanError(
-            f"expected a choice for {where[1]} (op {where[0]}) at position {node}, got one for "
+            f"{path}: expected a choice for {where[1]} (op {where[0]}), got one for "
             f"{choice.node} (op {choice.op_id}); plan again"
         )
     names = list(model.strategy_names(node))
     if choice.strategy not in names:
         raise PlanError(
-            f"expected one of the strategies {', '.join(names)} for {choice.node} (op "
-            f"{choice.op_id}), got '{choice.strategy}'"
+            f"{path}.strategy: expected one of the strategies {', '.join(names)} for "
+            f"{choice.node} (op {choice.op_id}), got '{choice.strategy}'; name one of them"
         )
     return names.index(choice.strategy)

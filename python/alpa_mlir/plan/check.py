@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import chain
+from typing import Any
 
 from alpa_mlir._native import strategy_spaces
 from alpa_mlir.errors import PlanError
-from alpa_mlir.plan.data import PlanData, PlannedStage
+from alpa_mlir.fields import read
+from alpa_mlir.frontend.trace import Argument, Result, TracedProgram
+from alpa_mlir.plan.data import (
+    SCHEDULES,
+    PlanData,
+    PlannedPrologue,
+    PlannedStage,
+    TensorPlan,
+)
 from alpa_mlir.plan.versions import Versions
+
+ADVICE = "correct the plan or plan again"
+
+# A rule that is broken: the path of the field, and what was expected of it.
+_Broken = tuple[str, str]
 
 
 def check_plan(plan: PlanData) -> None:
-    """Whether the stages can be those of a pipeline on the cluster.
+    """Whether a plan that may have been changed in Python is one that a file could hold.
 
     Raises:
-      PlanError: naming the rule that is broken; such a plan was edited.
+      PlanError: naming the field, and the rule that is broken.
     """
-    for stage, relation in chain(_broken_types(plan), _broken_rules(plan)):
-        raise PlanError(f"stage {stage}: expected {relation}; correct the plan or plan again")
+    read(PlanData, asdict(plan), PlanError, ADVICE)
+    check_rules(plan)
+
+
+def check_rules(plan: PlanData) -> None:
+    """Whether fields that are right by themselves agree: the stages are those of a pipeline on the
+    cluster, and what is said of them is said of stages, dims and axes that there are.
+
+    Raises:
+      PlanError: naming the field, and the rule that is broken.
+    """
+    for path, relation in chain(_broken_rules(plan), _broken_parts(plan)):
+        raise PlanError(f"{path}: expected {relation}; {ADVICE}")
 
 
 def check_program(plan: PlanData, program_hash: str, versions: Versions) -> None:
@@ -42,73 +68,159 @@ def check_program(plan: PlanData, program_hash: str, versions: Versions) -> None
     )
 
 
-def _broken_types(plan: PlanData) -> Iterator[tuple[int, str]]:
-    """What makes no sense of itself; the rules count on this."""
+def check_tensors(plan: PlanData, program: TracedProgram) -> None:
+    """Whether the plan speaks of the arguments and results that the program has.
+
+    Raises:
+      PlanError: naming the first that is another.
+    """
+    _check_tensors("arguments", plan.arguments, program.arguments)
+    _check_tensors("results", plan.results, program.results)
+
+
+def _check_tensors(
+    name: str, tensors: Sequence[TensorPlan], values: Sequence[Argument | Result]
+) -> None:
+    if len(tensors) != len(values):
+        raise PlanError(f"{name}: expected {len(values)}, got {len(tensors)}; plan again")
+    for number, (tensor, value) in enumerate(zip(tensors, values, strict=True)):
+        there: dict[str, Any] = {
+            "name": value.name,
+            "dtype": str(value.aval.dtype),
+            "shape": tuple(value.aval.shape),
+        }
+        for field, expected in there.items():
+            if (got := getattr(tensor, field)) != expected:
+                raise PlanError(
+                    f"{name}[{number}].{field}: expected {expected!r}, as in the program, got "
+                    f"{got!r}; {ADVICE}"
+                )
+
+
+# --- Stages ---
+
+
+def _broken_rules(plan: PlanData) -> Iterator[_Broken]:
     if plan.strategy_space not in strategy_spaces():
         known = ", ".join(strategy_spaces())
-        yield 0, f"a strategy_space of {known}, got {plan.strategy_space!r}"
-    for name in ("num_microbatches", "num_layers"):
-        if not _is_whole(getattr(plan, name)):
-            yield 0, f"a whole number as {name}, got {getattr(plan, name)!r}"
-    for number, stage in enumerate(plan.stages):
-        for name in ("first_layer", "end_layer", "first_device"):
-            if not _is_whole(getattr(stage, name)):
-                yield number, f"a whole number as {name}, got {getattr(stage, name)!r}"
-        if len(stage.submesh) != 2 or not all(map(_is_whole, stage.submesh)):
-            yield number, f"a submesh of nodes and devices of each, got {stage.submesh}"
-        names, sizes = stage.mesh.axis_names, stage.mesh.axis_sizes
-        if len(set(names)) != len(sizes) or len(names) != len(sizes):
-            yield number, f"as many different axis names as axis sizes, got {names}, {sizes}"
-        if not sizes or not all(_is_whole(size) and size > 0 for size in sizes):
-            yield number, f"axis sizes of at least 1, got {sizes}"
-
-
-def _broken_rules(plan: PlanData) -> Iterator[tuple[int, str]]:
+        yield "strategy_space", f"one of {known}, got {plan.strategy_space!r}"
+    if plan.schedule not in ("none", *SCHEDULES):
+        yield "schedule", f"one of none, {', '.join(SCHEDULES)}, got {plan.schedule!r}"
     if not plan.stages:
-        yield 0, "at least one stage, got none"
+        yield "stages", "at least one, got none"
     if not plan.is_pipeline and len(plan.stages) > 1:
-        yield 1, f"no more stages than one under the schedule 'none', got {len(plan.stages)}"
-    layer, taken = 0, set[int]()
+        yield "stages", f"no more than one under the schedule 'none', got {len(plan.stages)}"
+    if not plan.is_pipeline and plan.num_microbatches > 1:
+        yield "num_microbatches", f"1 under the schedule 'none', got {plan.num_microbatches}"
+    layer, taken = 0, list[range]()
     for number, stage in enumerate(plan.stages):
-        if stage.first_layer != layer or stage.end_layer <= layer:
+        path = f"stages[{number}]"
+        if stage.first_layer != layer:
             yield (
-                number,
-                f"layers that start at {layer}, where the stage before ends, and at least "
-                f"one, got [{stage.first_layer}, {stage.end_layer})",
+                f"{path}.first_layer",
+                f"to start at {layer}, where the stage before ends, got {stage.first_layer}",
+            )
+        if stage.end_layer <= layer:
+            yield (
+                f"{path}.end_layer",
+                f"at least one layer, got [{stage.first_layer}, {stage.end_layer})",
             )
         layer = stage.end_layer
-        yield from ((number, relation) for relation in _broken_places(plan, stage, taken))
-        taken.update(stage.devices)
+        yield from ((path + field, relation) for field, relation in _broken_mesh(stage))
+        yield from ((path + field, relation) for field, relation in _broken_place(plan, stage))
+        if any(_overlap(stage.devices, devices) for devices in taken):
+            yield f"{path}.first_device", "devices of its own, got some that an earlier stage has"
+        taken.append(stage.devices)
     if layer != plan.num_layers:
-        yield len(plan.stages) - 1, f"to end at the last layer, {plan.num_layers}, got {layer}"
-    if plan.num_microbatches < 1:
-        yield 0, f"at least one microbatch, got {plan.num_microbatches}"
-    if plan.prologue and not 0 <= plan.prologue.stage < len(plan.stages):
-        last = len(plan.stages) - 1
-        yield 0, f"a prologue on one of the stages 0 to {last}, got {plan.prologue.stage}"
+        last = f"stages[{len(plan.stages) - 1}].end_layer"
+        yield last, f"to end at the last layer, {plan.num_layers}, got {layer}"
 
 
-def _broken_places(plan: PlanData, stage: PlannedStage, taken: set[int]) -> Iterator[str]:
+def _overlap(first: range, second: range) -> bool:
+    return first.start < second.stop and second.start < first.stop
+
+
+def _broken_mesh(stage: PlannedStage) -> Iterator[_Broken]:
+    names, sizes = stage.mesh.axis_names, stage.mesh.axis_sizes
+    if not sizes or len(set(names)) != len(sizes) or len(names) != len(sizes):
+        yield ".mesh", f"as many different axis names as axis sizes, got {names}, {sizes}"
+
+
+def _broken_place(plan: PlanData, stage: PlannedStage) -> Iterator[_Broken]:
     cluster, (nodes, per_node) = plan.cluster, stage.submesh
-    if not (1 <= nodes <= cluster.num_nodes and 1 <= per_node <= cluster.devices_per_node):
+    if nodes > cluster.num_nodes or per_node > cluster.devices_per_node:
         yield (
-            f"a submesh of at most {cluster.num_nodes} nodes with {cluster.devices_per_node} "
-            f"devices each, got {nodes} with {per_node}"
+            ".submesh",
+            f"at most {cluster.num_nodes} nodes with {cluster.devices_per_node} devices each, "
+            f"got {nodes} with {per_node}",
         )
     size = len(stage.devices)
     if stage.mesh.num_devices != size:
         yield (
+            ".mesh",
             f"a logical mesh of the {size} devices of submesh {stage.submesh}, got "
-            f"{stage.mesh} of {stage.mesh.num_devices}"
+            f"{stage.mesh} of {stage.mesh.num_devices}",
         )
-    if stage.devices.start < 0 or stage.devices.stop > cluster.num_devices:
+    if stage.devices.stop > cluster.num_devices:
         yield (
+            ".first_device",
             f"devices of the cluster's {cluster.num_devices}, got {stage.devices.start} to "
-            f"{stage.devices.stop - 1}"
+            f"{stage.devices.stop - 1}",
         )
-    if not taken.isdisjoint(stage.devices):
-        yield "devices of its own, got some that an earlier stage has"
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+# --- What is said of them ---
+
+
+def _broken_parts(plan: PlanData) -> Iterator[_Broken]:
+    for number, stage in enumerate(plan.stages):
+        yield from _broken_answer(f"stages[{number}]", plan, stage, number)
+        if stage.num_in_flight > plan.num_microbatches:
+            yield (
+                f"stages[{number}].num_in_flight",
+                f"at most the {plan.num_microbatches} microbatches, got {stage.num_in_flight}",
+            )
+    if plan.prologue:
+        yield from _broken_stage(plan, "prologue.stage", plan.prologue.stage)
+        yield from _broken_answer("prologue", plan, plan.prologue, plan.prologue.stage)
+    for name, tensors in (("arguments", plan.arguments), ("results", plan.results)):
+        for number, tensor in enumerate(tensors):
+            yield from _broken_tensor(plan, f"{name}[{number}]", tensor)
+    for number, transfer in enumerate(plan.transfers):
+        path = f"transfers[{number}]"
+        yield from _broken_stage(plan, f"{path}.source", transfer.source)
+        yield from _broken_stage(plan, f"{path}.target", transfer.target)
+
+
+def _broken_answer(
+    path: str, plan: PlanData, part: PlannedStage | PlannedPrologue, stage: int
+) -> Iterator[_Broken]:
+    """Of the sharding problem of a stage or of the prologue."""
+    if part.lower_bound > part.cost:
+        yield f"{path}.lower_bound", f"at most the cost, {part.cost}, got {part.lower_bound}"
+    for number, collective in enumerate(part.collectives):
+        where = f"{path}.collectives[{number}].axes"
+        yield from _broken_axes(plan, where, collective.axes, stage)
+
+
+def _broken_tensor(plan: PlanData, path: str, tensor: TensorPlan) -> Iterator[_Broken]:
+    if tensor.stage is not None:
+        yield from _broken_stage(plan, f"{path}.stage", tensor.stage)
+    if len(tensor.spec) != len(tensor.shape):
+        yield (
+            f"{path}.spec",
+            f"an entry for each of the {len(tensor.shape)} dims, got {len(tensor.spec)}",
+        )
+    axes = [axis for dim in tensor.spec for axis in dim]
+    yield from _broken_axes(plan, f"{path}.spec", axes, tensor.stage or 0)
+
+
+def _broken_stage(plan: PlanData, path: str, stage: int) -> Iterator[_Broken]:
+    if stage >= len(plan.stages):
+        yield path, f"one of the stages 0 to {len(plan.stages) - 1}, got {stage}"
+
+
+def _broken_axes(plan: PlanData, path: str, axes: Sequence[str], stage: int) -> Iterator[_Broken]:
+    mesh = plan.stages[stage].mesh
+    if len(set(axes)) != len(axes) or not set(axes) <= set(mesh.axis_names):
+        yield path, f"different axes of {mesh}, the mesh of stage {stage}, got {', '.join(axes)}"

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Literal, get_args
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
+from alpa_mlir.fields import Checked, Count, NumBytes, OpId, Runs, Seconds, WholeNumber
 from alpa_mlir.ir.spec import Spec
 from alpa_mlir.plan.versions import Versions
 
+ScheduleName = Literal["gpipe", "1f1b", "eager_1f1b", "inference"]
+SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
+
 
 @dataclass(frozen=True)
-class TensorPlan:
+class TensorPlan(Checked):
     """An argument or result.
 
     Attributes:
@@ -28,43 +33,43 @@ class TensorPlan:
     name: str
     role: str
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[WholeNumber, ...]
     spec: Spec
-    bytes_per_device: int
+    bytes_per_device: NumBytes
     reason: str
-    stage: int | None = 0
+    stage: WholeNumber | None = 0
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Checked):
     """The strategy of one node of the sharding problem: an op, or an argument (op_id -1).
 
     Attributes:
       is_fixed: whether the user had fixed the sharding.
     """
 
-    op_id: int
+    op_id: OpId
     node: str
     strategy: str
     is_fixed: bool = False
 
 
 @dataclass(frozen=True)
-class PlannedCollective:
+class PlannedCollective(Checked):
     """A collective the plan expects: bytes are per device and run, seconds of all runs."""
 
     kind: str
     axes: tuple[str, ...]
-    bytes: int
-    count: float
-    seconds: float
-    op_id: int
+    bytes: NumBytes
+    count: Runs
+    seconds: Seconds
+    op_id: OpId
     op_name: str
     reason: str
 
 
 @dataclass(frozen=True)
-class PlannedTransfer:
+class PlannedTransfer(Checked):
     """A value that goes from the mesh of one stage to that of another, `count` times in a step.
 
     Attributes:
@@ -73,14 +78,14 @@ class PlannedTransfer:
     """
 
     value: str
-    source: int
-    target: int
-    bytes: int
-    count: int
+    source: WholeNumber
+    target: WholeNumber
+    bytes: NumBytes
+    count: Count
 
 
 @dataclass(frozen=True)
-class PlannedStage:
+class PlannedStage(Checked):
     """Layers [first_layer, end_layer) on a submesh.
 
     Attributes:
@@ -96,21 +101,21 @@ class PlannedStage:
         problem, which prices none below its cost.
     """
 
-    first_layer: int
-    end_layer: int
-    first_device: int
-    submesh: tuple[int, int]
+    first_layer: WholeNumber
+    end_layer: Count
+    first_device: WholeNumber
+    submesh: tuple[Count, Count]
     mesh: LogicalMesh
     choices: tuple[Choice, ...]
     collectives: tuple[PlannedCollective, ...]
-    forward_seconds: float
-    backward_seconds: float
-    update_seconds: float
+    forward_seconds: Seconds
+    backward_seconds: Seconds
+    update_seconds: Seconds
     is_rematerialized: bool
-    num_in_flight: int
-    memory_bytes: int
-    cost: int
-    lower_bound: int
+    num_in_flight: Count
+    memory_bytes: NumBytes
+    cost: WholeNumber
+    lower_bound: WholeNumber
 
     @property
     def gap(self) -> float:
@@ -124,7 +129,7 @@ class PlannedStage:
 
 
 @dataclass(frozen=True)
-class PlannedPrologue:
+class PlannedPrologue(Checked):
     """What is computed once from the whole batch, on the mesh of the stage that reads it first.
 
     Attributes:
@@ -133,16 +138,16 @@ class PlannedPrologue:
       cost, lower_bound: as of `PlannedStage`.
     """
 
-    stage: int
+    stage: WholeNumber
     choices: tuple[Choice, ...]
     collectives: tuple[PlannedCollective, ...]
-    seconds: float
-    cost: int
-    lower_bound: int
+    seconds: Seconds
+    cost: WholeNumber
+    lower_bound: WholeNumber
 
 
 @dataclass(frozen=True)
-class PlanData:
+class PlanData(Checked):
     """How a program is to run. `alpa_mlir.Plan` is the same with what it can show of itself.
 
     Attributes:
@@ -151,7 +156,7 @@ class PlanData:
       method: name of the method class that made it; strategy_space: which strategies it had.
       stages: one, or those of a pipeline.
       prologue: of a pipeline whose step has one.
-      schedule: "none" for one program over all devices, else a name of `alpa_mlir.options`.
+      schedule: "none" for one program over all devices, else one of SCHEDULES.
       num_microbatches: in how many parts the batch goes through the pipeline.
       num_layers: in how many the program was cut before stages were made of them.
       allow_local_statistics: whether each microbatch uses its own where sums over examples flow
@@ -171,13 +176,13 @@ class PlanData:
     stages: tuple[PlannedStage, ...]
     prologue: PlannedPrologue | None
     schedule: str
-    num_microbatches: int
-    num_layers: int
+    num_microbatches: Count
+    num_layers: Count
     allow_local_statistics: bool
     arguments: tuple[TensorPlan, ...]
     results: tuple[TensorPlan, ...]
     transfers: tuple[PlannedTransfer, ...]
-    step_seconds: float
+    step_seconds: Seconds
     remarks: tuple[str, ...]
 
     @property

@@ -3,83 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
-from typing import Any, TypeVar, cast
+from dataclasses import asdict
+from typing import Any, cast
 
-from alpa_mlir.cluster import Cluster, LogicalMesh
+from alpa_mlir.cluster.cluster import without_version
 from alpa_mlir.errors import ClusterError, PlanError
-from alpa_mlir.plan.data import (
-    Choice,
-    PlanData,
-    PlannedCollective,
-    PlannedPrologue,
-    PlannedStage,
-    PlannedTransfer,
-    TensorPlan,
-)
-from alpa_mlir.plan.versions import Versions
+from alpa_mlir.fields import read
+from alpa_mlir.plan.check import ADVICE, check_rules
+from alpa_mlir.plan.data import PlanData
 
 VERSION = 3  # of the form
-
-_Plan = TypeVar("_Plan", bound=PlanData)
 
 
 def plan_to_json(plan: PlanData) -> dict[str, Any]:
     return {"version": VERSION, **asdict(plan), "cluster": plan.cluster.to_json()}
 
 
-def plan_from_json(data: Any, kind: type[_Plan]) -> _Plan:
-    """A plan of that class.
+def plan_from_json(data: object) -> PlanData:
+    """The plan, whose parts agree with one another.
 
     Raises:
-      PlanError: `data` is of another version or lacks something.
+      PlanError: `data` is of another version, or a field is wrong, which the message names.
     """
     if not isinstance(data, Mapping):  # a file may hold anything
         raise PlanError(f"expected the fields of alpa_mlir.Plan, got {type(data).__name__}")
-    entries = cast(Mapping[str, Any], data)
-    if entries.get("version") != VERSION:
-        raise PlanError(
-            f"expected a plan of version {VERSION}, got {entries.get('version')}; plan again"
-        )
+    values = dict(cast(Mapping[str, Any], data))
+    version = values.pop("version", None)
+    if version != VERSION:
+        raise PlanError(f"expected a plan of version {VERSION}, got {version!r}; plan again")
     try:
-        values = {field.name: entries[field.name] for field in fields(PlanData)}
-        values["versions"] = Versions(**entries["versions"])
-        values["cluster"] = Cluster.from_json(entries["cluster"])
-        for name, entry_kind in (
-            ("arguments", TensorPlan),
-            ("results", TensorPlan),
-            ("transfers", PlannedTransfer),
-        ):
-            values[name] = tuple(entry_kind(**_tuples(entry)) for entry in entries[name])
-        values["stages"] = tuple(_stage(entry) for entry in entries["stages"])
-        values["prologue"] = entries["prologue"] and _prologue(entries["prologue"])
-        values["remarks"] = tuple(entries["remarks"])
-        return kind(**values)
-    except (AttributeError, KeyError, TypeError, ValueError, ClusterError) as error:
-        raise PlanError(f"expected the fields of alpa_mlir.Plan: {error}") from None
-
-
-def _stage(data: Any) -> PlannedStage:
-    values = _with_choices(data)
-    values["mesh"] = LogicalMesh(**values["mesh"])
-    return PlannedStage(**values)
-
-
-def _prologue(data: Any) -> PlannedPrologue:
-    return PlannedPrologue(**_with_choices(data))
-
-
-def _with_choices(data: Any) -> dict[str, Any]:
-    values = _tuples(data)
-    values["choices"] = tuple(Choice(**choice) for choice in values["choices"])
-    values["collectives"] = tuple(PlannedCollective(**entry) for entry in values["collectives"])
-    return values
-
-
-def _tuples(value: Any) -> Any:
-    """JSON's lists as the tuples they were."""
-    if isinstance(value, list):
-        return tuple(_tuples(entry) for entry in cast(list[Any], value))
-    if isinstance(value, dict):
-        return {key: _tuples(entry) for key, entry in cast(dict[str, Any], value).items()}
-    return value
+        values["cluster"] = without_version(values.get("cluster"))
+    except ClusterError as error:
+        raise PlanError(f"cluster: {error}; {ADVICE}") from None
+    plan = read(PlanData, values, PlanError, ADVICE)
+    check_rules(plan)
+    return plan

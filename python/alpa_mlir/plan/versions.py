@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import jax
 
 from alpa_mlir import _native
+from alpa_mlir.fields import Checked
 
 
 @dataclass(frozen=True)
-class Versions:
+class Versions(Checked):
     """Of JAX, which writes the module, and of our passes, which normalise it."""
 
     jax: str

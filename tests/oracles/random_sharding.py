@@ -4,6 +4,7 @@ It is sharded by the solver and by dice: any strategy that no cost forbids must 
 the cheap ones.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,20 +23,21 @@ TOLERANCE = 2e-5  # of the largest element; the values are near 1, so below 0.00
 
 def assert_unchanged_by_sharding(seed: int) -> None:
     program = random_program(seed)
-    _assert_unchanged(program, seed, jax.jit(program))
+    arguments = program.example_arguments(seed)
+    assert_same_by_solver_and_dice(program, arguments, jax.jit(program)(*arguments), seed)
 
 
 def assert_slices_unchanged_by_sharding(seed: int) -> None:
     program = random_slices(seed)
-    _assert_unchanged(
-        program, seed, program
-    )  # jit is wrong itself on one device, op by op is right
-
-
-def _assert_unchanged(program, seed: int, reference) -> None:
-    mesh_shape = MESH_SHAPES[seed % len(MESH_SHAPES)]
     arguments = program.example_arguments(seed)
-    expected = reference(*arguments)
+    # jit is wrong itself on one device; op by op is right.
+    assert_same_by_solver_and_dice(program, arguments, program(*arguments), seed)
+
+
+def assert_same_by_solver_and_dice(
+    program: Callable[..., Any], arguments: Sequence[Any], expected: Any, seed: int
+) -> None:
+    mesh_shape = MESH_SHAPES[seed % len(MESH_SHAPES)]
 
     method = alpa.ShardParallel(mesh_shape=mesh_shape)
     by_solver = alpa.parallelize(program, method, batch_argnums=())

@@ -94,6 +94,10 @@ mlir::Value StablehloBuilder::combine(ReductionKind kind, mlir::Value a, mlir::V
   return make(opName(kind), a.getType(), {a, b})->getResult(0);
 }
 
+mlir::Value StablehloBuilder::barrier(mlir::Value value) {
+  return make("stablehlo.optimization_barrier", value.getType(), value)->getResult(0);
+}
+
 mlir::Value StablehloBuilder::subtract(mlir::Value a, mlir::Value b) {
   return make("stablehlo.subtract", a.getType(), {a, b})->getResult(0);
 }

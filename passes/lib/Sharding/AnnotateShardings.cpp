@@ -6,6 +6,7 @@
 
 #include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
+#include "alpa/IR/StablehloBuilder.h"
 #include "alpa/Passes.h"
 #include "alpa/Sharding/Partitioner.h"
 #include "alpa/Sharding/ReshardTables.h"
@@ -38,7 +39,11 @@ public:
       constrainConstant(*use, sharding);
     annotateArguments();
     annotateResults();
-    return mlir::success();
+    return walk([this](mlir::Operation *op) {
+      if (kindOf(op) == OpKind::Fft)
+        guardFft(op);
+      return mlir::success();
+    });
   }
 
 private:
@@ -237,6 +242,28 @@ private:
     builder.setInsertionPointAfterValue(constrained);
     finalSharding[constrained] = sharding;
     return constrained;
+  }
+
+  /// XLA's compiler for CPUs gives an FFT the layout that resharded neighbours have, which its
+  /// runtime then refuses (jaxlib 0.10.2). What has one dim has one layout only.
+  void guardFft(mlir::Operation *op) {
+    auto operands = readOperands(op, mesh);
+    if (mlir::failed(operands) || !*operands || (*operands)->front().numShards(mesh) > 1)
+      return;
+    mlir::OpBuilder builder(op);
+    op->setOperand(0, throughOneDim(builder, op->getOperand(0)));
+    builder.setInsertionPointAfter(op);
+    mlir::Value result = op->getResult(0), guarded = throughOneDim(builder, result);
+    result.replaceAllUsesExcept(guarded, op->getNextNode());
+  }
+
+  static mlir::Value throughOneDim(mlir::OpBuilder &builder, mlir::Value value) {
+    auto type = llvm::dyn_cast<mlir::RankedTensorType>(value.getType());
+    if (!type || !type.hasStaticShape() || type.getRank() < 2)
+      return value;
+    StablehloBuilder make(builder, value.getLoc());
+    mlir::Value flat = make.barrier(make.reshape(value, {type.getNumElements()}));
+    return make.reshape(flat, type.getShape());
   }
 
   TensorShardingText text(mlir::Type type, const Sharding &sharding) const {

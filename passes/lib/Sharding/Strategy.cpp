@@ -18,7 +18,8 @@ public:
              const DeviceMesh &mesh, const DeviceSpec &device)
       : op(op), rule(rule), cost(cost), mesh(mesh), device(device) {
     for (int factor = 0; factor < rule.numFactors(); ++factor)
-      isSplittable.push_back(rule.factorSizes[factor] > 1 && canSplit(op, rule, factor));
+      isSplittable.push_back(rule.factorSizes[factor] > 1 && canSplit(op, rule, factor) &&
+                             !isWholeFft());
   }
 
   std::vector<Strategy> run() {
@@ -28,6 +29,10 @@ public:
   }
 
 private:
+  /// XLA's compiler for CPUs (which have no reduce-scatter) lays out the operand of a divided FFT
+  /// in a way that its runtime refuses. Seen with jaxlib 0.10.2.
+  bool isWholeFft() const { return kindOf(op) == OpKind::Fft && !device.hasReduceScatter; }
+
   void assign(Assignment &assignment, int axis) {
     if (axis == mesh.numAxes())
       return add(assignment);

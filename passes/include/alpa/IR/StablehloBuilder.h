@@ -23,6 +23,7 @@ public:
   static mlir::DenseElementsAttr elements(mlir::RankedTensorType type,
                                           llvm::ArrayRef<int64_t> values);
   mlir::Value reshape(mlir::Value value, llvm::ArrayRef<int64_t> shape);
+  mlir::Value barrier(mlir::Value value);
   mlir::Value broadcast(mlir::Value scalar, mlir::RankedTensorType type);
   mlir::Value convert(mlir::Value value, mlir::Type element);
   mlir::Value add(mlir::Value a, mlir::Value b) { return combine(ReductionKind::Add, a, b); }

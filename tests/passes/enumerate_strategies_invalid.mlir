@@ -51,18 +51,34 @@ func.func public @main(%arg0: tensor<4xf32>) -> tensor<4xf32> {
 
 //--- fixed.mlir
 sdy.mesh @mesh = <["z"=2]>
-// expected-error @below {{argument 0: expected axes of the mesh in the sharding #sdy.sharding<@mesh, [{"z"}]>, got 'z': plan on a mesh with the axes of the user's shardings}}
-func.func public @main(%arg0: tensor<4xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"z"}]>}) -> tensor<4xf32> {
+func.func public @main(
+    // expected-error @below {{expected axes of the mesh in the sharding #sdy.sharding<@mesh, [{"z"}]>, got 'z': plan on a mesh with the axes of the user's shardings}}
+    %arg0: tensor<4xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"z"}]>}) -> tensor<4xf32> {
   return %arg0 : tensor<4xf32>
 }
 
 // -----
 
+// What does not divide its tensor is no wish.
+
 sdy.mesh @mesh = <["x"=2, "y"=3]>
 func.func public @main(%arg0: tensor<4xf32>) -> tensor<4xf32> {
-  // expected-error @below {{expected a sharding that divides 'tensor<4xf32>', got #sdy.sharding<@mesh, [{"y"}]>}}
+  // expected-remark @below {{the sharding #sdy.sharding<@mesh, [{"y"}]> is not kept: it does not divide 'tensor<4xf32>'}}
   %0 = sdy.sharding_constraint %arg0 <@mesh, [{"y"}]> {sdy.sharding_rule = #sdy.op_sharding_rule<([i])->([i]) {i=4}>} : tensor<4xf32>
   return %0 : tensor<4xf32>
+}
+
+// -----
+
+// On a stage of a pipeline an axis of the same size stands for the user's; without one it is a remark.
+
+sdy.mesh @mesh = <["data"=2, "model"=4]>
+func.func public @main(
+    %arg0: tensor<8xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"data"}]>},
+    // expected-remark @below {{the sharding #sdy.sharding<@mesh, [{"model"}]> is not kept: the mesh of the stage has no axis like 'model'}}
+    %arg1: tensor<8xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"model"}]>}) -> tensor<8xf32> attributes {alpa.num_microbatches = 2 : i64} {
+  %0 = stablehlo.add %arg0, %arg1 {sdy.sharding_rule = #sdy.op_sharding_rule<([i], [i])->([i]) {i=8}>} : tensor<8xf32>
+  return %0 : tensor<8xf32>
 }
 
 // (Malformed rules: print_op_graph_unverified.mlir; Shardy's verifier refuses them here.)

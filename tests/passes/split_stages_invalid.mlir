@@ -34,7 +34,7 @@ module {
 
 // -----
 
-func.func private @microbatch(%x: tensor<4xf32>) -> (tensor<4xf32> {alpa.result = 0 : i64}) {
+func.func private @microbatch(%x: tensor<4xf32> {alpa.argument = 0 : i64}) -> (tensor<4xf32> {alpa.result = 0 : i64}) {
   %0 = stablehlo.sine %x {alpa.layer = 1 : i64} : tensor<4xf32>
   // expected-error@+1 {{expected 'stablehlo.cosine' in 'stage0_forward' to read values of earlier parts only, got one that 'stablehlo.sine' makes in 'stage1_forward'}}
   %1 = stablehlo.cosine %0 {alpa.layer = 0 : i64} : tensor<4xf32>

@@ -163,7 +163,11 @@ mlir::Region &whileBody(mlir::Operation *op) { return op->getRegion(1); }
 
 bool isConstantLike(mlir::Operation *op) {
   OpKind kind = kindOf(op);
-  return kind == OpKind::Constant || kind == OpKind::Iota || isSplatConstant(op);
+  // What is not well formed is nothing that anybody may copy.
+  if (op->getNumResults() != 1)
+    return false;
+  return ((kind == OpKind::Constant || kind == OpKind::Iota) && op->getNumOperands() == 0) ||
+         isSplatConstant(op);
 }
 
 bool isRemovable(mlir::Operation *op) {

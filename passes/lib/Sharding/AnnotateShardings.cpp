@@ -4,6 +4,7 @@
 // XLA ignores shardings on ops, so a constraint follows the op. Its partitioner knows one-step
 // reshards only, so longer routes are spelled out.
 
+#include "alpa/IR/CheckModule.h"
 #include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Passes.h"
@@ -271,6 +272,8 @@ private:
 
 struct AnnotateShardings : impl::AnnotateShardingsBase<AnnotateShardings> {
   void runOnOperation() override {
+    if (mlir::failed(checkModule(getOperation())))
+      return signalPassFailure();
     mlir::FailureOr<ChosenMesh> chosen = readMesh(getOperation());
     if (mlir::failed(chosen))
       return signalPassFailure();

@@ -186,7 +186,8 @@ void eraseChoices(mlir::ModuleOp module) {
 
 std::optional<unsigned> updatedBy(mlir::FunctionOpInterface func, unsigned argument) {
   auto result = func.getArgAttrOfType<mlir::IntegerAttr>(argument, kStateAttr);
-  if (!result || result.getInt() < 0 || result.getInt() >= func.getNumResults())
+  if (!result || result.getInt() < 0 || result.getInt() >= func.getNumResults() ||
+      shapeOf(func.getResultTypes()[result.getInt()]) != shapeOf(func.getArgumentTypes()[argument]))
     return std::nullopt;
   return static_cast<unsigned>(result.getInt());
 }

@@ -18,6 +18,9 @@ struct Fixed {
 mlir::FailureOr<Fixed> resolve(const TensorShardingText &text, mlir::Type type,
                                const DeviceMesh &mesh, EmitError emitError) {
   Fixed fixed;
+  if (text.dims.size() != shapeOf(type).size())
+    return emitError() << "expected a sharding of " << shapeOf(type).size() << " dims, got "
+                       << print(text);
   for (size_t dim = 0; dim < text.dims.size(); ++dim) {
     fixed.isClosed.push_back(text.dims[dim].isClosed);
     for (const std::string &name : text.dims[dim].axes) {
@@ -26,6 +29,9 @@ mlir::FailureOr<Fixed> resolve(const TensorShardingText &text, mlir::Type type,
         return emitError() << "expected axes of the mesh in the sharding " << print(text)
                            << ", got '" << name
                            << "': plan on a mesh with the axes of the user's shardings";
+      if (fixed.sharding.dimOf(axis) >= 0)
+        return emitError() << "expected each axis once in the sharding " << print(text) << ", got '"
+                           << name << "' twice";
       fixed.sharding.append(static_cast<int>(dim), axis);
     }
   }

@@ -1,6 +1,7 @@
 // alpa-verify-shardings: nothing of the planner is left, every sharding fits, and no constraint
 // asks XLA for a reshard it would replicate the tensor for.
 
+#include "alpa/IR/CheckModule.h"
 #include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Passes.h"
@@ -119,7 +120,7 @@ private:
 
 struct VerifyShardings : impl::VerifyShardingsBase<VerifyShardings> {
   void runOnOperation() override {
-    if (mlir::failed(Verifier(getOperation()).run()))
+    if (mlir::failed(checkModule(getOperation())) || mlir::failed(Verifier(getOperation()).run()))
       signalPassFailure();
   }
 };

@@ -5,6 +5,7 @@
 #include "SimplifyUnrolled.h"
 #include "alpa/Analysis/StepAnalysis.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/CheckModule.h"
 #include "alpa/IR/Remark.h"
 #include "alpa/Passes.h"
 #include "mlir/IR/IRMapping.h"
@@ -226,6 +227,8 @@ struct UnrollLoops : impl::UnrollLoopsBase<UnrollLoops> {
   using UnrollLoopsBase::UnrollLoopsBase;
 
   void runOnOperation() override {
+    if (mlir::failed(checkModule(getOperation())))
+      return signalPassFailure();
     mlir::FailureOr<StepAnalysis> step = StepAnalysis::of(getOperation());
     if (mlir::failed(step))
       return signalPassFailure();

@@ -6,6 +6,7 @@
 #include "SplitChecks.h"
 #include "alpa/Analysis/StepAnalysis.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/CheckModule.h"
 #include "alpa/Passes.h"
 #include "mlir/IR/SymbolTable.h"
 
@@ -95,7 +96,8 @@ public:
       return mlir::failure();
     if (mlir::failed(makeMicrobatch()))
       return mlir::failure();
-    makeUpdate();
+    if (mlir::failed(makeUpdate()))
+      return mlir::failure();
     rewriteMain();
     return mlir::success();
   }
@@ -243,7 +245,7 @@ private:
     }
   }
 
-  void makeUpdate() {
+  llvm::LogicalResult makeUpdate() {
     Part part(module, "update", main.getLoc());
     mlir::IRMapping mapping;
     for (mlir::BlockArgument argument : main.getArguments()) {
@@ -264,11 +266,15 @@ private:
     llvm::SmallVector<mlir::DictionaryAttr> attributes;
     for (auto [number, value] : llvm::enumerate(terminator().getOperands()))
       if (!llvm::is_contained(perExample, number)) {
+        if (!mapping.contains(value))
+          return main.emitError("expected result ")
+                 << number << " to follow from sums over the batch and from what is no batch";
         results.push_back(mapping.lookup(value));
         attributes.push_back(numbered(kResultAttr, number));
       }
     keptByUpdate = part.finish(results, attributes);
     update = part.function;
+    return mlir::success();
   }
 
   /// Calls the parts in place of the ops.
@@ -349,6 +355,8 @@ struct SplitMicrobatches : impl::SplitMicrobatchesBase<SplitMicrobatches> {
   using SplitMicrobatchesBase::SplitMicrobatchesBase;
 
   void runOnOperation() override {
+    if (mlir::failed(checkModule(getOperation())))
+      return signalPassFailure();
     mlir::FailureOr<StepAnalysis> step = StepAnalysis::of(getOperation());
     if (mlir::failed(step))
       return signalPassFailure();

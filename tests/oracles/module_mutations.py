@@ -1,4 +1,4 @@
-"""Small damages to a module in generic form: what a careless producer or another tool may hand us."""
+"""Small damages to a module in generic form: what a careless producer may hand us."""
 
 from __future__ import annotations
 
@@ -9,102 +9,7 @@ from collections.abc import Callable, Iterator
 
 from oracles import generic_module
 from oracles.generic_module import Block, Op, end_of, split
-
-RETYPES = (
-    "unit",
-    "-1 : i64",
-    "1000000000000 : i64",
-    '"x"',
-    "[]",
-    "array<i64: 7, 7, 7>",
-    "1.5 : f32",
-)
-"""What an attribute may become; of an array also one of another length."""
-
-VALUES = (
-    *RETYPES,
-    "0 : i64",
-    "1 : i64",
-    "9223372036854775807 : i64",
-    "[1 : i64]",
-    '["x", "x", "x", "x"]',
-    "array<i64>",
-    "array<i64: -1>",
-    "array<i64: 9223372036854775807>",
-    "array<i1: true>",
-    "dense<-1> : tensor<2x2xi64>",
-    "dense<> : tensor<0xi64>",
-    "@nowhere",
-    "tensor<4xf32>",
-    "{}",
-    "#stablehlo.dot<lhs_contracting_dimensions = [9], rhs_contracting_dimensions = [0]>",
-    "#sdy.op_sharding_rule<([i])->([i]) {i=4}>",
-    '#sdy.sharding<@mesh, [{"x"}, {"x"}]>',
-)
-
-TYPES = (
-    "tensor<f32>",
-    "tensor<0x4xf32>",
-    "tensor<?x4xf32>",
-    "tensor<?xf32>",
-    "tensor<*xf32>",
-    "tensor<4xf32>",
-    "tensor<8x4x2xf32>",
-    "tensor<1x1x1x1x1x1xf32>",
-    "tensor<4000000000x4000000000xf32>",
-    "tensor<i32>",
-    "tensor<4xi1>",
-    "tensor<4xcomplex<f32>>",
-    "tensor<4xi4>",
-    "tensor<4xindex>",
-    "tensor<4xui64>",
-    "tensor<4x!foreign.element>",
-    "vector<4xf32>",
-    "memref<4xf32>",
-    "f32",
-    "index",
-    "none",
-    "tuple<>",
-    "tuple<tensor<4xf32>, tuple<tensor<?xf32>>>",
-    "!stablehlo.token",
-    "(tensor<4xf32>) -> ()",
-)
-
-OP_NAMES = (
-    "foreign.op",
-    "func.call",
-    "stablehlo.add",
-    "stablehlo.all_reduce",
-    "stablehlo.broadcast_in_dim",
-    "stablehlo.case",
-    "stablehlo.composite",
-    "stablehlo.concatenate",
-    "stablehlo.constant",
-    "stablehlo.convert",
-    "stablehlo.convolution",
-    "stablehlo.custom_call",
-    "stablehlo.dot_general",
-    "stablehlo.dynamic_slice",
-    "stablehlo.dynamic_update_slice",
-    "stablehlo.gather",
-    "stablehlo.if",
-    "stablehlo.iota",
-    "stablehlo.optimization_barrier",
-    "stablehlo.pad",
-    "stablehlo.reduce",
-    "stablehlo.reduce_window",
-    "stablehlo.reshape",
-    "stablehlo.scatter",
-    "stablehlo.select_and_scatter",
-    "stablehlo.slice",
-    "stablehlo.sort",
-    "stablehlo.transpose",
-    "stablehlo.while",
-    "chlo.top_k",
-    "sdy.sharding_constraint",
-    "sdy.manual_computation",
-    "sdy.mesh",
-)
+from oracles.odd_pieces import OP_NAMES, RETYPES, TYPES, VALUES
 
 ALPA_ATTRIBUTE = re.compile(r"\balpa\.\w+")
 
@@ -216,7 +121,7 @@ def _mangle_foreign_text(module: Op, rng: random.Random) -> None:
     if not inner:
         return
     at = rng.randrange(len(inner))
-    new = rng.choice(("", inner[at] * 2, rng.choice("ijkl019,=[](){}->@?*\"xy")))
+    new = rng.choice(("", inner[at] * 2, rng.choice('ijkl019,=[](){}->@?*"xy')))
     attributes[index] = f"{head}{opening}{inner[:at]}{new}{inner[at + 1 :]}{closing}{rest}"
 
 
@@ -338,7 +243,11 @@ def _fit_signatures(module: Op) -> None:
 def _fit_list(properties: list[str], name: str, length: int) -> None:
     for index, each in enumerate(properties):
         if each.startswith(f"{name} = ["):
-            entries = (split(each.partition(" = ")[2][1:-1]) + ["{}"] * length)[:length]
+            try:
+                entries = split(each.partition(" = ")[2][1:-1])
+            except ValueError:  # damaged before
+                return
+            entries = (entries + ["{}"] * length)[:length]
             properties[index] = f"{name} = [{', '.join(entries)}]"
 
 
@@ -409,7 +318,10 @@ def _change_regions(module: Op, rng: random.Random) -> None:
 def _rename_symbol(module: Op, rng: random.Random) -> None:
     lists = [op.properties for op in module.walk()]
     symbols = [
-        (a, i) for a in lists for i, t in enumerate(a) if re.match("sym_name|callee|decomposit", t)
+        (a, i)
+        for a in lists
+        for i, t in enumerate(a)
+        if re.match("sym_name|callee|decomposition", t)
     ]
     if symbols:
         attributes, index = rng.choice(symbols)

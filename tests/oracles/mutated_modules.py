@@ -1,13 +1,17 @@
 """Passes never crash: damaged modules through every pass, in children that may die.
 
-The modules are the inputs of the pass tests. An outcome is good if the pass succeeds or fails with a
-diagnostic; a signal, another exception, a failure that says nothing and a file written are not.
+The modules are the inputs of the pass tests. An outcome is good if the pass succeeds or fails with
+a diagnostic; a signal, another exception, a failure that says nothing and a file written are not.
 """
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import json
+import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,11 +24,16 @@ from alpa_mlir import _native
 from alpa_mlir.errors import AlpaError
 from alpa_mlir.ir.jaxlib import parsed, populate_rules
 
+from oracles import generic_module
+from oracles.module_mutations import mutated
+
 INPUTS = Path(__file__).resolve().parents[1] / "passes"
 WORKER = Path(__file__).parent / "pass_worker.py"
 
 ANALYSES = ("summary", "way", "shard 2", "shard 2 2")
 """Checks of the worker that are more than a pass."""
+
+_MARKER = "// -----"
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,20 @@ def pipelines() -> list[str]:
     return list(found)
 
 
+def all_checks() -> list[str]:
+    return [*ANALYSES, *pipelines()]
+
+
+def damaged(modules: Sequence[Source], first_seed: int, count: int) -> list[str]:
+    """Random variants, each of a seed of its own."""
+    trees = [generic_module.parse(module.text) for module in modules]
+    variants: list[str] = []
+    for seed in range(first_seed, first_seed + count):
+        rng = random.Random(seed)
+        variants.append(mutated(rng.choice(trees), rng))
+    return variants
+
+
 def run(variants: Sequence[str], checks: Sequence[str]) -> Iterator[Finding]:
     """Runs every check on every variant. A child that died is replaced by one that goes on."""
     with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +117,7 @@ def run(variants: Sequence[str], checks: Sequence[str]) -> Iterator[Finding]:
             command += [json.dumps(list(checks)), str(log), str(variant), str(check)]
             child = subprocess.run(command, cwd=empty, capture_output=True, text=True, check=False)
             lines = log.read_text().splitlines()
-            for before, line in zip(lines, lines[1:], strict=False):
+            for before, line in itertools.pairwise(lines):
                 if line.startswith("! "):
                     at, number = map(int, before.split())
                     yield Finding(at, checks[number], json.loads(line[2:]))
@@ -108,6 +131,64 @@ def run(variants: Sequence[str], checks: Sequence[str]) -> Iterator[Finding]:
             variant, check = map(int, last.split())
             yield Finding(variant, checks[check], _death(child))
             check += 1
+
+
+# --- The plugin ---
+
+
+def plugin_command() -> list[str] | None:
+    """`mlir-opt` with our passes; None where there is none."""
+    tool = shutil.which("mlir-opt-22") or shutil.which("mlir-opt")
+    plugin = Path(str(_native.__file__)).parent / "plugin" / "AlpaPasses.so"
+    if tool is None or not plugin.exists():
+        return None
+    return [tool, f"--load-pass-plugin={plugin}", "--allow-unregistered-dialect"]
+
+
+def run_plugin(
+    command: Sequence[str], variants: Sequence[str], passes: Sequence[str]
+) -> Iterator[Finding]:
+    """The same in `mlir-opt`, where no verifier of StableHLO comes first."""
+    for name in passes:
+        for number, outcome in _run_batch(command, list(enumerate(variants)), name):
+            yield Finding(number, name, outcome)
+
+
+def _run_batch(
+    command: Sequence[str], variants: list[tuple[int, str]], name: str
+) -> Iterator[tuple[int, str]]:
+    """All variants in one process. If it dies, each half in one of its own."""
+    source = f"\n{_MARKER}\n".join(text for _, text in variants)
+    child = subprocess.run(
+        [*command, "--split-input-file", f"--pass-pipeline=builtin.module({name})"],
+        input=source,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    if child.returncode in (0, 1):
+        for index in _silent(source, child):
+            yield variants[index][0], "fails without an error"
+    elif len(variants) == 1:
+        yield variants[0][0], f"exit {child.returncode}"
+    else:
+        middle = len(variants) // 2
+        yield from _run_batch(command, variants[:middle], name)
+        yield from _run_batch(command, variants[middle:], name)
+
+
+def _silent(source: str, child: subprocess.CompletedProcess[str]) -> list[int]:
+    """Parts of the input of which there is no output, and no error either."""
+    lines = source.splitlines()
+    starts = [0, *(i for i, line in enumerate(lines, 1) if line == _MARKER)]
+    errors = {
+        bisect.bisect_right(starts, int(line)) - 1
+        for line in re.findall(r"^<stdin>:(\d+):\d+: error:", child.stderr, re.M)
+    }
+    outputs = child.stdout.split(_MARKER)
+    empty = [index for index, output in enumerate(outputs) if not output.strip()]
+    return [index for index in empty if index not in errors]
 
 
 def _death(child: subprocess.CompletedProcess[str]) -> str:

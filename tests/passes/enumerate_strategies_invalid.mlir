@@ -16,8 +16,8 @@
 // AXES: error: expected mesh=x=2,y=4 with one to 3 axes, got 4
 // SIZE: error: expected mesh axes such as x=2 with distinct names, got 'x=0'
 // TWICE: error: expected mesh axes such as x=2 with distinct names, got 'x=2'
-// RATE: error: expected latency-seconds of at least 0 and bytes-per-second above 0 for axis 'x'
-// PEAK: error: expected peak-flops and memory-bytes-per-second above 0 and memory-limit-bytes of at least 0
+// RATE: error: expected a bandwidth above 0 and a latency of at least 0, both finite, for axis 'x', got 0 bytes/s and 1e-05 s
+// PEAK: error: expected a positive and finite peak FLOP/s for 'f32', got -1
 // SPACE: error: expected a strategy space of auto, data, zero2, zero3, got 'best'
 // FILE: error: cannot write '{{.*}}p.json': No such file or directory
 

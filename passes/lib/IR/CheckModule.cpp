@@ -1,6 +1,7 @@
 // See the header.
 
 #include "alpa/IR/CheckModule.h"
+#include "CheckShapes.h"
 #include "alpa/IR/Attributes.h"
 #include "alpa/IR/Stablehlo.h"
 #include <limits>
@@ -79,6 +80,18 @@ std::string range(unsigned least, unsigned most) {
   return std::to_string(least) + (least == most  ? ""
                                   : most == kAny ? " or more"
                                                  : " to " + std::to_string(most));
+}
+
+/// But for what branches return, and that may be a token.
+llvm::LogicalResult checkTensors(mlir::Operation *op) {
+  if (!signatureOf(kindOf(op)) || kindOf(op) == OpKind::Branch)
+    return mlir::success();
+  for (mlir::TypeRange types :
+       {mlir::TypeRange(op->getOperandTypes()), mlir::TypeRange(op->getResultTypes())})
+    for (mlir::Type type : types)
+      if (!llvm::isa<mlir::RankedTensorType>(type))
+        return op->emitError("expected '") << op->getName() << "' to work on tensors, got " << type;
+  return mlir::success();
 }
 
 llvm::LogicalResult checkSignature(mlir::Operation *op) {
@@ -193,7 +206,8 @@ llvm::LogicalResult checkOrder(mlir::Operation *op) {
 llvm::LogicalResult checkOp(mlir::Operation *op) {
   auto emitError = [op] { return op->emitError(); };
   if (mlir::failed(checkOrder(op)) || mlir::failed(checkSignature(op)) ||
-      mlir::failed(checkCarried(op)) || mlir::failed(checkSizes(op->getResultTypes(), emitError)) ||
+      mlir::failed(checkTensors(op)) || mlir::failed(checkCarried(op)) ||
+      mlir::failed(checkShapes(op)) || mlir::failed(checkSizes(op->getResultTypes(), emitError)) ||
       mlir::failed(checkNumbers(op->getDiscardableAttrDictionary(), emitError)))
     return mlir::failure();
   for (mlir::Region &region : op->getRegions())

@@ -71,6 +71,8 @@ mlir::FailureOr<ShardingGraph> GraphBuilder::run() {
     return mlir::failure();
   for (Vertex &vertex : graph.allVertices)
     addUsages(vertex);
+  if (mlir::failed(graph.checkPrices()) || mlir::failed(graph.checkTableBytes()))
+    return mlir::failure();
   return std::move(graph);
 }
 

@@ -32,7 +32,8 @@ mlir::FailureOr<Fixed> resolve(const TensorShardingText &text, mlir::Type type,
       if (fixed.sharding.dimOf(axis) >= 0)
         return emitError() << "expected each axis once in the sharding " << print(text) << ", got '"
                            << name << "' twice";
-      fixed.sharding.append(static_cast<int>(dim), axis);
+      if (mesh.axes[axis].size > 1) // of one device it splits nothing, and strategies leave it out
+        fixed.sharding.append(static_cast<int>(dim), axis);
     }
   }
   if (!divides(fixed.sharding, shapeOf(type), mesh))

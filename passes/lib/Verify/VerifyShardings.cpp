@@ -48,9 +48,8 @@ private:
       return mlir::failure();
     for (const MeshAxis &axis : text->axes)
       mesh.axes.push_back({axis.name, axis.size, 0, 1e300});
-    if (mesh.axes.empty() || mesh.axes.size() > kMaxMeshAxes)
-      return emitError() << "expected a mesh of one to " << kMaxMeshAxes << " axes, got "
-                         << mesh.axes.size();
+    if (const std::string wrong = mesh.complaint(); !wrong.empty())
+      return emitError() << wrong;
     tables.emplace(mesh, DeviceSpec());
     return mlir::success();
   }
@@ -105,7 +104,8 @@ private:
         if (axis < 0 || sharding.dimOf(axis) >= 0)
           return emitError() << "expected each axis to be one of the mesh and used once, got '"
                              << name << "' in " << print(*text);
-        sharding.append(static_cast<int>(dim), axis);
+        if (mesh.axes[axis].size > 1) // of one device it splits nothing
+          sharding.append(static_cast<int>(dim), axis);
       }
     if (text->dims.size() != shapeOf(type).size() || !divides(sharding, shapeOf(type), mesh))
       return emitError() << "expected a sharding that divides " << type << ", got " << print(*text);

@@ -12,6 +12,7 @@ namespace alpa {
 ///  - every op of StableHLO that passes index into has the operands, results and regions of its
 ///    kind, loops and branches are well formed (isWhile, isBranch), and what a loop, branch,
 ///    barrier or sharding constraint passes on keeps its type;
+///  - shapes fit one another and the attributes that name their dims, where passes index by them;
 ///  - ops read what is made before them;
 ///  - every tensor has at most 2^50 bytes, so that sums of sizes fit 64 bits;
 ///  - numbers of layers, stages, arguments and the like (`alpa.*`) are integers from 0 to 2^31 - 1.

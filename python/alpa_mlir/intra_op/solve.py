@@ -196,7 +196,7 @@ class _Run:
             )
         except MemoryError:  # of any of its threads
             raise SolverError(
-                f"expected enough memory to search a problem of {len(self.problem.nodes)} nodes "
+                f"expected enough memory to search a problem of {self.problem.num_nodes} nodes "
                 f"({len(core.edge_costs)} table entries after reductions) on {self.num_threads} "
                 "threads, got none: try fewer threads, or a mesh of fewer axes"
             ) from None

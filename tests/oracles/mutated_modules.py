@@ -193,4 +193,4 @@ def _silent(source: str, child: subprocess.CompletedProcess[str]) -> list[int]:
 
 def _death(child: subprocess.CompletedProcess[str]) -> str:
     name = signal.Signals(-child.returncode).name
-    return "no end" if name == "SIGALRM" else f"{name} {child.stderr[-300:]}".strip()
+    return "no end" if name == "SIGPROF" else f"{name} {child.stderr[-300:]}".strip()

@@ -278,7 +278,7 @@ struct AnnotateShardings : impl::AnnotateShardingsBase<AnnotateShardings> {
     if (mlir::failed(chosen))
       return signalPassFailure();
     for (auto func : getOperation().getOps<mlir::FunctionOpInterface>())
-      if (mlir::failed(Annotator(getOperation(), func, *chosen).run()))
+      if (!func.isExternal() && mlir::failed(Annotator(getOperation(), func, *chosen).run()))
         return signalPassFailure();
     eraseChoices(getOperation());
     // XLA would take rules left on ops for the user's own and can fail to export the module.

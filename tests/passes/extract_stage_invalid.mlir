@@ -23,6 +23,11 @@ func.func private @stage2_forward(%x: tensor<4xf32> {alpa.value = "a0"}) -> (ten
 
 // -----
 
+// expected-error@+1 {{expected a body of @stage2_forward, got none}}
+func.func private @stage2_forward(tensor<4xf32> {alpa.value = "a0"}) attributes {alpa.phase = "forward", alpa.stage = 2 : i64}
+
+// -----
+
 // expected-error@+1 {{expected 'a0' to have one type in stage 2, got 'tensor<4xf32>' and 'tensor<2xf32>'}}
 func.func private @stage2_forward(%x: tensor<4xf32> {alpa.value = "a0"}, %y: tensor<2xf32> {alpa.value = "a0"}) attributes {alpa.phase = "forward", alpa.stage = 2 : i64} {
   return

@@ -64,6 +64,8 @@ private:
              << type;
     };
     for (mlir::func::FuncOp function : own) {
+      if (function.isExternal())
+        return function.emitError("expected a body of @") << function.getName() << ", got none";
       for (auto [i, type] : llvm::enumerate(function.getArgumentTypes()))
         if (mlir::failed(read({function, static_cast<unsigned>(i)}, type)))
           return mlir::failure();

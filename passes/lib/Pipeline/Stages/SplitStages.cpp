@@ -136,7 +136,8 @@ private:
     std::vector<std::string> resultNames;
     for (auto [i, value] : llvm::enumerate(body.back().getOperands())) {
       mlir::DictionaryAttr attributes = microbatch.getResultAttrDict(i);
-      if (std::optional<int64_t> number = integerOf(attributes.get(kAccumulatorAttr))) {
+      if (std::optional<int64_t> number =
+              integerOf(microbatch.getResultAttr(i, kAccumulatorAttr))) {
         resultNames.push_back(valueName(ValueKind::Sum, *number));
         mlir::Operation *combine = value.getDefiningOp();
         cutter.place(combine, {Placement::Stays});

@@ -137,7 +137,13 @@ std::map<std::string, double> ShardingModel::seconds(const std::vector<int> &cho
 
 int64_t ShardingModel::cost(const std::vector<int> &choices) const {
   check(choices);
-  return std::llround(state->graph->seconds(choices).total() * 1e12);
+  // Every cost fits, as build() has checked; the sum of all of them may not.
+  const double picoseconds = state->graph->seconds(choices).total() * 1e12;
+  if (!(picoseconds < 9e18))
+    throw std::overflow_error("expected a plan of less than 9e6 s, got " +
+                              std::to_string(picoseconds * 1e-12) +
+                              " s: check latencies, bandwidths and FLOP/s of the mesh");
+  return std::llround(picoseconds);
 }
 
 std::map<std::string, double> ShardingModel::phaseSeconds(const std::vector<int> &choices) const {

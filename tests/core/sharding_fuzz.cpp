@@ -4,10 +4,14 @@
 #include "core/sharding/reductions/Reduction.h"
 #include "core/sharding/reductions/TieNodes.h"
 #include "core/sharding/search/AnytimeSolver.h"
+#include "core/sharding/search/HelperThreads.h"
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <random>
+#include <thread>
 
 using namespace alpa;
 
@@ -113,11 +117,36 @@ bool agrees(const ShardingProblem &problem, uint64_t seed, bool isReduced) {
          result.lowerBound == optimum;
 }
 
+/// What a helper thread throws, or all of them, arrives at the caller.
+bool arrivesFromHelpers() {
+  const std::thread::id caller = std::this_thread::get_id();
+  for (bool alsoCaller : {false, true}) {
+    std::atomic<int> numThrown{0};
+    try {
+      runOnThreads(4, [&] {
+        if (!alsoCaller && std::this_thread::get_id() == caller)
+          return;
+        ++numThrown;
+        throw std::bad_alloc();
+      });
+      return false;
+    } catch (const std::bad_alloc &) {
+      if (numThrown != (alsoCaller ? 4 : 3))
+        return false;
+    }
+  }
+  return true;
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
   int64_t count = argc > 1 ? std::atoll(argv[1]) : 1000;
   uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 0;
+  if (!arrivesFromHelpers()) {
+    std::printf("expected what helper threads throw to arrive at the caller\n");
+    return 1;
+  }
   for (int64_t i = 0; i < count; ++i) {
     Source source(seed + static_cast<uint64_t>(i));
     ShardingProblem problem = randomProblem(source);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 
 from alpa_mlir._native import MinCut
 from hypothesis import given, settings
@@ -43,3 +44,23 @@ def test_source_side_is_the_largest_minimum_cut(graph: tuple[int, Edges]) -> Non
     least = min(cut_capacity(side, edges) for side in sides)
     minimum = [side for side in sides if cut_capacity(side, edges) == least]
     assert found == set.union(*minimum)
+
+
+def test_way_as_long_as_a_program_needs_no_stack() -> None:
+    num_nodes = 200_000
+    cut = MinCut()
+    for _ in range(num_nodes):
+        cut.add_node()
+    way = [SOURCE, *range(2, num_nodes + 2), SINK]
+    narrow = num_nodes // 2
+    for place, edge in enumerate(itertools.pairwise(way)):
+        cut.add_edge(*edge, 1 if place == narrow else 2)
+    sides: list[bool] = []
+    before = threading.stack_size(1 << 20)
+    try:
+        thread = threading.Thread(target=lambda: sides.extend(cut.source_side()))
+        thread.start()
+    finally:
+        threading.stack_size(before)
+    thread.join()
+    assert [sides[node] for node in way] == [place <= narrow for place in range(len(way))]

@@ -37,7 +37,7 @@ def test_mesh_has_the_product_of_its_axes() -> None:
         ([], [], [], [], "expected a mesh of one to 3 axes, got 0"),
         (["x", "x"], [2, 2], [0, 0], [1, 1], "distinct names, got 'x' twice"),
         (["x"], [0], [0], [1], "axis 'x' to have at least 1 device, got 0"),
-        (["x"], [2], [0], [0], "positive bandwidth"),
+        (["x"], [2], [0], [0], "bandwidth above 0"),
         (["x"], [2], [-1], [1], "latency of at least 0"),
         (["x"], [2, 2], [0], [1], "one size, latency and bandwidth per mesh axis, got 1 names"),
     ],
@@ -57,8 +57,8 @@ def test_mesh_that_cannot_be_is_refused(
     ("arguments", "message"),
     [
         (({}, 1.0, 0, True), "peak FLOP/s of at least one element type"),
-        (({"f32": 0.0}, 1.0, 0, True), "positive peak FLOP/s for 'f32'"),
-        (({"f32": 1.0}, 0.0, 0, True), "positive memory bandwidth"),
+        (({"f32": 0.0}, 1.0, 0, True), "positive and finite peak FLOP/s for 'f32'"),
+        (({"f32": 1.0}, 0.0, 0, True), "positive and finite memory bandwidth"),
         (({"f32": 1.0}, 1.0, -1, True), "memory size of at least 0 bytes, got -1"),
     ],
 )

@@ -7,6 +7,7 @@
 // RUN: not alpa-opt %t/plain.mlir --alpa-enumerate-strategies=mesh=x=0 2>&1 | FileCheck %s --check-prefix=SIZE
 // RUN: not alpa-opt %t/plain.mlir --alpa-enumerate-strategies=mesh=x=2,x=2 2>&1 | FileCheck %s --check-prefix=TWICE
 // RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 bytes-per-second=0' 2>&1 | FileCheck %s --check-prefix=RATE
+// RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 latency-seconds=nan' 2>&1 | FileCheck %s --check-prefix=NAN
 // RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 peak-flops=-1' 2>&1 | FileCheck %s --check-prefix=PEAK
 // RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 strategy-space=best' 2>&1 | FileCheck %s --check-prefix=SPACE
 // RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 problem-file=%t/missing/p.json' 2>&1 | FileCheck %s --check-prefix=FILE
@@ -16,8 +17,9 @@
 // AXES: error: expected mesh=x=2,y=4 with one to 3 axes, got 4
 // SIZE: error: expected mesh axes such as x=2 with distinct names, got 'x=0'
 // TWICE: error: expected mesh axes such as x=2 with distinct names, got 'x=2'
-// RATE: error: expected latency-seconds of at least 0 and bytes-per-second above 0 for axis 'x'
-// PEAK: error: expected peak-flops and memory-bytes-per-second above 0 and memory-limit-bytes of at least 0
+// RATE: error: expected a bandwidth above 0 and a latency of at least 0, both finite, for axis 'x', got 0 bytes/s and 1e-05 s
+// NAN: error: expected a bandwidth above 0 and a latency of at least 0, both finite, for axis 'x', got 1e+11 bytes/s and nan s
+// PEAK: error: expected a positive and finite peak FLOP/s for 'f32', got -1
 // SPACE: error: expected a strategy space of auto, data, zero2, zero3, got 'best'
 // FILE: error: cannot write '{{.*}}p.json': No such file or directory
 

@@ -14,7 +14,7 @@ module {
 
 // -----
 
-// expected-error@+1 {{expected 'alpa.value' on result 0, got none}}
+// expected-error@+1 {{expected a text 'alpa.value' on result 0 of @main, got none}}
 func.func public @main(%x: tensor<4xf32>) -> tensor<4xf32> {
   %0 = stablehlo.sine %x {alpa.phase = "forward"} : tensor<4xf32>
   return %0 : tensor<4xf32>

@@ -26,8 +26,17 @@ func.func private @microbatch(%x: tensor<4xf32>) {
   stablehlo.custom_call @print(%x) {has_side_effect = true} : (tensor<4xf32>) -> ()
   return
 }
+func.func private @update() {
+  return
+}
+
+// -----
+
+func.func private @microbatch() {
+  return
+}
 func.func private @update(%x: tensor<4xf32>) -> tensor<4xf32> {
-  // expected-error@+1 {{expected a layer of at least 0, got -1}}
+  // expected-error@+1 {{expected 'alpa.layer' to be an integer from 0 to 2^31 - 1, got -1 : i64}}
   %0 = stablehlo.tanh %x {alpa.layer = -1 : i64} : tensor<4xf32>
   return %0 : tensor<4xf32>
 }

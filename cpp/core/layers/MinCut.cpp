@@ -29,26 +29,43 @@ bool MinCut::findLevels() {
   return level[kSink] >= 0;
 }
 
-int64_t MinCut::push(int32_t node, int64_t most) {
-  if (node == kSink)
-    return most;
+int32_t MinCut::nextOnWay(int32_t node) {
   for (size_t &i = nextEdge[node]; i < edgesOf[node].size(); ++i) {
-    int32_t e = edgesOf[node][i];
-    if (edges[e].capacity == 0 || level[edges[e].to] != level[node] + 1)
-      continue;
-    if (int64_t pushed = push(edges[e].to, std::min(most, edges[e].capacity))) {
-      edges[e].capacity -= pushed;
-      edges[e ^ 1].capacity += pushed;
-      return pushed;
+    const Edge &edge = edges[edgesOf[node][i]];
+    if (edge.capacity > 0 && level[edge.to] == level[node] + 1)
+      return edgesOf[node][i];
+  }
+  return -1;
+}
+
+int64_t MinCut::push() {
+  way.clear();
+  for (int32_t node = kSource; node != kSink;) {
+    if (const int32_t e = nextOnWay(node); e >= 0) {
+      way.push_back(e);
+      node = edges[e].to;
+    } else if (way.empty()) {
+      return 0;
+    } else { // a dead end
+      node = edges[way.back() ^ 1].to;
+      way.pop_back();
+      ++nextEdge[node];
     }
   }
-  return 0;
+  int64_t pushed = kUncuttable;
+  for (int32_t e : way)
+    pushed = std::min(pushed, edges[e].capacity);
+  for (int32_t e : way) {
+    edges[e].capacity -= pushed;
+    edges[e ^ 1].capacity += pushed;
+  }
+  return pushed;
 }
 
 std::vector<bool> MinCut::sourceSide() {
   while (findLevels()) {
     nextEdge.assign(edgesOf.size(), 0);
-    while (push(kSource, kUncuttable) > 0) {
+    while (push() > 0) {
     }
   }
   // The sink's side is what still reaches the sink.

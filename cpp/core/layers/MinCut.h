@@ -27,12 +27,17 @@ private:
     int64_t capacity; ///< what is left of it
   };
   bool findLevels();
-  int64_t push(int32_t node, int64_t most);
+  /// The next edge by which something can flow from the node one level on; -1 for none.
+  int32_t nextOnWay(int32_t node);
+  /// Sends as much as one way to the sink takes; 0 where none is left. Ways are as long as the
+  /// program, so there is no recursion.
+  int64_t push();
 
   std::vector<Edge> edges; ///< edge e and its reverse e ^ 1
   std::vector<std::vector<int32_t>> edgesOf = std::vector<std::vector<int32_t>>(2);
   std::vector<int32_t> level;
   std::vector<size_t> nextEdge;
+  std::vector<int32_t> way; ///< edges from the source on
 };
 
 } // namespace alpa

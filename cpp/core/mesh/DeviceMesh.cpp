@@ -1,10 +1,25 @@
 // DeviceMesh and DeviceSpec: checks and lookups.
 
 #include "core/mesh/DeviceMesh.h"
+#include <cmath>
+#include <limits>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 
 namespace alpa {
+namespace {
+
+bool isRate(double rate) { return rate > 0 && std::isfinite(rate); }
+
+/// std::to_string has no exponents.
+std::string text(double number) {
+  std::ostringstream stream;
+  stream << number;
+  return stream.str();
+}
+
+} // namespace
 
 int64_t DeviceMesh::numDevices() const {
   int64_t product = 1;
@@ -20,22 +35,33 @@ int DeviceMesh::axisIndex(const std::string &name) const {
   return -1;
 }
 
-void DeviceMesh::check() const {
+std::string DeviceMesh::complaint() const {
   if (axes.empty() || numAxes() > kMaxMeshAxes)
-    throw std::invalid_argument("expected a mesh of one to " + std::to_string(kMaxMeshAxes) +
-                                " axes, got " + std::to_string(numAxes()));
+    return "expected a mesh of one to " + std::to_string(kMaxMeshAxes) + " axes, got " +
+           std::to_string(numAxes());
   std::set<std::string> names;
+  int64_t numDevices = 1;
   for (const DeviceMeshAxis &axis : axes) {
     if (axis.name.empty() || !names.insert(axis.name).second)
-      throw std::invalid_argument("expected mesh axes of distinct names, got '" + axis.name +
-                                  "' twice or empty");
+      return "expected mesh axes of distinct names, got '" + axis.name + "' twice or empty";
     if (axis.size < 1)
-      throw std::invalid_argument("expected axis '" + axis.name +
-                                  "' to have at least 1 device, got " + std::to_string(axis.size));
-    if (!(axis.bytesPerSecond > 0) || !(axis.latencySeconds >= 0))
-      throw std::invalid_argument(
-          "expected a positive bandwidth and a latency of at least 0 for axis '" + axis.name + "'");
+      return "expected axis '" + axis.name + "' to have at least 1 device, got " +
+             std::to_string(axis.size);
+    if (__builtin_mul_overflow(numDevices, axis.size, &numDevices) ||
+        numDevices > std::numeric_limits<int32_t>::max())
+      return "expected a mesh of fewer than 2^31 devices, got more";
+    if (!isRate(axis.bytesPerSecond) || !(axis.latencySeconds >= 0) ||
+        !std::isfinite(axis.latencySeconds))
+      return "expected a bandwidth above 0 and a latency of at least 0, both finite, for axis '" +
+             axis.name + "', got " + text(axis.bytesPerSecond) + " bytes/s and " +
+             text(axis.latencySeconds) + " s";
   }
+  return "";
+}
+
+void DeviceMesh::check() const {
+  if (const std::string wrong = complaint(); !wrong.empty())
+    throw std::invalid_argument(wrong);
 }
 
 double DeviceSpec::flopsPerSecond(const std::string &elementType) const {
@@ -45,19 +71,22 @@ double DeviceSpec::flopsPerSecond(const std::string &elementType) const {
   return found == peakFlops.end() ? peakFlops.begin()->second : found->second;
 }
 
-void DeviceSpec::check() const {
+std::string DeviceSpec::complaint() const {
   if (peakFlops.empty())
-    throw std::invalid_argument("expected the peak FLOP/s of at least one element type, got none");
+    return "expected the peak FLOP/s of at least one element type, got none";
   for (const auto &[type, rate] : peakFlops)
-    if (!(rate > 0))
-      throw std::invalid_argument("expected a positive peak FLOP/s for '" + type + "', got " +
-                                  std::to_string(rate));
-  if (!(memoryBytesPerSecond > 0))
-    throw std::invalid_argument("expected a positive memory bandwidth, got " +
-                                std::to_string(memoryBytesPerSecond));
+    if (!isRate(rate))
+      return "expected a positive and finite peak FLOP/s for '" + type + "', got " + text(rate);
+  if (!isRate(memoryBytesPerSecond))
+    return "expected a positive and finite memory bandwidth, got " + text(memoryBytesPerSecond);
   if (memoryBytes < 0)
-    throw std::invalid_argument("expected a memory size of at least 0 bytes, got " +
-                                std::to_string(memoryBytes));
+    return "expected a memory size of at least 0 bytes, got " + std::to_string(memoryBytes);
+  return "";
+}
+
+void DeviceSpec::check() const {
+  if (const std::string wrong = complaint(); !wrong.empty())
+    throw std::invalid_argument(wrong);
 }
 
 } // namespace alpa

@@ -29,8 +29,11 @@ struct DeviceMesh {
   int numAxes() const { return static_cast<int>(axes.size()); }
   /// Index of the axis called `name`, or -1.
   int axisIndex(const std::string &name) const;
-  /// Throws std::invalid_argument: one to three axes of distinct names, sizes of at least 1,
-  /// positive bandwidths.
+  /// What is wrong, as "expected ..."; empty for a mesh of one to three axes of distinct names with
+  /// sizes of at least 1, at most 2^31 - 1 devices, and finite rates: bandwidths above 0, latencies
+  /// of at least 0.
+  std::string complaint() const;
+  /// Throws std::invalid_argument with the complaint.
   void check() const;
 };
 
@@ -45,7 +48,10 @@ struct DeviceSpec {
 
   /// FLOP/s for an element type; the f32 figure, then any figure, where the type is not listed.
   double flopsPerSecond(const std::string &elementType) const;
-  /// Throws std::invalid_argument when a rate is not positive or no peak is given.
+  /// What is wrong, as "expected ..."; empty where there is a peak, all rates are positive and
+  /// finite, and memory is at least 0.
+  std::string complaint() const;
+  /// Throws std::invalid_argument with the complaint.
   void check() const;
 };
 

@@ -9,6 +9,9 @@
 
 namespace alpa {
 
+/// The sum of as many as there are steps in a route is finite.
+constexpr double kMaxStepSeconds = 1e300;
+
 ReshardTable::ReshardTable(std::vector<int64_t> tensorShape, int64_t elementBytes,
                            const DeviceMesh &deviceMesh, const DeviceSpec &device)
     : shape(std::move(tensorShape)), tensorBytes(elementBytes), mesh(deviceMesh),
@@ -37,17 +40,20 @@ int ReshardTable::indexOf(const Sharding &sharding) const {
 
 /// Adds the step, if the tensor can lie so.
 void ReshardTable::addStep(std::vector<ReshardStep> &to, const Sharding &target,
-                           Collective collective) const {
+                           Collective collective) {
   if (!divides(target, shape, mesh))
     return;
   ReshardStep step{target, collective, 0};
   // Every step reads and writes its piece; a local slice does nothing else.
   const double written = static_cast<double>(tensorBytes / target.numShards(mesh));
   step.seconds = alpa::seconds(step.collective, mesh) + 2 * written / memoryBytesPerSecond;
+  // Routes by links so slow that it never ends are found like any other.
+  step.seconds = std::min(step.seconds, kMaxStepSeconds);
+  slowestStep = std::max(slowestStep, step.seconds);
   to.push_back(step);
 }
 
-std::vector<ReshardStep> ReshardTable::stepsFrom(const Sharding &from) const {
+std::vector<ReshardStep> ReshardTable::stepsFrom(const Sharding &from) {
   std::vector<ReshardStep> found;
   addSlices(found, from);
   for (int dim = 0; dim < rank(); ++dim)
@@ -57,7 +63,7 @@ std::vector<ReshardStep> ReshardTable::stepsFrom(const Sharding &from) const {
 }
 
 /// Free axes become minor axes of a dim.
-void ReshardTable::addSlices(std::vector<ReshardStep> &to, const Sharding &from) const {
+void ReshardTable::addSlices(std::vector<ReshardStep> &to, const Sharding &from) {
   for (int axis = 0; axis < mesh.numAxes(); ++axis)
     if (from.dimOf(axis) < 0 && mesh.axes[axis].size > 1)
       for (int dim = 0; dim < rank(); ++dim) {
@@ -69,7 +75,7 @@ void ReshardTable::addSlices(std::vector<ReshardStep> &to, const Sharding &from)
 
 /// The minor axes of `dim` leave it, and arrive nowhere (a gather) or, in the same order, at
 /// another dim (an all-to-all).
-void ReshardTable::addGathers(std::vector<ReshardStep> &to, const Sharding &from, int dim) const {
+void ReshardTable::addGathers(std::vector<ReshardStep> &to, const Sharding &from, int dim) {
   const int64_t localBytes = tensorBytes / from.numShards(mesh);
   Sharding gathered = from;
   std::vector<int> moved; // minor first
@@ -91,7 +97,7 @@ void ReshardTable::addGathers(std::vector<ReshardStep> &to, const Sharding &from
 }
 
 /// The same pieces on other devices.
-void ReshardTable::addPermutes(std::vector<ReshardStep> &to, const Sharding &from) const {
+void ReshardTable::addPermutes(std::vector<ReshardStep> &to, const Sharding &from) {
   const int64_t localBytes = tensorBytes / from.numShards(mesh);
   for (const Sharding &target : shardings) {
     if (target == from)

@@ -36,6 +36,8 @@ public:
   int indexOf(const Sharding &sharding) const;
   /// Seconds of the cheapest route; 0 from a sharding to itself.
   double seconds(int from, int to) const { return routesFrom(from)[to].seconds; }
+  /// No route takes more than as many of these as the mesh has axes, twice.
+  double slowestStepSeconds() const { return slowestStep; }
   /// Its steps, empty from a sharding to itself.
   std::vector<ReshardStep> route(const Sharding &from, const Sharding &to) const;
   /// Whether `to` is `from` or one step away from it.
@@ -49,16 +51,17 @@ private:
   };
   const std::vector<Reached> &routesFrom(int source) const;
   int rank() const { return static_cast<int>(shape.size()); }
-  std::vector<ReshardStep> stepsFrom(const Sharding &from) const;
-  void addStep(std::vector<ReshardStep> &to, const Sharding &target, Collective collective) const;
-  void addSlices(std::vector<ReshardStep> &to, const Sharding &from) const;
-  void addGathers(std::vector<ReshardStep> &to, const Sharding &from, int dim) const;
-  void addPermutes(std::vector<ReshardStep> &to, const Sharding &from) const;
+  std::vector<ReshardStep> stepsFrom(const Sharding &from);
+  void addStep(std::vector<ReshardStep> &to, const Sharding &target, Collective collective);
+  void addSlices(std::vector<ReshardStep> &to, const Sharding &from);
+  void addGathers(std::vector<ReshardStep> &to, const Sharding &from, int dim);
+  void addPermutes(std::vector<ReshardStep> &to, const Sharding &from);
 
   std::vector<int64_t> shape;
   int64_t tensorBytes;
   DeviceMesh mesh;
   double memoryBytesPerSecond;
+  double slowestStep = 0;
   std::vector<Sharding> shardings;
   std::map<Sharding, int> indices;
   std::vector<std::vector<ReshardStep>> steps;       ///< by sharding

@@ -4,6 +4,7 @@
 #include "alpa/Analysis/StepAnalysis.h"
 #include "alpa/Analysis/TrainingPhases.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/CheckModule.h"
 #include "alpa/IR/Remark.h"
 #include "alpa/Passes.h"
 #include "mlir/IR/Builders.h"
@@ -92,6 +93,8 @@ void reportFrontier(const TrainingPhases &training) {
 
 struct AnalyzeTraining : impl::AnalyzeTrainingBase<AnalyzeTraining> {
   void runOnOperation() override {
+    if (mlir::failed(checkModule(getOperation())))
+      return signalPassFailure();
     mlir::FailureOr<StepAnalysis> step = StepAnalysis::of(getOperation());
     if (mlir::failed(step))
       return signalPassFailure();

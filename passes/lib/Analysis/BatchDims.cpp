@@ -170,6 +170,9 @@ private:
 
   /// True if `value` had no batch dim yet, or a finer one. One that has another keeps it.
   bool set(mlir::Value value, BatchDim dim, mlir::Operation *op) {
+    auto type = llvm::dyn_cast<mlir::RankedTensorType>(value.getType());
+    if (!type || dim.dim >= type.getRank())
+      return false; // a loop that carries a value of another type into its body than out of it
     auto [entry, isNew] = result.dims.try_emplace(value, dim);
     if (isNew || entry->second == dim)
       return isNew;

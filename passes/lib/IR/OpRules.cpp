@@ -77,6 +77,21 @@ mlir::FailureOr<ShardingRule> ownRule(mlir::Operation *op) {
   }
 }
 
+/// A factor is in one dim of a tensor at most, and once: no device has a diagonal.
+bool usesFactorsOnce(const ShardingRule &rule) {
+  for (const auto *tensors : {&rule.operands, &rule.results})
+    for (const auto &dims : *tensors) {
+      std::vector<bool> isUsed(rule.numFactors());
+      for (const auto &dim : dims)
+        for (int factor : dim) {
+          if (isUsed[factor])
+            return false;
+          isUsed[factor] = true;
+        }
+    }
+  return true;
+}
+
 bool fits(llvm::ArrayRef<ShardingRule::TensorFactors> tensors, mlir::ValueRange values) {
   if (tensors.size() != values.size())
     return false;
@@ -139,6 +154,11 @@ mlir::FailureOr<ShardingRule> ruleFor(mlir::Operation *op) {
     return mlir::failure();
   if (!fits(rule->operands, op->getOperands()) || !fits(rule->results, op->getResults())) {
     op->emitOpError("expected a sharding rule with the ranks of its operands and results, got '")
+        << print(*rule) << "'";
+    return mlir::failure();
+  }
+  if (!usesFactorsOnce(*rule)) {
+    op->emitOpError("expected a sharding rule with each factor at most once in a tensor, got '")
         << print(*rule) << "'";
     return mlir::failure();
   }

@@ -116,21 +116,25 @@ bool returns(mlir::Region &region, size_t count) {
          region.front().back().getNumOperands() == count;
 }
 
+/// A longer chain of maps of a splat constant is an op like any other: who asks for each op of the
+/// program is not to walk through the program each time.
+constexpr int kMaxMapsOfConstant = 32;
+
+bool mapsSplat(mlir::Operation *op) {
+  const OpKind kind = kindOf(op);
+  return (kind == OpKind::BroadcastInDim || kind == OpKind::Reshape || kind == OpKind::Transpose ||
+          op->getName().getStringRef() == "stablehlo.convert") &&
+         op->getNumOperands() == 1;
+}
+
 bool isSplatConstant(mlir::Operation *op) {
-  switch (kindOf(op)) {
-  case OpKind::Constant:
-    return llvm::isa_and_nonnull<mlir::SplatElementsAttr>(op->getAttr("value"));
-  case OpKind::BroadcastInDim:
-  case OpKind::Reshape:
-  case OpKind::Transpose:
-    break;
-  default:
-    if (op->getName().getStringRef() != "stablehlo.convert")
-      return false;
+  for (int i = 0; i < kMaxMapsOfConstant && op && op->getNumResults() == 1; ++i) {
+    if (kindOf(op) == OpKind::Constant)
+      return op->getNumOperands() == 0 &&
+             llvm::isa_and_nonnull<mlir::SplatElementsAttr>(op->getAttr("value"));
+    op = mapsSplat(op) ? op->getOperand(0).getDefiningOp() : nullptr;
   }
-  mlir::Operation *operand =
-      op->getNumOperands() == 1 ? op->getOperand(0).getDefiningOp() : nullptr;
-  return operand && isSplatConstant(operand);
+  return false;
 }
 
 } // namespace
@@ -167,7 +171,11 @@ mlir::Region &whileBody(mlir::Operation *op) { return op->getRegion(1); }
 
 bool isConstantLike(mlir::Operation *op) {
   OpKind kind = kindOf(op);
-  return kind == OpKind::Constant || kind == OpKind::Iota || isSplatConstant(op);
+  // What is not well formed is nothing that anybody may copy.
+  if (op->getNumResults() != 1)
+    return false;
+  return ((kind == OpKind::Constant || kind == OpKind::Iota) && op->getNumOperands() == 0) ||
+         isSplatConstant(op);
 }
 
 bool isRemovable(mlir::Operation *op) {

@@ -31,6 +31,11 @@ bool isNamed(mlir::Operation *op, llvm::StringRef name, unsigned numOperands) {
   return op && op->getName().getStringRef() == name && op->getNumOperands() == numOperands;
 }
 
+bool keepsInteger(mlir::Operation *op) {
+  return isNamed(op, "stablehlo.convert", 1) || isNamed(op, "stablehlo.reshape", 1) ||
+         isNamed(op, "stablehlo.broadcast_in_dim", 1);
+}
+
 /// The while op whose condition or body has `value` as an argument, or null.
 mlir::Operation *whileCarrying(mlir::BlockArgument argument) {
   mlir::Operation *op = argument ? argument.getOwner()->getParentOp() : nullptr;
@@ -120,16 +125,22 @@ std::optional<int64_t> counterStep(mlir::BlockArgument argument) {
 bool isCounter(mlir::BlockArgument argument) { return counterStep(argument).has_value(); }
 
 std::optional<int64_t> constantInteger(mlir::Value value) {
-  // A loop-invariant carried value is what the loop starts with, and that may be carried by an
-  // outer loop.
-  while (auto argument = llvm::dyn_cast<mlir::BlockArgument>(value)) {
-    mlir::Operation *whileOp = whileCarrying(argument);
-    unsigned index = argument.getArgNumber();
-    if (!whileOp || !isCounterOf(nextValue(whileOp, index), whileOp, whileBody(whileOp), index))
-      return std::nullopt;
-    value = whileOp->getOperand(index);
-  }
   mlir::Operation *op = value.getDefiningOp();
+  while (!op || keepsInteger(op)) {
+    if (op) {
+      value = op->getOperand(0);
+    } else {
+      // A loop-invariant carried value is what the loop starts with, and that may be carried by an
+      // outer loop.
+      auto argument = llvm::cast<mlir::BlockArgument>(value);
+      mlir::Operation *whileOp = whileCarrying(argument);
+      unsigned index = argument.getArgNumber();
+      if (!whileOp || !isCounterOf(nextValue(whileOp, index), whileOp, whileBody(whileOp), index))
+        return std::nullopt;
+      value = whileOp->getOperand(index);
+    }
+    op = value.getDefiningOp();
+  }
   if (kindOf(op) == OpKind::Constant) {
     auto splat = llvm::dyn_cast_or_null<mlir::SplatElementsAttr>(op->getAttr("value"));
     if (!splat || !splat.getElementType().isIntOrIndex())
@@ -140,9 +151,7 @@ std::optional<int64_t> constantInteger(mlir::Value value) {
       return std::nullopt;
     return isUnsigned ? static_cast<int64_t>(integer.getZExtValue()) : integer.getSExtValue();
   }
-  bool keepsValue = isNamed(op, "stablehlo.convert", 1) || isNamed(op, "stablehlo.reshape", 1) ||
-                    isNamed(op, "stablehlo.broadcast_in_dim", 1);
-  return keepsValue ? constantInteger(op->getOperand(0)) : std::nullopt;
+  return std::nullopt;
 }
 
 std::optional<int64_t> tripCount(mlir::Operation *whileOp) {

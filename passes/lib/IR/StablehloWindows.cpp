@@ -102,12 +102,22 @@ std::optional<Window> windowOfScatter(mlir::Operation *op) {
   mlir::FailureOr<IndexedDims> dims = indexedDims(op);
   if (op->getNumOperands() != 3 || mlir::failed(dims) || !dims->batching.empty())
     return std::nullopt;
-  const Dims &inserted = dims->dropped, &windowDims = dims->window;
-  Dims sizes;
+  const Dims &windowDims = dims->window;
+  Dims inserted = dims->dropped, sizes;
   llvm::ArrayRef<int64_t> shape = shapeOf(op->getOperand(0)), updates = shapeOf(op->getOperand(2));
   if (inserted.size() + windowDims.size() != shape.size())
     return std::nullopt;
+  if (llvm::any_of(windowDims, [&](int64_t dim) {
+        return dim < 0 || dim >= static_cast<int64_t>(updates.size());
+      }))
+    return std::nullopt;
   auto next = windowDims.begin();
+  llvm::sort(inserted);
+  if (std::adjacent_find(inserted.begin(), inserted.end()) != inserted.end() ||
+      llvm::any_of(inserted, [&](int64_t dim) {
+        return dim < 0 || dim >= static_cast<int64_t>(shape.size());
+      }))
+    return std::nullopt;
   for (int64_t dim = 0; dim < static_cast<int64_t>(shape.size()); ++dim)
     sizes.push_back(llvm::is_contained(inserted, dim) ? 1 : updates[*next++]);
   std::optional<Window> window = windowOfIndices(op, dims->indexed, sizes);

@@ -4,6 +4,7 @@
 // XLA ignores shardings on ops, so a constraint follows the op. Its partitioner knows one-step
 // reshards only, so longer routes are spelled out.
 
+#include "alpa/IR/CheckModule.h"
 #include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/IR/StablehloBuilder.h"
@@ -298,11 +299,13 @@ private:
 
 struct AnnotateShardings : impl::AnnotateShardingsBase<AnnotateShardings> {
   void runOnOperation() override {
+    if (mlir::failed(checkModule(getOperation())))
+      return signalPassFailure();
     mlir::FailureOr<ChosenMesh> chosen = readMesh(getOperation());
     if (mlir::failed(chosen))
       return signalPassFailure();
     for (auto func : getOperation().getOps<mlir::FunctionOpInterface>())
-      if (mlir::failed(Annotator(getOperation(), func, *chosen).run()))
+      if (!func.isExternal() && mlir::failed(Annotator(getOperation(), func, *chosen).run()))
         return signalPassFailure();
     eraseChoices(getOperation());
     // XLA would take rules left on ops for the user's own and can fail to export the module.

@@ -4,6 +4,7 @@
 #include "alpa/Analysis/Liveness.h"
 #include "alpa/Analysis/OpGraph.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/CheckModule.h"
 #include "alpa/IR/OpRules.h"
 #include "alpa/IR/Phase.h"
 #include "alpa/IR/ShardyOps.h"
@@ -70,6 +71,8 @@ mlir::FailureOr<ShardingGraph> GraphBuilder::run() {
     return mlir::failure();
   for (Vertex &vertex : graph.allVertices)
     addUsages(vertex);
+  if (mlir::failed(graph.checkPrices()) || mlir::failed(graph.checkTableBytes()))
+    return mlir::failure();
   return std::move(graph);
 }
 
@@ -334,8 +337,11 @@ void GraphBuilder::addReturn(mlir::Operation *op) {
 
 mlir::FailureOr<ShardingGraph> ShardingGraph::build(mlir::ModuleOp module,
                                                     const ShardingTarget &target) {
+  if (mlir::failed(checkModule(module)))
+    return mlir::failure();
   for (auto func : module.getOps<mlir::FunctionOpInterface>())
-    return GraphBuilder(func, target).run();
+    if (!func.isExternal())
+      return GraphBuilder(func, target).run();
   return module.emitError() << "expected a function to shard, got none";
 }
 

@@ -35,6 +35,10 @@ mlir::FailureOr<Sharding> read(mlir::Attribute attribute, mlir::Type type, const
   const std::string canonical = sharding->str(rankOf(type), mesh);
   if (canonical != text.getValue())
     return emitError() << "expected a sharding of " << rankOf(type) << " dims, got " << text;
+  for (const DeviceMeshAxis &axis : mesh.axes)
+    if (axis.size == 1 && sharding->dimOf(mesh.axisIndex(axis.name)) >= 0)
+      return emitError() << "expected a sharding by axes of several devices, got " << text
+                         << " with '" << axis.name << "' of one";
   if (!divides(*sharding, shapeOf(type), mesh))
     return emitError() << "expected a sharding that divides " << type << ", got " << text;
   return *sharding;
@@ -99,18 +103,17 @@ mlir::FailureOr<ChosenMesh> readMesh(mlir::ModuleOp module) {
   ChosenMesh chosen;
   chosen.device.memoryBytesPerSecond = number(dictionary.get("memory_bytes_per_second"));
   bool isValid = !names.empty() && names.size() <= kMaxMeshAxes && sizes.size() == names.size() &&
-                 latencies.size() == names.size() && rates.size() == names.size() &&
-                 chosen.device.memoryBytesPerSecond > 0;
+                 latencies.size() == names.size() && rates.size() == names.size();
   for (size_t i = 0; isValid && i < names.size(); ++i) {
     auto name = llvm::dyn_cast<mlir::StringAttr>(names[i]);
     auto size = llvm::dyn_cast<mlir::IntegerAttr>(sizes[i]);
-    isValid = name && size && size.getInt() >= 1 && number(rates[i]) > 0 &&
-              chosen.mesh.axisIndex(name.str()) < 0;
+    isValid = name && size;
     if (isValid)
       chosen.mesh.axes.push_back(
           {name.str(), size.getInt(), number(latencies[i]), number(rates[i])});
   }
-  if (!isValid)
+  chosen.device.peakFlops = {{"f32", 1}}; // nobody asks for it
+  if (!isValid || !chosen.mesh.complaint().empty() || !chosen.device.complaint().empty())
     return module.emitError()
            << "expected '" << kMesh
            << "' with distinct axes, sizes, latency_seconds, bytes_per_second and "
@@ -186,7 +189,8 @@ void eraseChoices(mlir::ModuleOp module) {
 
 std::optional<unsigned> updatedBy(mlir::FunctionOpInterface func, unsigned argument) {
   auto result = func.getArgAttrOfType<mlir::IntegerAttr>(argument, kStateAttr);
-  if (!result || result.getInt() < 0 || result.getInt() >= func.getNumResults())
+  if (!result || result.getInt() < 0 || result.getInt() >= func.getNumResults() ||
+      shapeOf(func.getResultTypes()[result.getInt()]) != shapeOf(func.getArgumentTypes()[argument]))
     return std::nullopt;
   return static_cast<unsigned>(result.getInt());
 }

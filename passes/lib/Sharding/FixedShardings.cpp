@@ -6,6 +6,7 @@
 #include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ChosenShardings.h"
+#include <set>
 
 namespace alpa {
 namespace {
@@ -40,13 +41,21 @@ public:
   /// None after a remark. Fails with a diagnostic.
   mlir::FailureOr<std::optional<Fixed>> resolve(const TensorShardingText &text, mlir::Type type,
                                                 mlir::Location loc) {
+    if (text.dims.size() != shapeOf(type).size())
+      return mlir::emitError(loc) << "expected a sharding of " << shapeOf(type).size()
+                                  << " dims, got " << print(text);
     Fixed fixed;
+    std::set<std::string> seen;
     for (size_t dim = 0; dim < text.dims.size(); ++dim) {
       fixed.isClosed.push_back(text.dims[dim].isClosed);
       for (const std::string &name : text.dims[dim].axes) {
+        if (!seen.insert(name).second)
+          return mlir::emitError(loc) << "expected each axis once in the sharding " << print(text)
+                                      << ", got '" << name << "' twice";
         const int axis = axisFor(name, fixed.sharding);
         if (axis >= 0) {
-          fixed.sharding.append(static_cast<int>(dim), axis);
+          if (mesh.axes[axis].size > 1) // of one device it splits nothing: strategies leave it out
+            fixed.sharding.append(static_cast<int>(dim), axis);
           continue;
         }
         if (!isStage)

@@ -19,21 +19,15 @@ mlir::FailureOr<ShardingTarget> makeTarget(mlir::Operation *op, const TargetOpti
                              << options.mesh[i] << "'";
     axis.latencySeconds = i < options.latencySeconds.size() ? options.latencySeconds[i] : 1e-5;
     axis.bytesPerSecond = i < options.bytesPerSecond.size() ? options.bytesPerSecond[i] : 1e11;
-    if (!(axis.latencySeconds >= 0) || !(axis.bytesPerSecond > 0))
-      return op->emitError()
-             << "expected latency-seconds of at least 0 and bytes-per-second above 0 "
-                "for axis '"
-             << axis.name << "'";
     target.mesh.axes.push_back(std::move(axis));
   }
-  if (!(options.peakFlops > 0) || !(options.memoryBytesPerSecond > 0) ||
-      options.memoryLimitBytes < 0)
-    return op->emitError() << "expected peak-flops and memory-bytes-per-second above 0 and "
-                              "memory-limit-bytes of at least 0";
   target.device = {{{"f32", options.peakFlops}},
                    options.memoryBytesPerSecond,
                    options.memoryLimitBytes,
                    options.hasReduceScatter};
+  for (const std::string &wrong : {target.mesh.complaint(), target.device.complaint()})
+    if (!wrong.empty())
+      return op->emitError() << wrong;
   std::string error;
   std::optional<StrategySpace> space = parseStrategySpace(options.strategySpace, error);
   if (!space)

@@ -4,6 +4,7 @@
 #include "Pipeline/Layers/LayerChecks.h"
 #include "Pipeline/Layers/OuterOps.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/CheckModule.h"
 #include "alpa/IR/Phase.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Passes.h"
@@ -34,10 +35,6 @@ bool checkOp(const OuterOps &ops, int index, bool isMicrobatch) {
       return true;
     op->emitError("expected a layer (alpa.layer) on '")
         << op->getName() << "', which has an effect and cannot be cloned";
-    return false;
-  }
-  if (*layerOf(op) < 0) {
-    op->emitError("expected a layer of at least 0, got ") << *layerOf(op);
     return false;
   }
   bool isGood = true;
@@ -76,10 +73,12 @@ struct VerifyLayers : impl::VerifyLayersBase<VerifyLayers> {
 } // namespace
 
 mlir::FailureOr<StepFunctions> findStepFunctions(mlir::ModuleOp module) {
+  if (mlir::failed(checkModule(module)))
+    return mlir::failure();
   mlir::SymbolTable symbols(module);
   StepFunctions step = {symbols.lookup<mlir::func::FuncOp>("microbatch"),
                         symbols.lookup<mlir::func::FuncOp>("update")};
-  if (step.microbatch && step.update)
+  if (step.microbatch && step.update && !step.microbatch.isExternal() && !step.update.isExternal())
     return step;
   return module.emitError("expected functions @microbatch and @update; run "
                           "alpa-split-microbatches first");

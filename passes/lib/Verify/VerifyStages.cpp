@@ -2,6 +2,7 @@
 // names and calls only; shares nothing with alpa-split-stages.
 
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/CheckModule.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -77,7 +78,7 @@ private:
   /// Calls only, in an order in which every value is there when it is read.
   bool verifyCaller(llvm::StringRef name) {
     auto caller = symbols.lookup<mlir::func::FuncOp>(name);
-    if (!caller) {
+    if (!caller || caller.isExternal()) {
       module.emitError("expected a function @") << name << "; run alpa-split-stages first";
       return false;
     }
@@ -117,7 +118,7 @@ private:
 
 struct VerifyStages : impl::VerifyStagesBase<VerifyStages> {
   void runOnOperation() override {
-    if (mlir::failed(Verifier(getOperation()).run()))
+    if (mlir::failed(checkModule(getOperation())) || mlir::failed(Verifier(getOperation()).run()))
       signalPassFailure();
     markAllAnalysesPreserved();
   }

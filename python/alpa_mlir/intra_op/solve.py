@@ -179,20 +179,27 @@ class _Run:
             self.lower_bound = max(self.lower_bound, bound)
             self._note(f"{phase} reductions", self.cost, self.lower_bound)
             return True
-        result = solve_core(
-            core,
-            time_limit_seconds=share * self.remaining_seconds,
-            work_limit=self.work_limit,
-            num_threads=self.num_threads,
-            seed=self.seed,
-            stop_gap=self.target_gap,
-            cutoff=self.cost,
-            on_progress=lambda step, found: self._note(
-                f"{phase} {step}",
-                found.cost,
-                max(self.lower_bound, min(found.lower_bound, bound_below)),
-            ),
-        )
+        try:
+            result = solve_core(
+                core,
+                time_limit_seconds=share * self.remaining_seconds,
+                work_limit=self.work_limit,
+                num_threads=self.num_threads,
+                seed=self.seed,
+                stop_gap=self.target_gap,
+                cutoff=self.cost,
+                on_progress=lambda step, found: self._note(
+                    f"{phase} {step}",
+                    found.cost,
+                    max(self.lower_bound, min(found.lower_bound, bound_below)),
+                ),
+            )
+        except MemoryError:  # of any of its threads
+            raise SolverError(
+                f"expected enough memory to search a problem of {self.problem.num_nodes} nodes "
+                f"({len(core.edge_costs)} table entries after reductions) on {self.num_threads} "
+                "threads, got none: try fewer threads, or a mesh of fewer axes"
+            ) from None
         if result.choices is not None:
             self.choices = np.array(reduced.expand(result.choices), np.int32)
             self.cost = result.cost

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <future>
+#include <system_error>
 
 namespace alpa {
 namespace {
@@ -49,11 +50,20 @@ void AnytimeSolver::round(int64_t work) {
   const std::vector<int32_t> draft = proof.draft();
   phase = proof.phase();
   bool isAlone = options.numThreads == 1;
-  std::future<void> proving =
-      std::async(isAlone ? std::launch::deferred : std::launch::async, [this, work, known] {
-        proof.advance(work, known.cost);
-        isProven = proof.lowerBound() >= std::min(proof.cost(), known.cost);
-      });
+  auto prove = [this, work, known] {
+    proof.advance(work, known.cost);
+    isProven = proof.lowerBound() >= std::min(proof.cost(), known.cost);
+  };
+  std::future<void> proving;
+  if (!isAlone) {
+    try {
+      proving = std::async(std::launch::async, prove);
+    } catch (const std::system_error &) {
+      isAlone = true; // the system gives no more threads
+    }
+  }
+  if (isAlone)
+    proving = std::async(std::launch::deferred, prove);
   try {
     if (isAlone)
       proving.wait();

@@ -1,9 +1,9 @@
 #include "core/sharding/search/ImproveSearch.h"
+#include "core/sharding/search/HelperThreads.h"
 
 #include <algorithm>
 #include <atomic>
 #include <memory>
-#include <thread>
 
 namespace alpa {
 namespace {
@@ -15,20 +15,6 @@ const AscentSchedule kRegionSchedule = {60, 2, 0.01, 0.001};
 constexpr int32_t kBatchSize = 4;
 constexpr int64_t kMaxRegionWork = 50'000'000;
 constexpr double kMinRegionSize = 10;
-
-/// The calling thread is one of them. All have ended when this returns or throws.
-template <typename Task> void runOnThreads(int32_t count, Task task) {
-  struct Helpers {
-    std::vector<std::thread> threads;
-    ~Helpers() {
-      for (std::thread &thread : threads)
-        thread.join();
-    }
-  } helpers;
-  for (int32_t i = 1; i < count; ++i)
-    helpers.threads.emplace_back(task);
-  task();
-}
 
 } // namespace
 

@@ -48,7 +48,8 @@ mlir::FailureOr<std::optional<Sharding>> readResult(mlir::FunctionOpInterface fu
 /// Takes every attribute of this header away.
 void eraseChoices(mlir::ModuleOp module);
 
-/// The result that holds the next value of a state argument (`alpa.state`), where there is one.
+/// The result that holds the next value of a state argument (`alpa.state`), where there is one of
+/// its shape.
 std::optional<unsigned> updatedBy(mlir::FunctionOpInterface func, unsigned argument);
 
 /// Static shape and element size of a tensor; no dims and 0 bytes for tokens and their like.

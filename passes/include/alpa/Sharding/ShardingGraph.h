@@ -72,7 +72,8 @@ class ShardingGraph {
 public:
   /// Reads the only public function of a normalised module whose ops have sharding rules. Remarks
   /// name the ops that stay replicated for want of a rule. Fails with a diagnostic where a sharding
-  /// the user fixed does not fit the mesh.
+  /// the user fixed does not fit the mesh, where a cost is beyond what the problem can hold (links
+  /// of next to no bandwidth), and where its tables would not fit in memory.
   static mlir::FailureOr<ShardingGraph> build(mlir::ModuleOp module, const ShardingTarget &target);
 
   const ShardingTarget &target() const { return shardingTarget; }
@@ -118,6 +119,12 @@ public:
 
 private:
   friend class GraphBuilder;
+
+  // What problem() relies on (GraphLimits.cpp). Both fail with a diagnostic.
+  /// Costs fit its integers.
+  llvm::LogicalResult checkPrices() const;
+  /// Its tables fit in memory.
+  llvm::LogicalResult checkTableBytes() const;
 
   /// The sharding in which a flow leaves its producer, and the one that a reader wants.
   const Sharding &produced(const Flow &flow, int strategy) const;

@@ -66,7 +66,9 @@ private:
   /// The number of the gradient, if it is one that is not made of several parts.
   std::optional<int64_t> wholeGradient(int index) const {
     for (int64_t parameter : gradientOf(index))
-      if (numParts.at(parameter) == 1 && parameters.count(parameter))
+      // None is counted of a sum that is not returned.
+      if (auto parts = numParts.find(parameter);
+          parts != numParts.end() && parts->second == 1 && parameters.count(parameter))
         return parameter;
     return std::nullopt;
   }

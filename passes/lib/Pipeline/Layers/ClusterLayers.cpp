@@ -4,6 +4,7 @@
 #include "LayerChecks.h"
 #include "Layers.h"
 #include "alpa/Analysis/TrainingPhases.h"
+#include "alpa/IR/CheckModule.h"
 #include "alpa/Passes.h"
 #include "mlir/IR/Builders.h"
 
@@ -38,13 +39,24 @@ struct ClusterLayers : impl::ClusterLayersBase<ClusterLayers> {
       signalPassFailure();
   }
 
+  /// Parameters are known by their number.
+  static llvm::LogicalResult checkParameters(mlir::func::FuncOp function) {
+    for (mlir::BlockArgument argument : function.getArguments())
+      if (isParameter(argument) &&
+          mlir::failed(BoundaryValue{function, argument.getArgNumber()}.integer(kArgumentAttr)))
+        return mlir::failure();
+    return mlir::success();
+  }
+
   llvm::LogicalResult cluster() {
     mlir::FailureOr<StepFunctions> step = findStepFunctions(getOperation());
     if (mlir::failed(step))
       return mlir::failure();
     mlir::FailureOr<OuterOps> ofMicrobatch = OuterOps::build(step->microbatch);
     mlir::FailureOr<OuterOps> ofUpdate = OuterOps::build(step->update);
-    if (mlir::failed(ofMicrobatch) || mlir::failed(ofUpdate))
+    if (mlir::failed(ofMicrobatch) || mlir::failed(ofUpdate) ||
+        mlir::failed(checkParameters(step->microbatch)) ||
+        mlir::failed(checkParameters(step->update)))
       return mlir::failure();
     if (!(flopsTolerance >= 0))
       return getOperation().emitError("expected a flops-tolerance of at least 0, got ")

@@ -6,10 +6,12 @@
 #include "alpa/Analysis/StepAnalysis.h"
 #include "alpa/Analysis/TrainingPhases.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/CheckModule.h"
 #include "alpa/IR/Remark.h"
 #include "alpa/Passes.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/TypeUtilities.h"
+#include "llvm/ADT/SetVector.h"
 
 namespace alpa {
 #define GEN_PASS_DEF_UNROLLLOOPS
@@ -83,15 +85,13 @@ private:
   bool readsStackedWeights(mlir::Operation *loop) const {
     return whileBody(loop)
         .walk([&](mlir::Operation *op) {
-          bool isStack =
-              (kindOf(op) == OpKind::DynamicSlice || kindOf(op) == OpKind::Gather) &&
-              isWeight(op->getOperand(0), loop) &&
-              llvm::any_of(op->getOperands().drop_front(),
-                           [&](mlir::Value index) {
-                             llvm::DenseSet<mlir::Value> seen;
-                             return !batch.carries(index) && followsCounter(index, loop, seen);
-                           }) &&
-              scalesExamples(op->getResult(0));
+          bool isStack = (kindOf(op) == OpKind::DynamicSlice || kindOf(op) == OpKind::Gather) &&
+                         isWeight(op->getOperand(0), loop) &&
+                         llvm::any_of(op->getOperands().drop_front(),
+                                      [&](mlir::Value index) {
+                                        return !batch.carries(index) && followsCounter(index, loop);
+                                      }) &&
+                         scalesExamples(op->getResult(0));
           return isStack ? mlir::WalkResult::interrupt() : mlir::WalkResult::advance();
         })
         .wasInterrupted();
@@ -146,16 +146,18 @@ private:
     return loop->isProperAncestor(owner);
   }
 
-  static bool followsCounter(mlir::Value value, mlir::Operation *loop,
-                             llvm::DenseSet<mlir::Value> &seen) {
-    if (!seen.insert(value).second)
-      return false;
-    if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(value))
-      return argument.getOwner()->getParentOp() == loop && isCounter(argument);
-    mlir::Operation *op = value.getDefiningOp();
-    return loop->isProperAncestor(op) && llvm::any_of(op->getOperands(), [&](mlir::Value operand) {
-             return followsCounter(operand, loop, seen);
-           });
+  static bool followsCounter(mlir::Value index, mlir::Operation *loop) {
+    llvm::SetVector<mlir::Value> behind;
+    behind.insert(index);
+    for (size_t i = 0; i < behind.size(); ++i) {
+      if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(behind[i])) {
+        if (argument.getOwner()->getParentOp() == loop && isCounter(argument))
+          return true;
+      } else if (mlir::Operation *op = behind[i].getDefiningOp(); loop->isProperAncestor(op)) {
+        behind.insert(op->operand_begin(), op->operand_end());
+      }
+    }
+    return false;
   }
 
   const OpGraph &graph;
@@ -270,6 +272,8 @@ struct UnrollLoops : impl::UnrollLoopsBase<UnrollLoops> {
   using UnrollLoopsBase::UnrollLoopsBase;
 
   void runOnOperation() override {
+    if (mlir::failed(checkModule(getOperation())))
+      return signalPassFailure();
     mlir::FailureOr<StepAnalysis> step = StepAnalysis::of(getOperation());
     if (mlir::failed(step))
       return signalPassFailure();

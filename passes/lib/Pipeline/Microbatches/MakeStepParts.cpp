@@ -285,6 +285,9 @@ private:
     llvm::SmallVector<mlir::DictionaryAttr> attributes;
     for (auto [number, value] : llvm::enumerate(terminator().getOperands()))
       if (!llvm::is_contained(parts.perExample, number)) {
+        if (!mapping.contains(value))
+          return main.emitError("expected result ")
+                 << number << " to follow from sums over the batch and from what is no batch";
         results.push_back(mapping.lookup(value));
         attributes.push_back(numbered(kResultAttr, number));
       }

@@ -7,6 +7,9 @@
 namespace alpa {
 namespace {
 
+/// Divisors of the batch are listed up to this one.
+constexpr int64_t kMaxListed = 1024;
+
 /// Why a step cannot be split, as errors.
 class SplitChecks {
 public:
@@ -34,6 +37,7 @@ public:
       }
     for (const FrontierValue &frontier : training.frontier)
       isGood &= checkFrontier(frontier);
+    isGood &= checkResultsPerExample();
     return mlir::success(isGood);
   }
 
@@ -64,10 +68,12 @@ private:
     auto error = graph.function().emitError("expected a number of microbatches that divides the ")
                  << common << " examples of the batch, one of ";
     llvm::SmallVector<int64_t> divisors;
-    for (int64_t divisor = 1; divisor <= common; ++divisor)
+    for (int64_t divisor = 1; divisor <= std::min(common, kMaxListed); ++divisor)
       if (common % divisor == 0)
         divisors.push_back(divisor);
     llvm::interleaveComma(divisors, error);
+    if (common > kMaxListed)
+      error << ", ...";
     error << "; got " << numMicrobatches;
     return false;
   }
@@ -90,6 +96,19 @@ private:
     for (mlir::Value returned : graph.function().getBody().front().back().getOperands())
       add(batch.of(returned));
     return common;
+  }
+
+  /// They are gathered in a buffer of zeros.
+  bool checkResultsPerExample() {
+    for (auto [i, value] : llvm::enumerate(graph.function().getBody().front().back().getOperands()))
+      if (mlir::Type element = mlir::getElementTypeOrSelf(value.getType());
+          batch.carries(value) && !identityElement(additionOf(element), element)) {
+        graph.function().emitError("expected a value per example of integers or floating-point "
+                                   "numbers, got ")
+            << value.getType() << " as result " << i;
+        return false;
+      }
+    return true;
   }
 
   static bool checkFrontier(const FrontierValue &frontier) {

@@ -6,6 +6,7 @@
 #include "SplitChecks.h"
 #include "StepParts.h"
 #include "alpa/Analysis/StepAnalysis.h"
+#include "alpa/IR/CheckModule.h"
 #include "alpa/Passes.h"
 
 namespace alpa {
@@ -89,6 +90,8 @@ struct SplitMicrobatches : impl::SplitMicrobatchesBase<SplitMicrobatches> {
   using SplitMicrobatchesBase::SplitMicrobatchesBase;
 
   void runOnOperation() override {
+    if (mlir::failed(checkModule(getOperation())))
+      return signalPassFailure();
     mlir::FailureOr<StepAnalysis> step = StepAnalysis::of(getOperation());
     if (mlir::failed(step))
       return signalPassFailure();

@@ -1,6 +1,7 @@
 // alpa-extract-stage: of one stage, a program: what it does for one microbatch and its update.
 
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/CheckModule.h"
 #include "alpa/IR/Phase.h"
 #include "alpa/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -26,6 +27,8 @@ public:
     if (own.empty())
       return module.emitError("expected functions of stage ")
              << stage << ", got none; run alpa-split-stages first";
+    if (mlir::failed(readNames()))
+      return mlir::failure();
     collectReadElsewhere();
     mlir::Attribute numMicrobatches;
     if (auto microbatch = module.lookupSymbol<mlir::func::FuncOp>("microbatch"))
@@ -44,6 +47,33 @@ private:
   bool isOfStage(mlir::func::FuncOp function) {
     std::optional<Phase> phase = phaseOf(function);
     return integerOf(function->getAttr(kStageAttr)) == stage && phase && phase != Phase::Prologue;
+  }
+
+  /// Values are matched by name, so each has one, and equal names have equal types.
+  llvm::LogicalResult readNames() {
+    llvm::StringMap<mlir::Type> types;
+    auto read = [&](BoundaryValue value, mlir::Type type) -> llvm::LogicalResult {
+      mlir::FailureOr<llvm::StringRef> name = value.string(kValueAttr);
+      if (mlir::failed(name))
+        return mlir::failure();
+      mlir::Type known = types.try_emplace(*name, type).first->second;
+      if (known == type)
+        return mlir::success();
+      return value.function.emitError("expected '")
+             << *name << "' to have one type in stage " << stage << ", got " << known << " and "
+             << type;
+    };
+    for (mlir::func::FuncOp function : own) {
+      if (function.isExternal())
+        return function.emitError("expected a body of @") << function.getName() << ", got none";
+      for (auto [i, type] : llvm::enumerate(function.getArgumentTypes()))
+        if (mlir::failed(read({function, static_cast<unsigned>(i)}, type)))
+          return mlir::failure();
+      for (auto [i, type] : llvm::enumerate(function.getResultTypes()))
+        if (mlir::failed(read({function, static_cast<unsigned>(i), /*isResult=*/true}, type)))
+          return mlir::failure();
+    }
+    return mlir::success();
   }
 
   /// The names of values that other stages read or the step returns.
@@ -153,7 +183,8 @@ struct ExtractStage : impl::ExtractStageBase<ExtractStage> {
   using ExtractStageBase::ExtractStageBase;
 
   void runOnOperation() override {
-    if (mlir::failed(StageExtractor(getOperation(), stage, numInFlight).run()))
+    if (mlir::failed(checkModule(getOperation())) ||
+        mlir::failed(StageExtractor(getOperation(), stage, numInFlight).run()))
       signalPassFailure();
   }
 };

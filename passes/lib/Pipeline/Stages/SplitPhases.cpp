@@ -3,6 +3,7 @@
 
 #include "FunctionCutter.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/CheckModule.h"
 #include "alpa/IR/Phase.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/IR/ValueNames.h"
@@ -31,7 +32,9 @@ struct SplitPhases : impl::SplitPhasesBase<SplitPhases> {
 
   void runOnOperation() override {
     llvm::SmallVector<mlir::func::FuncOp> functions(getOperation().getOps<mlir::func::FuncOp>());
-    if (functions.size() != 1) {
+    if (mlir::failed(checkModule(getOperation())))
+      return signalPassFailure();
+    if (functions.size() != 1 || functions.front().isExternal()) {
       getOperation().emitError("expected the one function of a stage, got ")
           << functions.size() << "; run alpa-extract-stage and alpa-normalize first";
       return signalPassFailure();
@@ -63,10 +66,11 @@ struct SplitPhases : impl::SplitPhasesBase<SplitPhases> {
       cutter.place(&op, {isConstantLike(&op) ? Placement::Free : Placement::InPart,
                          partOf.at(*phaseKey(&op))});
     for (auto [i, value] : llvm::enumerate(body.back().getOperands())) {
-      auto name = stage.getResultAttrOfType<mlir::StringAttr>(i, kValueAttr);
-      if (!name)
-        return stage.emitError("expected '") << kValueAttr << "' on result " << i << ", got none";
-      cutter.addResult({value, name.str(), resultAttributes(stage, i)});
+      mlir::FailureOr<llvm::StringRef> name =
+          BoundaryValue{stage, static_cast<unsigned>(i), /*isResult=*/true}.string(kValueAttr);
+      if (mlir::failed(name))
+        return mlir::failure();
+      cutter.addResult({value, name->str(), resultAttributes(stage, i)});
     }
     cutter.describeValues(describeSharding);
     return cutter.run();
@@ -90,7 +94,8 @@ struct SplitPhases : impl::SplitPhasesBase<SplitPhases> {
     mlir::NamedAttrList attributes = stage.getResultAttrDict(result);
     for (unsigned argument = 0; argument < stage.getNumArguments(); ++argument)
       if (updatedBy(stage, argument) == result)
-        attributes.set(kShardingOfValueAttr, stage.getArgAttr(argument, kShardingOfValueAttr));
+        if (mlir::Attribute sharding = stage.getArgAttr(argument, kShardingOfValueAttr))
+          attributes.set(kShardingOfValueAttr, sharding);
     return attributes.getDictionary(stage.getContext());
   }
 

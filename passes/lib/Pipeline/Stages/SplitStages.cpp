@@ -3,6 +3,7 @@
 #include "FunctionCutter.h"
 #include "UpdateRounds.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/CheckModule.h"
 #include "alpa/IR/Phase.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/IR/ValueNames.h"
@@ -53,7 +54,8 @@ public:
   llvm::LogicalResult run() {
     for (llvm::StringRef name : {"prologue", "microbatch", "update"})
       if (auto function = symbols.lookup<mlir::func::FuncOp>(name))
-        nameArguments(function);
+        if (mlir::failed(nameArguments(function)) || mlir::failed(checkResults(function)))
+          return mlir::failure();
     if (mlir::failed(splitMicrobatch()) || mlir::failed(splitUpdate()))
       return mlir::failure();
     placePrologue();
@@ -65,11 +67,41 @@ private:
     return symbols.lookup<mlir::func::FuncOp>(name);
   }
 
-  void nameArguments(mlir::func::FuncOp function) {
-    for (unsigned i = 0; i < function.getNumArguments(); ++i)
+  llvm::LogicalResult nameArguments(mlir::func::FuncOp function) {
+    for (unsigned i = 0; i < function.getNumArguments(); ++i) {
       for (auto [mark, kind] : kMarks)
         if (std::optional<int64_t> number = integerOf(function.getArgAttr(i, mark)))
           function.setArgAttr(i, kValueAttr, builder.getStringAttr(valueName(kind, *number)));
+      if (!function.getArgAttrOfType<mlir::StringAttr>(i, kValueAttr)) {
+        auto error = function.emitError("expected one of ");
+        llvm::interleaveComma(kMarks, error, [&](auto &mark) { error << mark.first; });
+        return error << " on argument " << i << " of @" << function.getName() << ", got none";
+      }
+    }
+    return mlir::success();
+  }
+
+  /// Results are known by their number, and sums by the op that adds a part to them. What is
+  /// returned as it came in has a name.
+  llvm::LogicalResult checkResults(mlir::func::FuncOp function) {
+    mlir::Operation &end = function.getBody().front().back();
+    for (auto [i, value] : llvm::enumerate(end.getOperands())) {
+      BoundaryValue result{function, static_cast<unsigned>(i), /*isResult=*/true};
+      if (result.get(kAccumulatorAttr)) {
+        mlir::Operation *combine = value.getDefiningOp();
+        if (!combine || combine->getNumOperands() != 2)
+          return function.emitError("expected result ")
+                 << i << " of @" << function.getName() << " ('" << kAccumulatorAttr
+                 << "') to be made by an op that combines it with one part";
+        continue;
+      }
+      const bool isPrologue = function.getName() == "prologue";
+      if (!isPrologue && llvm::isa<mlir::BlockArgument>(value))
+        continue;
+      if (mlir::failed(result.integer(isPrologue ? kPrologueAttr : kResultAttr)))
+        return mlir::failure();
+    }
+    return mlir::success();
   }
 
   CutPart part(int stage, Phase phase, int round = 0) {
@@ -104,7 +136,8 @@ private:
     std::vector<std::string> resultNames;
     for (auto [i, value] : llvm::enumerate(body.back().getOperands())) {
       mlir::DictionaryAttr attributes = microbatch.getResultAttrDict(i);
-      if (std::optional<int64_t> number = integerOf(attributes.get(kAccumulatorAttr))) {
+      if (std::optional<int64_t> number =
+              integerOf(microbatch.getResultAttr(i, kAccumulatorAttr))) {
         resultNames.push_back(valueName(ValueKind::Sum, *number));
         mlir::Operation *combine = value.getDefiningOp();
         cutter.place(combine, {Placement::Stays});
@@ -215,19 +248,28 @@ struct SplitStages : impl::SplitStagesBase<SplitStages> {
   using SplitStagesBase::SplitStagesBase;
 
   void runOnOperation() override {
-    if (mlir::failed(checkModule()) || mlir::failed(checkFirstLayers()) ||
+    if (mlir::failed(checkStep()) || mlir::failed(checkFirstLayers()) ||
         mlir::failed(checkRematerialized()) ||
         mlir::failed(
             StageSplitter(getOperation(), StageOfLayer(*firstLayers), *rematerialize).run()))
       signalPassFailure();
   }
 
-  llvm::LogicalResult checkModule() {
+  llvm::LogicalResult checkStep() {
+    if (mlir::failed(checkModule(getOperation())))
+      return mlir::failure();
     mlir::SymbolTable symbols(getOperation());
-    for (llvm::StringRef name : {"microbatch", "update"})
-      if (!symbols.lookup<mlir::func::FuncOp>(name))
+    for (llvm::StringRef name : {"microbatch", "update", "prologue"}) {
+      auto function = symbols.lookup<mlir::func::FuncOp>(name);
+      if (!function && name == "prologue")
+        continue;
+      if (!function || function.isExternal())
         return getOperation().emitError("expected a function @")
                << name << "; run alpa-split-microbatches and alpa-cluster-layers first";
+      for (auto call : function.getBody().getOps<mlir::func::CallOp>())
+        return call.emitError("expected no call in @")
+               << name << ", got one of @" << call.getCallee() << "; run alpa-normalize first";
+    }
     return mlir::success();
   }
 

@@ -1,0 +1,60 @@
+"""What a sharding problem cannot hold is refused before it is built, with what to do."""
+
+import pytest
+from alpa_mlir._native import DeviceMesh, DeviceSpec, Module, ShardingModel
+
+
+def sines(num_ops: int, shape: str) -> Module:
+    lines = [f'%0 = "stablehlo.sine"(%x) : (tensor<{shape}>) -> tensor<{shape}>']
+    lines += [
+        f'%{i} = "stablehlo.sine"(%{i - 1}) : (tensor<{shape}>) -> tensor<{shape}>'
+        for i in range(1, num_ops)
+    ]
+    body = "\n".join(lines)
+    return Module.parse(
+        f"func.func public @main(%x: tensor<{shape}>) -> tensor<{shape}> {{\n{body}\n"
+        f"return %{num_ops - 1} : tensor<{shape}>\n}}"
+    )
+
+
+def model(module: Module, sizes: list[int], latency: float, bandwidth: float) -> ShardingModel:
+    names = list("xyz"[: len(sizes)])
+    count = len(sizes)
+    mesh = DeviceMesh(names, sizes, [latency] * count, [bandwidth] * count)
+    return ShardingModel(module, mesh, DeviceSpec({"f32": 1e14}, 1e12, 0, True))
+
+
+@pytest.mark.parametrize(
+    ("latency", "bandwidth"), [(1e-5, 1e-300), (1e-5, 1e-6), (1e300, 1e11), (1e7, 1e11)]
+)
+def test_costs_beyond_the_problem_are_refused(latency: float, bandwidth: float) -> None:
+    with pytest.raises(RuntimeError, match=r"less than 1e\+06 s, got up to .*; check latencies"):
+        model(sines(2, "64x64xf32"), [2, 2], latency, bandwidth)
+
+
+def test_slow_op_is_refused_by_name() -> None:
+    module = sines(1, "64x64xf32")
+    mesh = DeviceMesh(["x"], [2], [1e-5], [1e11])
+    with pytest.raises(RuntimeError, match=r"every cost below 1e\+06 s, got .* 'replicated'"):
+        ShardingModel(module, mesh, DeviceSpec({"f32": 1e-5}, 1e12, 0, True))
+
+
+@pytest.mark.parametrize(
+    ("latency", "bandwidth"), [(float("nan"), 1e11), (float("inf"), 1e11), (0, float("nan"))]
+)
+def test_rates_that_are_no_numbers_are_refused(latency: float, bandwidth: float) -> None:
+    with pytest.raises(ValueError, match="both finite, for axis 'x'"):
+        model(sines(1, "64xf32"), [2], latency, bandwidth)
+
+
+def test_mesh_of_too_many_devices_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"fewer than 2\^31 devices"):
+        DeviceMesh(["x", "y"], [2**40, 2**40], [0, 0], [1, 1])
+
+
+def test_tables_of_gigabytes_are_refused() -> None:
+    shape = "x".join(["8"] * 10 + ["f32"])
+    with pytest.raises(
+        RuntimeError, match=r"tables of at most 4.0 GiB, got .* GiB for 401 ops.*axes"
+    ):
+        model(sines(400, shape), [2, 2, 2], 1e-5, 1e11)

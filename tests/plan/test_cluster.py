@@ -44,12 +44,11 @@ def test_cluster_without_nodes() -> None:
 
 
 def test_cluster_too_slow_for_the_solver() -> None:
-    """Picoseconds beyond 64 bits are dear, not negative."""
+    """Picoseconds beyond 64 bits would be negative."""
     slow = replace(P3, num_nodes=1, intra_node=Link(1e12, 1.0))
     step = alpa.parallelize(lambda w, x: jnp.tanh(x @ w) @ w, alpa.ShardParallel(), slow)
-    plan = step.plan(*[jax.ShapeDtypeStruct((64, 64), jnp.float32)] * 2)
-    assert 0 < plan.step_seconds < 1
-    assert not plan.collectives
+    with pytest.raises(alpa.PassError, match=r"every cost below .* check latencies, bandwidths"):
+        step.plan(*[jax.ShapeDtypeStruct((64, 64), jnp.float32)] * 2)
 
 
 def test_axis_inside_a_node_has_the_nodes_own_links() -> None:

@@ -11,12 +11,9 @@ namespace {
 
 constexpr double kPicosecondsPerSecond = 1e12;
 
-/// What takes longer than costs can say is as dear as what is allowed can be; the solver refuses
-/// sums of it.
+/// Limits of the graph keep it far within 64 bits.
 int64_t picoseconds(double seconds) {
-  constexpr double kDearest = kForbiddenCost - 1;
-  double cost = seconds * kPicosecondsPerSecond;
-  return cost < kDearest ? static_cast<int64_t>(std::llround(cost)) : kForbiddenCost - 1;
+  return static_cast<int64_t>(std::llround(seconds * kPicosecondsPerSecond));
 }
 
 /// An edge between nodes whose strategies leave or want these shardings (numbers of the table).

@@ -1,5 +1,7 @@
 """What examples decide for all of them is decided over the whole batch, or not split."""
 
+from typing import Any
+
 import pytest
 from alpa_mlir.ir import jaxlib
 from programs.deciding_steps import EXACT, REFUSED
@@ -39,7 +41,7 @@ def test_examples_that_decide_for_themselves_need_no_prologue(name: str) -> None
 def test_largest_of_a_batch_is_no_local_statistic() -> None:
     """Scaling by the number of microbatches is for sums alone."""
 
-    def step(params, batch):
+    def step(params: Any, batch: Any) -> Any:
         h = batch["x"] @ params["a"]
         return params, ((h / h.max()) @ params["b"]).sum()
 

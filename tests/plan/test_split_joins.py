@@ -1,5 +1,7 @@
 """What examples leave behind otherwise than by a sum from nothing is joined, or not split."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import pytest
 from alpa_mlir import _native
@@ -32,7 +34,7 @@ def test_ops_of_the_prologue_have_its_phase() -> None:
 
 
 def test_largest_of_numbers_without_infinity_is_the_least_of_them() -> None:
-    def step(state, batch):
+    def step(state: Any, batch: Any) -> Any:
         return state, batch["x"].astype(jnp.float8_e4m3fn).max().astype(jnp.float32)
 
     program = Program(step, EXACT["counts_of_ids"].arguments)

@@ -64,23 +64,23 @@ def _layer(p: Any, batch: Any) -> Any:
 
 
 @_exact
-def cond_by_mean_of_batch(p, batch):
+def cond_by_mean_of_batch(p: Any, batch: Any) -> Any:
     return jax.lax.cond(batch["x"].mean() > 0, jnp.sin, lambda h: 2 * h, _layer(p, batch))
 
 
 @_exact
-def cond_by_any_of_batch(p, batch):
+def cond_by_any_of_batch(p: Any, batch: Any) -> Any:
     return jax.lax.cond((batch["n"] > 6).any(), jnp.sin, lambda h: h - 1, _layer(p, batch))
 
 
 @_exact
-def switch_by_argmax_of_batch(p, batch):
+def switch_by_argmax_of_batch(p: Any, batch: Any) -> Any:
     kind = jnp.argmax(batch["n"]) % 3
     return jax.lax.switch(kind, [jnp.sin, jnp.cos, jnp.tanh], _layer(p, batch))
 
 
 @_exact
-def trips_by_max_of_batch(p, batch):
+def trips_by_max_of_batch(p: Any, batch: Any) -> Any:
     frozen = stop_gradient(_layer(p, batch))
     return jax.lax.fori_loop(0, batch["n"].max(), lambda i, h: jnp.sin(h) + 0.1, frozen) * (
         _layer(p, batch)
@@ -88,10 +88,10 @@ def trips_by_max_of_batch(p, batch):
 
 
 @_exact
-def loop_over_the_batch_alone(p, batch):
+def loop_over_the_batch_alone(p: Any, batch: Any) -> Any:
     """A loop that ends when the mean change over all examples is small, before any weight."""
 
-    def unsettled(carry):
+    def unsettled(carry: Any) -> Any:
         z, before, i = carry
         return (jnp.abs(z - before).mean() > 0.05) & (i < 20)
 
@@ -104,13 +104,13 @@ def loop_over_the_batch_alone(p, batch):
 
 
 @_exact
-def centred_in_a_loop_of_constant_length(p, batch):
+def centred_in_a_loop_of_constant_length(p: Any, batch: Any) -> Any:
     x = jax.lax.fori_loop(0, 3, lambda i, x: jnp.sin(x - x.mean(0)), batch["x"])
     return x @ p["a"]
 
 
 @_exact
-def decided_by_a_decision(p, batch):
+def decided_by_a_decision(p: Any, batch: Any) -> Any:
     """The bound of a loop is chosen by a branch, which the batch decides."""
     bound = jax.lax.cond(batch["x"].max() > 10, lambda n: n.max(), lambda n: n.min(), batch["n"])
     frozen = stop_gradient(_layer(p, batch))
@@ -121,24 +121,24 @@ def decided_by_a_decision(p, batch):
 
 
 @_exact
-def where_by_example(p, batch):
+def where_by_example(p: Any, batch: Any) -> Any:
     h = _layer(p, batch)
     return jnp.where(jnp.abs(h).mean(1, keepdims=True) > 0.3, 2 * h, h - 1)
 
 
 @_exact
-def vmapped_cond(p, batch):
-    def one(h):
+def vmapped_cond(p: Any, batch: Any) -> Any:
+    def one(h: Any) -> Any:
         return jax.lax.cond(jnp.abs(h).mean() > 0.3, jnp.sin, lambda h: h - 1, h)
 
     return jax.vmap(one)(_layer(p, batch))
 
 
 @_exact
-def vmapped_while(p, batch):
+def vmapped_while(p: Any, batch: Any) -> Any:
     """Ends by an `any` over the examples; the weights have a say, and each example stops alone."""
 
-    def one(h):
+    def one(h: Any) -> Any:
         weights = stop_gradient(p["a"])
         return jax.lax.while_loop(
             lambda c: (jnp.abs(c[0]).sum() > 0.5) & (c[1] < 30),
@@ -152,10 +152,10 @@ def vmapped_while(p, batch):
 
 
 @_exact
-def vmapped_trips(p, batch):
+def vmapped_trips(p: Any, batch: Any) -> Any:
     frozen = stop_gradient(_layer(p, batch))
 
-    def one(n, h):
+    def one(n: Any, h: Any) -> Any:
         return jax.lax.fori_loop(0, n, lambda i, h: jnp.sin(h) + 0.1 * i, h)
 
     return jax.vmap(one)(batch["n"], frozen) * _layer(p, batch)
@@ -165,7 +165,7 @@ def vmapped_trips(p, batch):
 
 
 @_exact
-def cond_by_weights(p, batch):
+def cond_by_weights(p: Any, batch: Any) -> Any:
     """Every microbatch decides alike."""
     return jax.lax.cond(p["b"].mean() > 0, jnp.sin, lambda h: 2 * h, _layer(p, batch))
 
@@ -174,32 +174,32 @@ def cond_by_weights(p, batch):
 
 
 @_refused
-def cond_by_mean(p, batch):
+def cond_by_mean(p: Any, batch: Any) -> Any:
     h = _layer(p, batch)
     return jax.lax.cond(jnp.abs(h).mean() > 0.3, lambda h: 2 * h, lambda h: h - 1, h)
 
 
 @_refused
-def cond_by_any(p, batch):
+def cond_by_any(p: Any, batch: Any) -> Any:
     h = _layer(p, batch)
     return jax.lax.cond((h > 0.99).any(), jnp.sin, lambda h: h - 1, h)
 
 
 @_refused
-def switch_by_argmax(p, batch):
+def switch_by_argmax(p: Any, batch: Any) -> Any:
     h = _layer(p, batch)
     return jax.lax.switch(jnp.argmax(h.sum(1)) % 3, [jnp.sin, jnp.cos, jnp.tanh], h)
 
 
 @_refused
-def trips_by_max(p, batch):
+def trips_by_max(p: Any, batch: Any) -> Any:
     h = _layer(p, batch)
     bound = (4 * jnp.abs(h)).max().astype(jnp.int32)
     return h * jax.lax.fori_loop(0, bound, lambda i, h: jnp.sin(h), stop_gradient(h))
 
 
 @_refused
-def loop_until_the_mean_settles(p, batch):
+def loop_until_the_mean_settles(p: Any, batch: Any) -> Any:
     h = _layer(p, batch)
     weights = stop_gradient(p["a"])
     z, _ = jax.lax.while_loop(
@@ -211,7 +211,7 @@ def loop_until_the_mean_settles(p, batch):
 
 
 @_refused
-def vmapped_while_with_a_common_count(p, batch):
+def vmapped_while_with_a_common_count(p: Any, batch: Any) -> Any:
     """An `any` over examples, but what they count in common goes on until the last one is done."""
     h = _layer(p, batch)
     z, count = jax.lax.while_loop(
@@ -223,7 +223,7 @@ def vmapped_while_with_a_common_count(p, batch):
 
 
 @_refused
-def vmapped_while_that_goes_on(p, batch):
+def vmapped_while_that_goes_on(p: Any, batch: Any) -> Any:
     """An `any` over examples, and examples that are done go on."""
     h = _layer(p, batch)
     return h + jax.lax.while_loop(
@@ -232,10 +232,10 @@ def vmapped_while_that_goes_on(p, batch):
 
 
 @_refused
-def branch_in_a_loop(p, batch):
+def branch_in_a_loop(p: Any, batch: Any) -> Any:
     """In a loop of constant length, a branch by a mean."""
 
-    def body(i, h):
+    def body(i: Any, h: Any) -> Any:
         return jax.lax.cond(h.mean() > 0, jnp.sin, lambda h: h - 0.1, h)
 
     h = _layer(p, batch)
@@ -243,10 +243,10 @@ def branch_in_a_loop(p, batch):
 
 
 @_refused
-def loop_in_a_branch(p, batch):
+def loop_in_a_branch(p: Any, batch: Any) -> Any:
     """In a branch by weights, a loop that ends for all examples at once."""
 
-    def settle(h):
+    def settle(h: Any) -> Any:
         return jax.lax.while_loop(lambda z: jnp.abs(z).max() > 0.2, lambda z: z / 2, h)
 
     h = _layer(p, batch)
@@ -254,7 +254,7 @@ def loop_in_a_branch(p, batch):
 
 
 @_refused
-def sum_of_a_loop_that_decides(p, batch):
+def sum_of_a_loop_that_decides(p: Any, batch: Any) -> Any:
     """What a loop sums over examples decides, next, how long another one runs."""
     h = stop_gradient(_layer(p, batch))
     _, total = jax.lax.fori_loop(0, 3, lambda i, c: (jnp.sin(c[0]), c[1] + c[0].sum()), (h, 0.0))

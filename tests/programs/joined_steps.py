@@ -61,20 +61,20 @@ def _sgd(state: Any, batch: Any, loss_fn: Any = None) -> Any:
 
 
 @_add(EXACT)
-def counts_of_ids(state, batch):
+def counts_of_ids(state: Any, batch: Any) -> Any:
     state, losses = _sgd(state, batch)
     return {**state, "counts": state["counts"].at[batch["id"]].add(1)}, losses.mean()
 
 
 @_add(EXACT)
-def losses_added_to_a_row_of_the_table(state, batch):
+def losses_added_to_a_row_of_the_table(state: Any, batch: Any) -> Any:
     state, losses = _sgd(state, batch)
     table = state["table"].at[batch["id"], 2].add(losses)
     return {**state, "table": table * 0.9}, losses.mean()
 
 
 @_add(EXACT)
-def largest_loss_so_far(state, batch):
+def largest_loss_so_far(state: Any, batch: Any) -> Any:
     state, losses = _sgd(state, batch)
     return {**state, "largest": jnp.max(losses, initial=state["largest"])}, losses.sum()
 
@@ -83,32 +83,32 @@ def largest_loss_so_far(state, batch):
 
 
 @_add(EXACT)
-def loss_of_the_third_example(state, batch):
+def loss_of_the_third_example(state: Any, batch: Any) -> Any:
     state, losses = _sgd(state, batch)
     return state, (losses[2], losses.mean())
 
 
 @_add(EXACT)
-def hardest_examples(state, batch):
+def hardest_examples(state: Any, batch: Any) -> Any:
     state, losses = _sgd(state, batch)
     return state, jax.lax.top_k(losses, 3)
 
 
 @_add(EXACT)
-def input_of_the_hardest_example(state, batch):
+def input_of_the_hardest_example(state: Any, batch: Any) -> Any:
     """One op that joins examples reads another."""
     state, losses = _sgd(state, batch)
     return state, batch["x"][jnp.argmax(losses)]
 
 
 @_add(EXACT)
-def median_loss(state, batch):
+def median_loss(state: Any, batch: Any) -> Any:
     state, losses = _sgd(state, batch)
     return {**state, "largest": jnp.median(losses)}, losses.mean()
 
 
 @_add(EXACT)
-def rows_written_by_id(state, batch):
+def rows_written_by_id(state: Any, batch: Any) -> Any:
     """A bank of the last hidden values."""
     hidden = jnp.tanh(batch["x"] @ state["a"])
     bank = state["table"].at[jnp.arange(B) + 2].set(hidden)
@@ -117,10 +117,10 @@ def rows_written_by_id(state, batch):
 
 
 @_add(EXACT)
-def complex_weights(state, batch):
+def complex_weights(state: Any, batch: Any) -> Any:
     weights = state["a"] * (1 + 0.5j)
 
-    def loss(w):
+    def loss(w: Any) -> Any:
         return jnp.mean(jnp.abs(batch["x"] @ w) ** 2)
 
     value, grad = jax.value_and_grad(loss)(weights)
@@ -128,7 +128,7 @@ def complex_weights(state, batch):
 
 
 @_add(EXACT)
-def weights_of_classes(state, batch):
+def weights_of_classes(state: Any, batch: Any) -> Any:
     """An op that a statistic of the data and the forward pass read."""
     counts = jnp.zeros(12).at[batch["id"]].add(1.0)
     weight = (1 / jnp.maximum(counts, 1))[batch["id"]]
@@ -139,8 +139,8 @@ def weights_of_classes(state, batch):
 
 
 @_add(WHOLE)
-def normalized_over_the_batch(state, batch):
-    def losses(p):
+def normalized_over_the_batch(state: Any, batch: Any) -> Any:
+    def losses(p: Any) -> Any:
         h = batch["x"] @ p["a"]
         h = (h - h.mean(0)) / jnp.sqrt(h.var(0) + 1e-3)
         return (jnp.tanh(h) @ p["b"]).mean(-1)
@@ -149,8 +149,8 @@ def normalized_over_the_batch(state, batch):
 
 
 @_add(WHOLE)
-def all_pairs(state, batch):
-    def losses(p):
+def all_pairs(state: Any, batch: Any) -> Any:
+    def losses(p: Any) -> Any:
         h = jnp.tanh(batch["x"] @ p["a"])
         return jax.nn.logsumexp(h @ p["b"] @ h.T, axis=1)
 
@@ -158,13 +158,13 @@ def all_pairs(state, batch):
 
 
 @_add(WHOLE)
-def sorted_examples(state, batch):
+def sorted_examples(state: Any, batch: Any) -> Any:
     return _sgd(state, batch, lambda p: jnp.cumsum(jnp.sort(_losses(p, batch["x"]))))
 
 
 @_add(WHOLE)
-def decided_for_all(state, batch):
-    def losses(p):
+def decided_for_all(state: Any, batch: Any) -> Any:
+    def losses(p: Any) -> Any:
         h = _losses(p, batch["x"])
         return jax.lax.cond((h > 0.1).any(), jnp.sin, lambda h: 2 * h, h)
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -24,7 +23,7 @@ class SliceProgram:
     num_starts: int
     steps: list[Callable[[Any, Any, Any], Any]]
 
-    def __call__(self, x: jax.Array, update: jax.Array, starts: jax.Array) -> tuple[Any, ...]:
+    def __call__(self, x: Any, update: Any, starts: Any) -> tuple[Any, ...]:
         results = []
         for step in self.steps:
             x = step(x, update, starts)
@@ -60,14 +59,14 @@ def random_slices(seed: int) -> SliceProgram:
 
 
 def _slice(sizes: tuple[int, ...], first: int) -> Callable[..., Any]:
-    def step(x, update, starts):
+    def step(x: Any, update: Any, starts: Any) -> Any:
         return lax.dynamic_slice(x, [starts[first + i] for i in range(x.ndim)], sizes)
 
     return step
 
 
 def _update(sizes: tuple[int, ...], first: int) -> Callable[..., Any]:
-    def step(x, update, starts):
+    def step(x: Any, update: Any, starts: Any) -> Any:
         part = lax.slice(update, [0] * x.ndim, sizes)
         return lax.dynamic_update_slice(x, part, [starts[first + i] for i in range(x.ndim)])
 
@@ -77,8 +76,8 @@ def _update(sizes: tuple[int, ...], first: int) -> Callable[..., Any]:
 def _scan(size: int, length: int) -> Callable[..., Any]:
     """Parts of dim 0 by a counter that may go beyond its end."""
 
-    def step(x, update, starts):
-        def add(total, i):
+    def step(x: Any, update: Any, starts: Any) -> Any:
+        def add(total: Any, i: Any) -> Any:
             return total + lax.dynamic_slice_in_dim(jnp.cos(x), i * size, size), None
 
         total, _ = lax.scan(add, jnp.zeros((size, *x.shape[1:]), x.dtype), jnp.arange(length))

@@ -38,7 +38,7 @@ def _add(programs: dict[str, Program]) -> Callable[..., Any]:
     """The step of a loss of the weights, the rest of the state, and the batch."""
 
     def add(loss: Callable[..., Any]) -> Callable[..., Any]:
-        def step(state, batch):
+        def step(state: Any, batch: Any) -> Any:
             weights = {name: state[name] for name in "ab"}
             value, grads = jax.value_and_grad(lambda p: loss({**state, **p}, batch))(weights)
             return {**state, **jax.tree.map(lambda w, g: w - 0.1 * g, weights, grads)}, value
@@ -57,49 +57,49 @@ def _net(p: Any, x: Any) -> Any:
 
 
 @_add(EXACT)
-def two_views_at_once(p, batch):
+def two_views_at_once(p: Any, batch: Any) -> Any:
     both = _net(p, jnp.concatenate([batch["x"], batch["y"]]))
     first, second = jnp.split(both, 2)
     return jnp.mean((first - jax.lax.stop_gradient(second)) ** 2)
 
 
 @_add(EXACT)
-def three_views_of_which_one_is_read(p, batch):
+def three_views_of_which_one_is_read(p: Any, batch: Any) -> Any:
     views = _net(p, jnp.concatenate([batch["x"], batch["y"], -batch["x"]]))
     return jnp.mean(jnp.tanh(views)[B : 2 * B] * batch["y"])
 
 
 @_add(EXACT)
-def halves_of_every_pair(p, batch):
+def halves_of_every_pair(p: Any, batch: Any) -> Any:
     return jnp.mean((_net(p, batch["x"][::2]) - _net(p, batch["x"][1::2])) ** 2)
 
 
 @_add(EXACT)
-def every_other_hidden_value(p, batch):
+def every_other_hidden_value(p: Any, batch: Any) -> Any:
     hidden = jnp.tanh(batch["x"] @ p["a"])
     return jnp.mean((hidden[::2] @ p["b"]) ** 2) + jnp.mean(hidden[1::2])
 
 
 @_add(EXACT)
-def pairs_as_a_dim(p, batch):
+def pairs_as_a_dim(p: Any, batch: Any) -> Any:
     pairs = _net(p, batch["x"]).reshape(B // 2, 2, D)
     return jnp.mean((pairs[:, 0] - pairs[:, 1]) ** 2)
 
 
 @_add(EXACT)
-def pairs_and_back(p, batch):
+def pairs_and_back(p: Any, batch: Any) -> Any:
     hidden = jnp.tanh(batch["x"] @ p["a"]).reshape(B // 2, 2 * D)
     return jnp.mean((hidden.reshape(B, D) @ p["b"] - batch["y"]) ** 2)
 
 
 @_add(EXACT)
-def steps_of_time_among_the_examples(p, batch):
+def steps_of_time_among_the_examples(p: Any, batch: Any) -> Any:
     flat = _net(p, batch["times"].reshape(B * 5, D)).reshape(B, 5, D)
     return jnp.mean(flat[:, ::2] ** 2)
 
 
 @_add(EXACT)
-def examples_in_the_last_dim(p, batch):
+def examples_in_the_last_dim(p: Any, batch: Any) -> Any:
     return jnp.mean(jnp.tanh(p["a"] @ batch["x"].T)[:, ::2] ** 2)
 
 
@@ -107,25 +107,25 @@ def examples_in_the_last_dim(p, batch):
 
 
 @_add(EXACT)
-def mirrored(p, batch):
+def mirrored(p: Any, batch: Any) -> Any:
     return jnp.mean((_net(p, batch["x"][::-1]) - batch["y"]) ** 2)
 
 
 @_add(EXACT)
-def permuted(p, batch):
+def permuted(p: Any, batch: Any) -> Any:
     order = jax.random.permutation(jax.random.key(0), B)
     return jnp.mean((_net(p, batch["x"][order]) - batch["y"][order]) ** 2)
 
 
 @_add(EXACT)
-def mixed_up(p, batch):
+def mixed_up(p: Any, batch: Any) -> Any:
     """Mixup: each example with the one before it."""
     x = 0.7 * batch["x"] + 0.3 * jnp.roll(batch["x"], 1, axis=0)
     return jnp.mean((_net(p, x) - batch["y"]) ** 2)
 
 
 @_add(EXACT)
-def sorted_by_a_feature(p, batch):
+def sorted_by_a_feature(p: Any, batch: Any) -> Any:
     order = jnp.argsort(batch["x"][:, 0])
     return jnp.mean(_net(p, batch["x"][order]) * jnp.arange(B)[:, None])
 
@@ -134,24 +134,24 @@ def sorted_by_a_feature(p, batch):
 
 
 @_add(EXACT)
-def mapped(p, batch):
+def mapped(p: Any, batch: Any) -> Any:
     return jnp.mean(jax.lax.map(lambda e: jnp.sum(_net(p, e["x"]) - e["y"]) ** 2, batch))
 
 
 @_add(EXACT)
-def mapped_with_checkpoint(p, batch):
+def mapped_with_checkpoint(p: Any, batch: Any) -> Any:
     one = jax.checkpoint(lambda e: jnp.sum(_net(p, e["x"]) * e["y"]))
     return jnp.sum(jax.lax.map(one, batch) ** 2)
 
 
 @_add(EXACT)
-def mapped_in_chunks(p, batch):
+def mapped_in_chunks(p: Any, batch: Any) -> Any:
     return jnp.mean(jax.lax.map(lambda x: _net(p, x), batch["x"], batch_size=2) * batch["y"])
 
 
 @_add(EXACT)
-def scanned_with_a_total(p, batch):
-    def body(total, x):
+def scanned_with_a_total(p: Any, batch: Any) -> Any:
+    def body(total: Any, x: Any) -> Any:
         out = _net(p, x)
         return total + jnp.sum(out**2), out
 
@@ -160,10 +160,10 @@ def scanned_with_a_total(p, batch):
 
 
 @_add(EXACT)
-def mapped_with_a_key_each(p, batch):
+def mapped_with_a_key_each(p: Any, batch: Any) -> Any:
     keys = jax.random.split(jax.random.key(3), B)
 
-    def one(x_and_key):
+    def one(x_and_key: Any) -> Any:
         x, key = x_and_key
         return jnp.sum(_net(p, x * jax.random.normal(key, (D,))))
 
@@ -171,8 +171,8 @@ def mapped_with_a_key_each(p, batch):
 
 
 @_add(EXACT)
-def numbered_in_a_loop(p, batch):
-    def body(k, total):
+def numbered_in_a_loop(p: Any, batch: Any) -> Any:
+    def body(k: Any, total: Any) -> Any:
         return total + k * jnp.sum(_net(p, batch["x"][k]))
 
     return jax.lax.fori_loop(0, B, body, 0.0) / B
@@ -182,26 +182,26 @@ def numbered_in_a_loop(p, batch):
 
 
 @_add(EXACT)
-def weights_used_if_the_state_says_so(p, batch):
+def weights_used_if_the_state_says_so(p: Any, batch: Any) -> Any:
     h = jax.lax.cond(p["on"] > 0, lambda x: jnp.tanh(x @ p["a"]), lambda x: x, batch["x"])
     return jnp.mean((h @ p["b"]) ** 2)
 
 
 @_add(EXACT)
-def weights_chosen_by_the_state(p, batch):
+def weights_chosen_by_the_state(p: Any, batch: Any) -> Any:
     branches = [lambda x: x @ p["a"], lambda x: 2 * x, lambda x: x @ p["a"] @ p["b"]]
     return jnp.mean(jnp.tanh(jax.lax.switch(p["choice"], branches, batch["x"])) @ p["b"])
 
 
 @_add(EXACT)
-def weights_chosen_by_a_constant(p, batch):
+def weights_chosen_by_a_constant(p: Any, batch: Any) -> Any:
     branches = [lambda x: x @ p["a"], lambda x: x @ p["b"]]
     return jnp.mean(jnp.tanh(jax.lax.switch(jnp.int32(1), branches, batch["x"])) @ p["a"])
 
 
 @_add(EXACT)
-def recurrence_over_time(p, batch):
-    def cell(h, x):
+def recurrence_over_time(p: Any, batch: Any) -> Any:
+    def cell(h: Any, x: Any) -> Any:
         h = jnp.tanh(h @ p["a"] + x)
         return h, h.sum(-1)
 
@@ -210,13 +210,13 @@ def recurrence_over_time(p, batch):
 
 
 @_add(EXACT)
-def same_layer_again_and_again(p, batch):
+def same_layer_again_and_again(p: Any, batch: Any) -> Any:
     h = jax.lax.fori_loop(0, 7, lambda _, h: jnp.tanh(h @ p["a"]), batch["x"])
     return jnp.mean(h @ p["b"])
 
 
 @_add(EXACT)
-def gather_by_row_and_label(p, batch):
+def gather_by_row_and_label(p: Any, batch: Any) -> Any:
     """Weighted by itself, so that no part of it is known before."""
     log_p = jax.nn.log_softmax(_net(p, batch["x"]))
     chosen = log_p[jnp.arange(B), batch["id"]]
@@ -224,7 +224,7 @@ def gather_by_row_and_label(p, batch):
 
 
 @_add(EXACT)
-def parameters_of_the_examples(p, batch):
+def parameters_of_the_examples(p: Any, batch: Any) -> Any:
     """An offset per example, which is no batch."""
     offset = jnp.sin(jnp.arange(B, dtype=jnp.float32))[:, None] * p["on"]
     return jnp.mean(_net(p, batch["x"] + offset) ** 2)
@@ -234,20 +234,20 @@ def parameters_of_the_examples(p, batch):
 
 
 @_add(WHOLE)
-def hidden_values_shifted(p, batch):
+def hidden_values_shifted(p: Any, batch: Any) -> Any:
     hidden = jnp.tanh(batch["x"] @ p["a"])
     return jnp.mean(((hidden + jnp.roll(hidden, 1, axis=0)) @ p["b"]) ** 2)
 
 
 @_add(WHOLE)
-def hidden_values_mirrored(p, batch):
+def hidden_values_mirrored(p: Any, batch: Any) -> Any:
     hidden = jnp.tanh(batch["x"] @ p["a"])
     return jnp.mean((hidden @ p["b"]) * (hidden[::-1] @ p["a"]))
 
 
 @_add(WHOLE)
-def state_passed_from_example_to_example(p, batch):
-    def body(h, x):
+def state_passed_from_example_to_example(p: Any, batch: Any) -> Any:
+    def body(h: Any, x: Any) -> Any:
         h = jnp.tanh(h @ p["a"] + x)
         return h, h
 
@@ -255,8 +255,8 @@ def state_passed_from_example_to_example(p, batch):
 
 
 @_add(WHOLE)
-def product_of_sums_in_a_loop(p, batch):
-    def body(_, total):
+def product_of_sums_in_a_loop(p: Any, batch: Any) -> Any:
+    def body(_: Any, total: Any) -> Any:
         return total * 0.5 + jnp.sum(jnp.tanh(batch["x"] @ p["a"])) ** 2
 
     return jax.lax.fori_loop(0, 3, body, 0.0) + jnp.mean(batch["x"] @ p["b"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
-from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError
+from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError, PassError
 from alpa_mlir.frontend.trace import TracedProgram
 from alpa_mlir.inter_op.layers import LayeredSteps
 from alpa_mlir.inter_op.plan_pipeline import plan_pipeline
@@ -117,7 +117,7 @@ def _plan_whole(
 ) -> PlanData:
     """The plan with the shortest step over all meshes in question."""
     best: PlanData | None = None
-    infeasible: InfeasibleError | None = None
+    refusal: AlpaError | None = None
     for mesh in _meshes(prepared.program, method, cluster):
         try:
             sharded = shard(
@@ -130,14 +130,14 @@ def _plan_whole(
                 method.target_gap,
                 stopwatch,
             )
-        except InfeasibleError as error:
-            infeasible = error
+        except (InfeasibleError, PassError) as error:  # too large for a mesh of that many axes, say
+            refusal = error
             continue
         plan = make_plan(prepared.program, prepared.steps.normal, sharded, cluster, method)
         if best is None or plan.step_seconds < best.step_seconds:
             best = plan
     if best is None:
-        raise infeasible or AlpaError("expected at least one logical mesh to plan for")
+        raise refusal or AlpaError("expected at least one logical mesh to plan for")
     return best
 
 

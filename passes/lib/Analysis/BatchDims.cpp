@@ -218,7 +218,7 @@ bool BatchDims::anyResultCarries(mlir::Operation *op) const {
   return llvm::any_of(op->getResults(), [this](mlir::Value value) { return carries(value); });
 }
 
-std::optional<BatchEnd> BatchDims::endIn(mlir::Operation *op) const {
+std::optional<BatchEnd> BatchDims::endAt(mlir::Operation *op) const {
   auto found = endKinds.find(op);
   return found == endKinds.end() ? std::nullopt : std::optional<BatchEnd>(found->second);
 }

@@ -57,7 +57,7 @@ bool PartialSums::allPartial(mlir::ValueRange values) {
 
 /// Of examples. What it starts from is combined as often as there are parts.
 bool PartialSums::ofCombination(mlir::Operation *op) {
-  if (batch.endIn(op) != BatchEnd::Reduced || alpa::combinationOf(op) != kind)
+  if (batch.endAt(op) != BatchEnd::Reduced || alpa::combinationOf(op) != kind)
     return false;
   switch (kindOf(op)) {
   case OpKind::Reduce:

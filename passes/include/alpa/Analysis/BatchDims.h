@@ -63,7 +63,7 @@ public:
   /// frontier between what is computed per example and what is computed of sums over examples.
   llvm::ArrayRef<End> ends() const { return allEnds; }
   /// How the batch ends in `op`; none where it does not.
-  std::optional<BatchEnd> endIn(mlir::Operation *op) const;
+  std::optional<BatchEnd> endAt(mlir::Operation *op) const;
 
 private:
   friend class BatchFollower;

@@ -68,7 +68,7 @@ private:
     const unsigned number = argument.getArgNumber();
     if (counts(argument))
       return Carried::Counter;
-    if (isLoopInvariant(argument))
+    if (isSame(argument))
       return batchDims[number] && !readsOneByOne(argument) ? std::nullopt
                                                            : std::optional(Carried::Same);
     mlir::Operation *next = nextValue(whileOp, number).getDefiningOp();
@@ -77,6 +77,15 @@ private:
     if (isWritten(next, argument))
       return Carried::Written;
     return isSum(next, argument) ? std::optional(Carried::Sum) : std::nullopt;
+  }
+
+  /// Also where it only went through a barrier, as what jax.checkpoint reads does.
+  bool isSame(mlir::BlockArgument argument) const {
+    mlir::Value next = nextValue(whileOp, argument.getArgNumber());
+    while (next != argument && next.getDefiningOp() &&
+           kindOf(next.getDefiningOp()) == OpKind::OptimizationBarrier)
+      next = next.getDefiningOp()->getOperand(llvm::cast<mlir::OpResult>(next).getResultNumber());
+    return next == argument;
   }
 
   bool readsOneByOne(mlir::BlockArgument argument) {

@@ -77,15 +77,28 @@ private:
     auto type = llvm::dyn_cast<mlir::RankedTensorType>(value.getType());
     if (!type || !type.hasStaticShape())
       return std::nullopt;
+    // Parts of the batch, where there is nothing else: who reads both is divided as the smaller.
+    const bool isPart = !isReadOtherwise();
     auto fits = [&](int dim) {
-      return dim < type.getRank() && type.getDimSize(dim) > 1 &&
-             type.getDimSize(dim) % numExamples() == 0;
+      const int64_t size = dim < type.getRank() ? type.getDimSize(dim) : 1;
+      return size > 1 && (isPart || size % numExamples() == 0);
     };
     std::optional<BatchDim> read = best.of(op->getOperand(0));
     for (int dim = read && fits(read->dim) ? read->dim : 0; dim < type.getRank(); ++dim)
       if (fits(dim))
         return BatchDim{dim, type.getDimSize(dim), 1};
     return std::nullopt;
+  }
+
+  /// Whether a product reads examples that come from no op in which they meet.
+  bool isReadOtherwise() const {
+    return llvm::any_of(graph.nodes(), [&](const OpNode &node) {
+      return isProduct(node.op) && batchIsRead(node.op);
+    });
+  }
+
+  bool batchIsRead(mlir::Operation *op) const {
+    return llvm::any_of(op->getOperands(), [&](mlir::Value v) { return best.carries(v); });
   }
 
   int64_t numExamples() const {

@@ -59,7 +59,8 @@ def batch_norm(w: Writer) -> None:
 def batch_norm_by_running_statistics(w: Writer) -> None:
     """What is learned of the batch is used in the next step."""
     mean = w.state_leaf("running_mean", "jnp.zeros(F)")
-    w.aux["mean_of_examples"] = f"h.astype(jnp.float32).mean({_axes_of_batch(w)})"
+    w.write(f"mean_of_examples = h.astype(jnp.float32).mean({_axes_of_batch(w)})")
+    w.aux["mean_of_examples"] = "mean_of_examples"
     w.new_state["running_mean"] = f'0.9 * {mean} + 0.1 * aux["mean_of_examples"]'
     w.write(f"h = h - {w.along(mean, 'f')}.astype(h.dtype)")
 

@@ -32,7 +32,7 @@ def constructs_alone() -> list[RandomStep]:
 
 STEPS_ALONE = constructs_alone()
 
-# A batch that is cut into chunks (B -> 2 x B/2) counts chunks: more microbatches than those are refused.
+# Of a batch cut into chunks (B -> 2 x B/2) the chunks are counted.
 CHUNKS = "no more microbatches than a batch is cut into chunks"
 IN_CHUNKS = [i for i, step in enumerate(STEPS_ALONE) if "summed_in_chunks" in str(step)]
 

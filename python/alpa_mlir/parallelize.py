@@ -59,7 +59,8 @@ def parallelize(
         that do not have as many as the others (a number, a key, weights of classes) are whole for
         every microbatch and device.
       donate_argnums: positions of the arguments whose memory the results may take. "auto" donates
-        the state: arguments that come back updated, at some place of the result.
+        the state: arguments that come back updated, at some place of the result. Reading the old
+        state after a call then fails ("Array has been deleted"); pass () to keep it.
       static_argnums: positions of hashable arguments that are no arrays; new values plan anew.
       batch_dims: the dim of those leaves that counts examples; as `in_axes` of `jax.vmap` one for
         all, or for each batch argument a dim, None, or a pytree of such.

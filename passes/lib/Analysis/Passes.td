@@ -14,9 +14,10 @@ def AnalyzeTraining : Pass<"alpa-analyze-training", "::mlir::ModuleOp"> {
     Leaves: `alpa.role` on every argument and `alpa.phase` on every op. Ops at which the batch ends in a sum (the frontier)
     have `alpa.accumulate`, how results of microbatches combine, and `alpa.gradient_of`, the parameters whose gradient
     they make. *Forward* is what every gradient depends on, and what losses, metrics and results per example do;
-    *backward* is the rest before the frontier; *update* comes after it and sees no example; *prologue* makes sums over
-    the batch that flow back into computations on single examples, but depend on no floating-point argument other than
-    the batch. A program without parameters is all forward.
+    *backward* is the rest before the frontier; *update* comes after it, with what examples make of each other where no
+    product, loop or branch on examples follows; *prologue* is where examples meet before any parameter is read: sums
+    over the batch that flow back into computations on single examples or decide for them, and examples in another order.
+    A program without parameters is all forward.
 
     Remarks tell people: ops and floating-point operations of each phase, every frontier value, every prologue value, and
     every op in which examples meet otherwise (batch norm, a sort along the batch): with microbatches the step would

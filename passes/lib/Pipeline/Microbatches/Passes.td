@@ -17,7 +17,8 @@ def SplitMicrobatches : Pass<"alpa-split-microbatches", "::mlir::ModuleOp"> {
       (`alpa.argument = i`), the number of the microbatch if it asks for it (`alpa.microbatch = m`), prologue values, and
       accumulators (`alpa.accumulator = k`). It returns the accumulators with its own share combined into them, and its
       examples of each result that has one value per example (`alpa.result = j`);
-    - @update: sums over the whole batch come in, the other results of @main go out.
+    - @update: sums over the whole batch come in, the other results of @main go out. Where it makes something of single
+      examples, those of all microbatches come in, joined.
 
     The split is exact: batch dims are shorter, and constants such as 1 / batch size stay those of the whole batch, so
     that sums of microbatches are the sums of the batch. A mask or random bits for the whole batch are made for the
@@ -27,8 +28,11 @@ def SplitMicrobatches : Pass<"alpa-split-microbatches", "::mlir::ModuleOp"> {
 
     alpa-normalize turns the result into one function again: accumulation of gradients on one mesh.
 
-    Fails: a number of microbatches that does not divide the batch; an op in which examples meet; a sum over examples in
-    a loop, or one that starts from anything but the neutral element.
+    A sum that starts from anything but the neutral element meets that once, in @update. Loops over examples have those of
+    the microbatch; with one for each they are none.
+
+    Fails: a number of microbatches that does not divide the batch (or the groups that examples are read in); an op in
+    which examples meet; a sum over examples of which a loop makes more than sums; an effect on examples.
 
     With `num-microbatches=2`:
 

@@ -149,13 +149,12 @@ private:
     mlir::Operation *op = value.getDefiningOp();
     if (!op || op->getBlock() != &body)
       return std::nullopt;
-    const llvm::StringRef name = op->getName().getStringRef();
-    if (name == "stablehlo.convert" || name == "stablehlo.reshape")
+    if (isConversion(op) || kindOf(op) == OpKind::Reshape)
       return affine(op->getOperand(0));
     // Negative indices count from the end; a counter is none.
     if (mlir::Value chosen = isSelect(op) ? onlyChoice(op) : mlir::Value())
       return affine(chosen);
-    const bool subtracts = name == "stablehlo.subtract";
+    const bool subtracts = isSubtraction(op);
     if (!subtracts && !isAddition(op))
       return std::nullopt;
     std::optional<Affine> a = affine(op->getOperand(0)), b = affine(op->getOperand(1));

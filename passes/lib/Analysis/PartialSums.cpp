@@ -105,7 +105,6 @@ bool PartialSums::ofLinear(mlir::Operation *op) {
 }
 
 bool PartialSums::ofElementwise(mlir::Operation *op) {
-  const llvm::StringRef name = op->getName().getStringRef();
   const mlir::OperandRange operands = op->getOperands();
   if (isSelect(op))
     return isFixed(operands[0]) && allPartial(operands.drop_front());
@@ -113,17 +112,18 @@ bool PartialSums::ofElementwise(mlir::Operation *op) {
     return allPartial(operands);
   if (kind != ReductionKind::Add)
     return false;
-  if (name == "stablehlo.subtract" || name == "stablehlo.negate" || name == "stablehlo.real" ||
-      name == "stablehlo.imag" || name == "stablehlo.complex")
+  switch (linearityOf(op)) {
+  case Linearity::Together:
     return allPartial(operands);
-  if (name == "stablehlo.convert") // rounding to integers is not linear
-    return isFloating(op->getResult(0).getType()) && isFloating(operands[0].getType()) &&
-           isPartial(operands[0]);
-  if (name == "stablehlo.multiply")
+  case Linearity::AnyOne:
     return (isPartial(operands[0]) && isFixed(operands[1])) ||
            (isFixed(operands[0]) && isPartial(operands[1]));
-  return name == "stablehlo.divide" && isFloating(op->getResult(0).getType()) &&
-         isPartial(operands[0]) && isFixed(operands[1]);
+  case Linearity::First:
+    return isPartial(operands[0]) && isFixed(operands[1]);
+  case Linearity::None:
+    return false;
+  }
+  return false;
 }
 
 bool PartialSums::ofLoop(mlir::OpResult value) {

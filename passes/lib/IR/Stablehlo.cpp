@@ -218,6 +218,33 @@ bool isAddition(mlir::Operation *op) {
   return op->getName().getStringRef() == "stablehlo.add" && op->getNumOperands() == 2;
 }
 
+bool isSubtraction(mlir::Operation *op) {
+  return op->getName().getStringRef() == "stablehlo.subtract" && op->getNumOperands() == 2;
+}
+
+bool isConversion(mlir::Operation *op) {
+  return op->getName().getStringRef() == "stablehlo.convert" && op->getNumOperands() == 1 &&
+         op->getNumResults() == 1;
+}
+
+bool isClamp(mlir::Operation *op) {
+  return op->getName().getStringRef() == "stablehlo.clamp" && op->getNumOperands() == 3;
+}
+
+Linearity linearityOf(mlir::Operation *op) {
+  const bool isOfFloats = op->getNumOperands() > 0 && op->getNumResults() == 1 &&
+                          isFloating(op->getOperand(0).getType()) &&
+                          isFloating(op->getResult(0).getType());
+  const Linearity ofFloats = isOfFloats ? Linearity::Together : Linearity::None;
+  return llvm::StringSwitch<Linearity>(op->getName().getStringRef())
+      .Cases({"stablehlo.add", "stablehlo.subtract", "stablehlo.negate"}, Linearity::Together)
+      .Cases({"stablehlo.real", "stablehlo.imag", "stablehlo.complex"}, Linearity::Together)
+      .Case("stablehlo.convert", ofFloats) // rounding to integers is not linear
+      .Case("stablehlo.multiply", Linearity::AnyOne)
+      .Case("stablehlo.divide", isOfFloats ? Linearity::First : Linearity::None)
+      .Default(Linearity::None);
+}
+
 bool isSelect(mlir::Operation *op) {
   return op->getName().getStringRef() == "stablehlo.select" && op->getNumOperands() == 3;
 }

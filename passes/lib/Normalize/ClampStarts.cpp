@@ -46,7 +46,7 @@ int64_t fitting(int64_t bound, mlir::RankedTensorType type) {
 }
 
 bool isClampTo(mlir::Operation *op, mlir::DenseElementsAttr bounds) {
-  if (op->getName().getStringRef() != "stablehlo.clamp" || op->getNumOperands() != 3)
+  if (!isClamp(op))
     return false;
   mlir::Operation *most = op->getOperand(2).getDefiningOp();
   std::optional<IntegerRange> least = integerRange(op->getOperand(0));

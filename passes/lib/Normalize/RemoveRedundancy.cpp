@@ -85,8 +85,7 @@ void eraseDead(mlir::Region &region) {
 
 void removeIdleConversions(mlir::Region &region) {
   region.walk([](mlir::Operation *op) {
-    if (op->getName().getStringRef() != "stablehlo.convert" || op->getNumOperands() != 1 ||
-        op->getNumResults() != 1 || op->getOperand(0).getType() != op->getResult(0).getType())
+    if (!isConversion(op) || op->getOperand(0).getType() != op->getResult(0).getType())
       return;
     op->replaceAllUsesWith(op->getOperands());
     op->erase();

@@ -80,6 +80,13 @@ ReductionKind reductionKind(mlir::Operation *op);
 ReductionKind elementwiseKind(mlir::Operation *op);
 
 bool isAddition(mlir::Operation *op);
+bool isSubtraction(mlir::Operation *op);
+bool isConversion(mlir::Operation *op);
+bool isClamp(mlir::Operation *op);
+/// In which operands an elementwise op is linear, the others held: all together (a - b), any one of
+/// them (a * b), or the first alone (a / b). Conversions are where both types are floating.
+enum class Linearity { None, Together, AnyOne, First };
+Linearity linearityOf(mlir::Operation *op);
 bool isSelect(mlir::Operation *op);
 /// A scatter that puts the update in place of the element.
 bool isAssigningScatter(mlir::Operation *op);

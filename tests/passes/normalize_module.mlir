@@ -220,3 +220,27 @@ func.func public @windows(%arg0: tensor<8x4xf32>, %arg1: tensor<2xi32>, %arg2: t
   %1 = "stablehlo.gather"(%arg0, %arg2) {dimension_numbers = #stablehlo.gather<offset_dims = [1], collapsed_slice_dims = [0], start_index_map = [0], index_vector_dim = 1>, slice_sizes = array<i64: 1, 4>} : (tensor<8x4xf32>, tensor<5x1xi32>) -> tensor<5x4xf32>
   return %0, %1 : tensor<3xf32>, tensor<5x4xf32>
 }
+
+// -----
+
+// Element y[i] of row i: the rows are walked along with the indices. The same of the scatter that is its gradient. A
+// conversion to the type it has is none.
+
+// CHECK-LABEL: @elements_of_rows
+// CHECK: %[[Y:.*]] = stablehlo.broadcast_in_dim %arg1
+// CHECK: stablehlo.gather"(%arg0, %[[Y]]) <{dimension_numbers = #stablehlo.gather<collapsed_slice_dims = [1], operand_batching_dims = [0], start_indices_batching_dims = [0], start_index_map = [1], index_vector_dim = 1>
+// CHECK: stablehlo.scatter"(%arg0, %[[Y]], {{.*}}) <{scatter_dimension_numbers = #stablehlo.scatter<inserted_window_dims = [1], input_batching_dims = [0], scatter_indices_batching_dims = [0], scatter_dims_to_operand_dims = [1], index_vector_dim = 1>
+func.func public @elements_of_rows(%x: tensor<8x6xf32>, %y: tensor<8xi32>) -> (tensor<8xf32>, tensor<8x6xf32>) {
+  %rows = stablehlo.iota dim = 0 : tensor<8xi32>
+  %0 = stablehlo.convert %rows : tensor<8xi32>
+  %1 = stablehlo.broadcast_in_dim %0, dims = [0] : (tensor<8xi32>) -> tensor<8x1xi32>
+  %2 = stablehlo.broadcast_in_dim %y, dims = [0] : (tensor<8xi32>) -> tensor<8x1xi32>
+  %3 = stablehlo.concatenate %1, %2, dim = 1 : (tensor<8x1xi32>, tensor<8x1xi32>) -> tensor<8x2xi32>
+  %4 = "stablehlo.gather"(%x, %3) <{dimension_numbers = #stablehlo.gather<collapsed_slice_dims = [0, 1], start_index_map = [0, 1], index_vector_dim = 1>, slice_sizes = array<i64: 1, 1>}> : (tensor<8x6xf32>, tensor<8x2xi32>) -> tensor<8xf32>
+  %5 = "stablehlo.scatter"(%x, %3, %4) <{scatter_dimension_numbers = #stablehlo.scatter<inserted_window_dims = [0, 1], scatter_dims_to_operand_dims = [0, 1], index_vector_dim = 1>}> ({
+  ^bb0(%a: tensor<f32>, %b: tensor<f32>):
+    %6 = stablehlo.add %a, %b : tensor<f32>
+    stablehlo.return %6 : tensor<f32>
+  }) : (tensor<8x6xf32>, tensor<8x2xi32>, tensor<8xf32>) -> tensor<8x6xf32>
+  return %4, %5 : tensor<8xf32>, tensor<8x6xf32>
+}

@@ -105,3 +105,22 @@ func.func public @ends(%x: tensor<8x4xf32> {alpa.batch}) -> (tensor<8x8xf32>, te
   %5 = stablehlo.custom_call @unheard_of(%x) : (tensor<8x4xf32>) -> tensor<8x4xf32>
   return %1, %2, %3, %4, %5 : tensor<8x8xf32>, tensor<8x4xf32>, tensor<2x4xf32>, tensor<2x4x4xf32>, tensor<8x4xf32>
 }
+
+// -----
+
+// Views of a batch side by side, taken apart again, every other example, and zeros between examples.
+
+// CHECK: op 0: {{.*}} batch in dim 0{{$}}
+// CHECK: op 1: {{.*}} batch in dim 0{{$}}
+// CHECK: op 2: {{.*}} batch in dim 0{{$}}
+// CHECK: op 4: {{.*}} batch in dim 0 above 2{{$}}
+// CHECK: op 5: {{.*}} batch mixed here
+func.func public @views(%x: tensor<8x4xf32> {alpa.batch}, %y: tensor<8x4xf32> {alpa.batch}) -> (tensor<8x4xf32>, tensor<8x4xf32>, tensor<7x4xf32>) {
+  %0 = stablehlo.concatenate %x, %y, dim = 0 : (tensor<8x4xf32>, tensor<8x4xf32>) -> tensor<16x4xf32>
+  %1 = stablehlo.slice %0 [8:16, 0:4] : (tensor<16x4xf32>) -> tensor<8x4xf32>
+  %2 = stablehlo.slice %x [1:8:2, 0:4] : (tensor<8x4xf32>) -> tensor<4x4xf32>
+  %zero = stablehlo.constant dense<0.0> : tensor<f32>
+  %3 = stablehlo.pad %2, %zero, low = [1, 0], high = [0, 0], interior = [1, 0] : (tensor<4x4xf32>, tensor<f32>) -> tensor<8x4xf32>
+  %4 = stablehlo.slice %x [1:8, 0:4] : (tensor<8x4xf32>) -> tensor<7x4xf32>
+  return %1, %3, %4 : tensor<8x4xf32>, tensor<8x4xf32>, tensor<7x4xf32>
+}

@@ -8,6 +8,7 @@ from alpa_mlir._native import Module, ShardingModel
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cost.device_mesh import native_device, native_mesh
 from alpa_mlir.errors import InfeasibleError, PlanError
+from alpa_mlir.intra_op.patience import Patience
 from alpa_mlir.intra_op.shortage import describe_shortage
 from alpa_mlir.intra_op.solution import Solution
 from alpa_mlir.intra_op.solve import solve
@@ -133,7 +134,12 @@ def _solution(
     model: ShardingModel, mesh: LogicalMesh, time_limit_seconds: float, target_gap: float
 ) -> Solution:
     try:
-        return solve(model.problem, time_limit_seconds=time_limit_seconds, target_gap=target_gap)
+        return solve(
+            model.problem,
+            time_limit_seconds=time_limit_seconds,
+            target_gap=target_gap,
+            on_progress=Patience(),
+        )
     except InfeasibleError as error:
         if shortage := describe_shortage(model):
             raise InfeasibleError(f"on the mesh {mesh}, {shortage}") from None

@@ -9,7 +9,7 @@ module {
 
 // -----
 
-// expected-error@+1 {{expected a tensor with a static dim 0 as batch argument 0, got 'tensor<f32>'}}
+// expected-error@+1 {{expected a tensor with a static dim 0 of at least one example as batch argument 0, got 'tensor<f32>'}}
 func.func public @main(%x: tensor<f32> {alpa.batch}) -> tensor<f32> {
   return %x : tensor<f32>
 }

@@ -30,7 +30,7 @@ func.func private @f(%arg0: tensor<f32>) -> tensor<f32> {
 
 // -----
 
-// expected-error@+1 {{expected a tensor with a static dim 0 as batch argument 0, got 'tensor<f32>'}}
+// expected-error@+1 {{expected a tensor with a static dim 0 of at least one example as batch argument 0, got 'tensor<f32>'}}
 func.func public @main(%arg0: tensor<f32> {alpa.batch}) -> tensor<f32> {
   return %arg0 : tensor<f32>
 }

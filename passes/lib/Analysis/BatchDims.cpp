@@ -27,10 +27,10 @@ public:
       if (mlir::Attribute attr = function.getArgAttr(argument.getArgNumber(), kBatchAttr)) {
         const int64_t dim = integerOf(attr).value_or(0);
         auto type = llvm::dyn_cast<mlir::RankedTensorType>(argument.getType());
-        if (!type || dim < 0 || dim >= type.getRank() || type.isDynamicDim(dim))
+        if (!type || dim < 0 || dim >= type.getRank() || type.getDimSize(dim) < 1)
           return function.emitError("expected a tensor with a static dim ")
-                 << dim << " as batch argument " << argument.getArgNumber() << ", got "
-                 << argument.getType();
+                 << dim << " of at least one example as batch argument " << argument.getArgNumber()
+                 << ", got " << argument.getType();
         result.dims[argument] = {static_cast<int>(dim), type.getDimSize(dim), 1};
       }
     if (mlir::failed(follow(function.getBody().front())))

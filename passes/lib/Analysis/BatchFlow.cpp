@@ -12,8 +12,10 @@ namespace {
 
 using OperandDims = llvm::ArrayRef<std::optional<BatchDim>>;
 
+/// 0 where there is no such dim.
 int64_t dimSize(mlir::Value value, int dim) {
-  return llvm::cast<mlir::RankedTensorType>(value.getType()).getDimSize(dim);
+  auto type = llvm::dyn_cast<mlir::RankedTensorType>(value.getType());
+  return type && dim < type.getRank() ? type.getDimSize(dim) : 0;
 }
 
 BatchFlow endingIn(size_t numOperands, BatchEnd end) {
@@ -53,7 +55,7 @@ BatchFlow concatenateFlow(mlir::Operation *op, OperandDims operands, int along) 
         return endingIn(count, BatchEnd::Mixed);
     }
   for (mlir::Value operand : op->getOperands())
-    if (!isWholePeriods(*common, 0, dimSize(operand, along)))
+    if (dimSize(operand, along) == 0 || !isWholePeriods(*common, 0, dimSize(operand, along)))
       return endingIn(count, BatchEnd::Mixed);
   BatchFlow flow;
   flow.reads.assign(count, common);
@@ -82,7 +84,7 @@ std::optional<BatchFlow> sliceFlow(mlir::Operation *op, const BatchDim &batch) {
   if (stride == 1 && isWholePeriods(batch, start, limit))
     return unary(op, batch, batch);
   const int64_t size = dimSize(op->getOperand(0), batch.dim);
-  if (start < stride && dimSize(op->getResult(0), batch.dim) * stride == size)
+  if (stride > 0 && start < stride && dimSize(op->getResult(0), batch.dim) * stride == size)
     if (std::optional<BatchDim> left = thinned(batch, stride))
       return unary(op, batch, *left);
   return endingIn(1, BatchEnd::Mixed);
@@ -98,7 +100,7 @@ std::optional<BatchFlow> padFlow(mlir::Operation *op, const BatchDim &batch) {
   if (low >= 0 && high >= 0 && stride == 1 && isWholePeriods(batch, low, low) &&
       isWholePeriods(batch, high, high))
     return unary(op, batch, batch);
-  if (low >= 0 && low < stride && high == stride - 1 - low)
+  if (stride > 0 && low >= 0 && low < stride && high == stride - 1 - low)
     return unary(op, batch, {batch.dim, batch.size, batch.minor * stride});
   return endingIn(2, BatchEnd::Mixed);
 }
@@ -116,9 +118,11 @@ std::optional<BatchFlow> solveFlow(mlir::Operation *op, OperandDims operands) {
 
 /// What rules do not say: none where the rule does.
 std::optional<BatchFlow> flowOfParts(mlir::Operation *op, OperandDims operands) {
-  switch (kindOf(op)) {
-  case OpKind::OptimizationBarrier:
+  if (kindOf(op) == OpKind::OptimizationBarrier && op->getNumResults() == op->getNumOperands())
     return barrierFlow(operands);
+  if (op->getNumResults() != 1)
+    return std::nullopt;
+  switch (kindOf(op)) {
   case OpKind::Concatenate: {
     mlir::FailureOr<int64_t> along = concatenateDim(op);
     auto isAlong = [&](const std::optional<BatchDim> &dim) { return dim && dim->dim == *along; };
@@ -132,7 +136,8 @@ std::optional<BatchFlow> flowOfParts(mlir::Operation *op, OperandDims operands) 
   case OpKind::Slice:
     return operands[0] ? sliceFlow(op, *operands[0]) : std::nullopt;
   case OpKind::Pad:
-    return operands[0] && !operands[1] ? padFlow(op, *operands[0]) : std::nullopt;
+    return operands.size() == 2 && operands[0] && !operands[1] ? padFlow(op, *operands[0])
+                                                               : std::nullopt;
   default:
     return std::nullopt;
   }

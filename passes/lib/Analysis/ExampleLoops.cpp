@@ -93,12 +93,14 @@ private:
       mlir::Operation *op = use.getOwner();
       return op == &body.back() ||
              (kindOf(op) == OpKind::DynamicSlice && use.getOperandNumber() == 0 &&
+              op->getNumResults() == 1 &&
               isAccess(op, *batchDims[argument.getArgNumber()], op->getResult(0), 1));
     });
   }
 
   bool isWritten(mlir::Operation *next, mlir::BlockArgument argument) {
-    if (kindOf(next) != OpKind::DynamicUpdateSlice || next->getOperand(0) != argument)
+    if (kindOf(next) != OpKind::DynamicUpdateSlice || next->getNumOperands() < 2 ||
+        next->getOperand(0) != argument)
       return false;
     auto type = llvm::dyn_cast<mlir::RankedTensorType>(argument.getType());
     for (int dim = 0; type && dim < type.getRank(); ++dim)

@@ -94,6 +94,8 @@ void clampIndex(mlir::Operation *gather) {
 
 void clampStarts(mlir::Region &region) {
   region.walk([](mlir::Operation *op) {
+    if (op->getNumResults() != 1 || op->getNumOperands() < 2)
+      return;
     switch (kindOf(op)) {
     case OpKind::DynamicSlice:
       return clampStarts(op, 1, op->getResult(0));

@@ -78,7 +78,8 @@ private:
     return false;
   }
 
-  /// Of all that forward and backward read and make by the example; 0 where that is nothing.
+  /// Of all that forward and backward read and make by the example, or else of the batch arguments;
+  /// 0 where there are none.
   int64_t commonSize() const {
     int64_t common = 0;
     auto add = [&](const std::optional<BatchDim> &dim) {
@@ -95,6 +96,9 @@ private:
     }
     for (mlir::Value returned : graph.function().getBody().front().back().getOperands())
       add(batch.of(returned));
+    if (common == 0)
+      for (mlir::BlockArgument argument : graph.function().getArguments())
+        add(batch.of(argument));
     return common;
   }
 

@@ -27,13 +27,22 @@ def assert_computes_the_same(text: str, program: Program, tolerance: float = 1e-
     )
 
 
+def assert_split_is_exact(program: Program, num_microbatches: int) -> None:
+    text = split(program, num_microbatches)
+    jaxlib.to_pretty(text)  # jaxlib verifies it
+    assert_computes_the_same(text, program)
+
+
+def assert_needs_one_microbatch(program: Program, message: str) -> None:
+    assert_computes_the_same(split(program, 1), program)
+    with pytest.raises(RuntimeError, match=message):
+        split(program, 2)
+
+
 @pytest.mark.parametrize("num_microbatches", [1, 2, 8])
 @pytest.mark.parametrize("name", STEPS)
 def test_split_step_computes_the_same(name: str, num_microbatches: int) -> None:
-    text = split(STEPS[name], num_microbatches)
-
-    jaxlib.to_pretty(text)  # jaxlib verifies it
-    assert_computes_the_same(text, STEPS[name])
+    assert_split_is_exact(STEPS[name], num_microbatches)
 
 
 def test_prologue_is_there_only_if_needed() -> None:

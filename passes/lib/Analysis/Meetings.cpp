@@ -6,7 +6,6 @@
 #include "alpa/IR/Attributes.h"
 
 namespace alpa {
-namespace {
 
 class MeetingFinder {
 public:
@@ -29,8 +28,10 @@ public:
       if (isMeeting(end) && !goesBefore(end.op) && !goesAfter(end.op))
         left.push_back(end);
     result.meetsBatch = valuesMeetingBatch(graph, batch, result.after);
-    for (const BatchDims::End &end : left)
+    for (const BatchDims::End &end : left) {
       result.mixing.push_back(mixingOf(end));
+      result.mixingOps.insert(end.op);
+    }
     return std::move(result);
   }
 
@@ -141,8 +142,6 @@ private:
   llvm::DenseSet<mlir::Value> fromWeights;
   Meetings result;
 };
-
-} // namespace
 
 ReductionKind combinationOf(mlir::Operation *op) {
   switch (kindOf(op)) {

@@ -66,9 +66,8 @@ private:
   }
 
   bool isFrontier(mlir::Operation *op) const {
-    bool isMixing = llvm::any_of(meetings.mixing, [op](const MixingOp &m) { return m.op == op; });
-    return isOutermost(op) && batch.touches(op) && !isMixing && !meetings.before.contains(op) &&
-           !meetings.after.contains(op);
+    return isOutermost(op) && batch.touches(op) && !meetings.isMixing(op) &&
+           !meetings.before.contains(op) && !meetings.after.contains(op);
   }
 
   ReductionKind frontierKind(mlir::Operation *op, mlir::Value value) const {

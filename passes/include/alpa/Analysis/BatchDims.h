@@ -25,7 +25,7 @@ enum class BatchEnd {
   Reduced, ///< a reduction factor consumes it: a sum (or maximum, ...) over examples
   Mixed,  ///< examples meet in another way: a sort or slice along the batch, a product of the batch
           ///< with itself
-  Unknown ///< an op without a sharding rule, or a reshape that cuts the batch in pieces
+  Unknown ///< an op without a sharding rule, or a reshape that leaves no groups of examples
 };
 
 /// Follows the dim that `alpa.batch` names of every argument that has it (0, where it is a unit)

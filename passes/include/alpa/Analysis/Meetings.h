@@ -33,6 +33,11 @@ struct Meetings {
   llvm::SetVector<mlir::Operation *> after;
   /// Ops in which examples meet that can do neither.
   std::vector<MixingOp> mixing;
+  bool isMixing(mlir::Operation *op) const { return mixingOps.contains(op); }
+
+private:
+  friend class MeetingFinder;
+  llvm::DenseSet<mlir::Operation *> mixingOps;
 };
 
 /// How what `op` makes of parts of the examples combines into what it makes of all; None where it

@@ -197,8 +197,7 @@ private:
       startNeutral(&op, shrinker.mapping);
       for (mlir::Value value : op.getResults())
         contributions[value] = shrinker.mapping.lookup(value);
-      if (numMicrobatches > 1 &&
-          llvm::any_of(training.meetings.mixing, [&](const MixingOp &m) { return m.op == &op; }))
+      if (numMicrobatches > 1 && training.meetings.isMixing(&op))
         scaleStatistics(&op, shrinker.mapping, inner);
     }
     return mlir::success();

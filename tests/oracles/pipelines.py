@@ -268,7 +268,10 @@ def make_pipeline(
         ),
         arguments=(
             *(PipelineArgument(n, avals[n], is_donated=is_donated, owner=owner[n]) for n in names),
-            *(PipelineArgument(n, whole[n], batch_dim=0) for n in sorted(whole)),
+            *(
+                PipelineArgument(n, whole[n], batch_dim=BatchDim(0, whole[n].shape[0]))
+                for n in sorted(whole)
+            ),
             PipelineArgument("scale", jax.ShapeDtypeStruct((), jnp.float32)),
         ),
         results=(

@@ -244,3 +244,35 @@ func.func public @elements_of_rows(%x: tensor<8x6xf32>, %y: tensor<8xi32>) -> (t
   }) : (tensor<8x6xf32>, tensor<8x2xi32>, tensor<8xf32>) -> tensor<8x6xf32>
   return %4, %5 : tensor<8xf32>, tensor<8x6xf32>
 }
+
+// -----
+
+// One by one, in pieces of the batch and back: in the first shape at once. What else reads the pieces needs them.
+
+// CHECK-LABEL: @pieces
+// CHECK-NOT: stablehlo.reshape
+// CHECK: %[[TWO:.*]] = stablehlo.constant {{.*}} : tensor<8x3xf32>
+// CHECK: %[[TWICE:.*]] = stablehlo.multiply %arg0, %[[TWO]]
+// CHECK: stablehlo.add %[[TWICE]], %arg1
+// CHECK-NOT: stablehlo.reshape
+// CHECK: return
+func.func public @pieces(%x: tensor<8x3xf32>, %y: tensor<8x3xf32>) -> tensor<8x3xf32> {
+  %0 = stablehlo.reshape %x : (tensor<8x3xf32>) -> tensor<4x2x3xf32>
+  %1 = stablehlo.reshape %y : (tensor<8x3xf32>) -> tensor<4x2x3xf32>
+  %two = stablehlo.constant dense<2.0> : tensor<4x2x3xf32>
+  %2 = stablehlo.multiply %0, %two : tensor<4x2x3xf32>
+  %3 = stablehlo.add %2, %1 : tensor<4x2x3xf32>
+  %4 = stablehlo.reshape %3 : (tensor<4x2x3xf32>) -> tensor<8x3xf32>
+  return %4 : tensor<8x3xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @pieces_that_are_read
+// CHECK-COUNT-2: stablehlo.reshape
+func.func public @pieces_that_are_read(%x: tensor<8x3xf32>, %last: tensor<4x3xf32>) -> (tensor<8x3xf32>, tensor<4x2x3xf32>) {
+  %0 = stablehlo.reshape %x : (tensor<8x3xf32>) -> tensor<4x2x3xf32>
+  %1 = stablehlo.sine %0 : tensor<4x2x3xf32>
+  %2 = stablehlo.reshape %1 : (tensor<4x2x3xf32>) -> tensor<8x3xf32>
+  return %2, %1 : tensor<8x3xf32>, tensor<4x2x3xf32>
+}

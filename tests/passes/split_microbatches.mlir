@@ -6,7 +6,7 @@
 // CHECK: %[[PART:.*]] = stablehlo.dynamic_slice %arg0, %[[START]], sizes = [4]
 // CHECK: func.call @microbatch(%[[PART]], %{{.*}}) : (tensor<4xf32>, tensor<f32>) -> tensor<f32>
 // CHECK: call @update
-// CHECK: func.func private @microbatch(%arg0: tensor<4xf32> {alpa.argument = 0 : i64, alpa.batch, alpa.role = "batch"}, %arg1: tensor<f32> {alpa.accumulator = 0 : i64}) -> (tensor<f32> {alpa.accumulate = "add", alpa.accumulator = 0 : i64})
+// CHECK: func.func private @microbatch(%arg0: tensor<4xf32> {alpa.argument = 0 : i64, alpa.batch, alpa.batch_dim = array<i64: 0, 8, 1>, alpa.role = "batch"}, %arg1: tensor<f32> {alpa.accumulator = 0 : i64}) -> (tensor<f32> {alpa.accumulate = "add", alpa.accumulator = 0 : i64})
 // CHECK: exponential %arg0 : tensor<4xf32>
 // CHECK: reduce{{.*}}(tensor<4xf32>, tensor<f32>) -> tensor<f32>
 // CHECK: add %arg1

@@ -93,6 +93,24 @@ def pairs_and_back(p: Any, batch: Any) -> Any:
 
 
 @_add(EXACT)
+def loss_in_two_chunks(p: Any, batch: Any) -> Any:
+    def add(total: Any, chunk: Any) -> Any:
+        hidden, y = chunk
+        return total + jnp.sum(jnp.tanh(hidden @ p["b"] - y) ** 2), None
+
+    hidden = jnp.tanh(batch["x"] @ p["a"])
+    chunks = hidden.reshape(2, B // 2, D), batch["y"].reshape(2, B // 2, D)
+    return jax.lax.scan(jax.checkpoint(add), 0.0, chunks)[0] / B
+
+
+@_add(EXACT)
+def halves_that_meet(p: Any, batch: Any) -> Any:
+    """Example n with example n + B/2."""
+    halves = jnp.tanh(batch["x"] @ p["a"]).reshape(2, B // 2, D)
+    return jnp.mean(((halves[0] - halves[1]) @ p["b"]) ** 2)
+
+
+@_add(EXACT)
 def steps_of_time_among_the_examples(p: Any, batch: Any) -> Any:
     flat = _net(p, batch["times"].reshape(B * 5, D)).reshape(B, 5, D)
     return jnp.mean(flat[:, ::2] ** 2)

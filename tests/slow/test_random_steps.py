@@ -32,10 +32,6 @@ def constructs_alone() -> list[RandomStep]:
 
 STEPS_ALONE = constructs_alone()
 
-# Of a batch cut into chunks (B -> 2 x B/2) the chunks are counted.
-CHUNKS = "no more microbatches than a batch is cut into chunks"
-IN_CHUNKS = [i for i, step in enumerate(STEPS_ALONE) if "summed_in_chunks" in str(step)]
-
 
 @pytest.fixture(scope="module")
 def judged_alone() -> list[Failure]:
@@ -43,15 +39,7 @@ def judged_alone() -> list[Failure]:
     return [Failure(*task, verdict) for task, verdict in judge_all(tasks)]
 
 
-@pytest.mark.parametrize(
-    "index",
-    [
-        pytest.param(
-            i, marks=pytest.mark.xfail(reason=CHUNKS, strict=True) if i in IN_CHUNKS else ()
-        )
-        for i in range(len(STEPS_ALONE))
-    ],
-)
+@pytest.mark.parametrize("index", range(len(STEPS_ALONE)))
 def test_construct_alone_is_split_unless_examples_meet(
     index: int, judged_alone: list[Failure]
 ) -> None:
@@ -70,7 +58,6 @@ def test_random_step_is_as_on_one_device_or_refused(seed: int, judged: list[Fail
     assert judged[seed].verdict.kind not in FAILURES, str(judged[seed])
 
 
-@pytest.mark.xfail(reason=f"7 of 200 programs: {CHUNKS} or pairs")
 def test_refusals_of_random_steps_are_justified(judged: list[Failure]) -> None:
     unjustified = [each for each in judged if each.verdict.kind == UNJUSTIFIED]
     listed = [f"seed {each.step.seed}: {each.verdict.message}" for each in unjustified]

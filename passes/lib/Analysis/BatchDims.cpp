@@ -17,9 +17,8 @@ bool operator==(const BatchDim &a, const BatchDim &b) {
 /// One walk over the program in order; loops are walked again while they carry more than before.
 class BatchFollower {
 public:
-  BatchFollower(const OpGraph &graph, const llvm::DenseMap<mlir::Value, BatchDim> &rearranged,
-                BatchDims &result)
-      : graph(graph), rearranged(rearranged), result(result) {}
+  BatchFollower(const OpGraph &graph, const BatchDims::Given &given, BatchDims &result)
+      : graph(graph), given(given), result(result) {}
 
   llvm::LogicalResult run() {
     mlir::func::FuncOp function = graph.function();
@@ -31,7 +30,10 @@ public:
           return function.emitError("expected a tensor with a static dim ")
                  << dim << " of at least one example as batch argument " << argument.getArgNumber()
                  << ", got " << argument.getType();
-        result.dims[argument] = {static_cast<int>(dim), type.getDimSize(dim), 1};
+        auto found = given.find(argument);
+        result.dims[argument] = found == given.end()
+                                    ? BatchDim{static_cast<int>(dim), type.getDimSize(dim), 1}
+                                    : found->second;
       }
     if (mlir::failed(follow(function.getBody().front())))
       return mlir::failure();
@@ -52,7 +54,7 @@ private:
                                        : followOp(&op)))
         return mlir::failure();
       for (mlir::Value value : op.getResults())
-        if (auto found = rearranged.find(value); found != rearranged.end())
+        if (auto found = given.find(value); found != given.end())
           set(value, found->second, &op);
     }
     return mlir::success();
@@ -164,6 +166,9 @@ private:
       ends[op] = *flow->end;
     for (const auto &[number, dim] : flow->results)
       set(op->getResult(number), dim, op);
+    for (auto [operand, read] : llvm::zip(operands, flow->reads))
+      if (operand && read && read->size < operand->size)
+        result.allGroupings.insert(read->size);
     result.reads[op] = std::move(flow->reads);
     return mlir::success();
   }
@@ -186,15 +191,14 @@ private:
   }
 
   const OpGraph &graph;
-  const llvm::DenseMap<mlir::Value, BatchDim> &rearranged;
+  const BatchDims::Given &given;
   BatchDims &result;
   llvm::DenseMap<mlir::Operation *, BatchEnd> ends;
 };
 
-mlir::FailureOr<BatchDims>
-BatchDims::compute(const OpGraph &graph, const llvm::DenseMap<mlir::Value, BatchDim> &rearranged) {
+mlir::FailureOr<BatchDims> BatchDims::compute(const OpGraph &graph, const Given &given) {
   BatchDims result;
-  if (mlir::failed(BatchFollower(graph, rearranged, result).run()))
+  if (mlir::failed(BatchFollower(graph, given, result).run()))
     return mlir::failure();
   return result;
 }

@@ -1,7 +1,7 @@
 // See the header.
 
 #include "alpa/Analysis/StepAnalysis.h"
-#include "alpa/Analysis/Meetings.h"
+#include "alpa/Analysis/TrainingPhases.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include <numeric>
 
@@ -10,8 +10,6 @@ namespace {
 
 /// Of a program that rearranges more, the rest is known as a whole.
 constexpr int kMaxTrials = 16;
-
-using Rearranged = llvm::DenseMap<mlir::Value, BatchDim>;
 
 /// Ops that put elements in other places.
 bool isRearranging(mlir::Operation *op) {
@@ -35,14 +33,19 @@ bool isRearranging(mlir::Operation *op) {
 /// good one where the examples do not meet more often for it.
 class RearrangedBatch {
 public:
-  RearrangedBatch(const OpGraph &graph, const BatchDims &batch) : graph(graph), best(batch) {}
+  RearrangedBatch(const OpGraph &graph, BatchDims::Given given)
+      : graph(graph), known(std::move(given)) {}
 
   mlir::FailureOr<BatchDims> find() {
+    mlir::FailureOr<BatchDims> start = BatchDims::compute(graph, known);
+    if (mlir::failed(start))
+      return mlir::failure();
+    best = std::move(*start);
     Meetings meetings = Meetings::find(graph, best);
     for (std::optional<Candidate> next; numTrials < kMaxTrials && (next = nextOf(meetings));) {
       ++numTrials;
       tried.insert(next->value);
-      Rearranged more = known;
+      BatchDims::Given more = known;
       more[next->value] = next->dim;
       mlir::FailureOr<BatchDims> batch = BatchDims::compute(graph, more);
       if (mlir::failed(batch))
@@ -111,23 +114,57 @@ private:
 
   const OpGraph &graph;
   BatchDims best;
-  Rearranged known;
+  BatchDims::Given known;
   llvm::DenseSet<mlir::Value> tried;
   int numTrials = 0;
 };
 
+/// Batch arguments of which the n-th examples of `numChunks` chunks count as one.
+BatchDims::Given interleaved(const OpGraph &graph, const BatchDims &batch, int64_t numChunks) {
+  BatchDims::Given given;
+  for (mlir::BlockArgument argument : graph.function().getArguments())
+    if (std::optional<BatchDim> dim = batch.of(argument); dim && dim->size % numChunks == 0)
+      given[argument] = {dim->dim, dim->size / numChunks, 1};
+  return given;
+}
+
+/// The batch counted in chunks such that `numMicrobatches` divide it, or fewer examples meet; none
+/// where that helps nothing. Fails with a diagnostic.
+mlir::FailureOr<std::optional<BatchDims>> inChunks(const OpGraph &graph, const BatchDims &batch,
+                                                   int64_t numMicrobatches) {
+  const TrainingPhases training = trainingPhases(graph, batch);
+  const bool isDivided = training.numExamples % numMicrobatches == 0;
+  const size_t numMixing = training.meetings.mixing.size();
+  if (isDivided && numMixing == 0)
+    return std::optional<BatchDims>();
+  for (int64_t numChunks : batch.groupings()) {
+    auto other = RearrangedBatch(graph, interleaved(graph, batch, numChunks)).find();
+    if (mlir::failed(other))
+      return mlir::failure();
+    const TrainingPhases found = trainingPhases(graph, *other);
+    if (found.numExamples > 0 && found.numExamples % numMicrobatches == 0 &&
+        found.meetings.mixing.size() < numMixing + (isDivided ? 0 : 1))
+      return std::optional(std::move(*other));
+  }
+  return std::optional<BatchDims>();
+}
+
 } // namespace
 
-mlir::FailureOr<StepAnalysis> StepAnalysis::of(mlir::ModuleOp module) {
+mlir::FailureOr<StepAnalysis> StepAnalysis::of(mlir::ModuleOp module, int64_t numMicrobatches) {
   mlir::FailureOr<OpGraph> graph = OpGraph::build(module);
   if (mlir::failed(graph))
     return mlir::failure();
-  mlir::FailureOr<BatchDims> batch = BatchDims::compute(*graph);
+  mlir::FailureOr<BatchDims> batch = RearrangedBatch(*graph, {}).find();
   if (mlir::failed(batch))
     return mlir::failure();
-  batch = RearrangedBatch(*graph, *batch).find();
-  if (mlir::failed(batch))
-    return mlir::failure();
+  if (numMicrobatches > 1) {
+    mlir::FailureOr<std::optional<BatchDims>> other = inChunks(*graph, *batch, numMicrobatches);
+    if (mlir::failed(other))
+      return mlir::failure();
+    if (*other)
+      batch = std::move(**other);
+  }
   return StepAnalysis{std::move(*graph), std::move(*batch)};
 }
 

@@ -8,6 +8,7 @@
 #include "alpa/IR/StablehloBuilder.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "llvm/ADT/SetVector.h"
+#include <numeric>
 
 namespace alpa {
 namespace {
@@ -35,6 +36,7 @@ public:
     findFrontier();
     findOwners();
     assignPhases();
+    countExamples();
   }
 
 private:
@@ -177,6 +179,26 @@ private:
                                        : Phase::Update);
     }
     spreadPhases();
+  }
+
+  void countExamples() {
+    auto add = [&](const std::optional<BatchDim> &dim) {
+      result.numExamples = std::gcd(result.numExamples, dim ? dim->size : 0);
+    };
+    for (int index = 0; index < graph.size(); ++index) {
+      if (result.phases[index] != Phase::Forward && result.phases[index] != Phase::Backward)
+        continue;
+      mlir::Operation *op = graph[index].op;
+      for (unsigned operand = 0; operand < op->getNumOperands(); ++operand)
+        add(batch.read(op, operand));
+      for (mlir::Value value : op->getResults())
+        add(batch.of(value));
+    }
+    for (mlir::Value returned : graph.function().getBody().front().back().getOperands())
+      add(batch.of(returned));
+    if (result.numExamples == 0)
+      for (mlir::BlockArgument argument : graph.function().getArguments())
+        add(batch.of(argument));
   }
 
   /// Ops inside a loop or branch have its phase.

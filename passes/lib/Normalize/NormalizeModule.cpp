@@ -45,6 +45,8 @@ struct NormalizeModule : impl::NormalizeModuleBase<NormalizeModule> {
     mlir::Region &body = main.getBody();
     eraseDead(body);
     removeIdleConversions(body);
+    removeDetours(body);
+    eraseDead(body);
     batchGathers(body);
     clampStarts(body);
     // Constants are merged with everything else, so that equal broadcasts become equal, and only

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alpa_mlir._native import FunctionSummary, ValueSummary
-from alpa_mlir.frontend.trace import TracedProgram
+from alpa_mlir.frontend.trace import Argument, TracedProgram
 from alpa_mlir.inter_op.layers import SplitStep
 from alpa_mlir.inter_op.prologue import Prologue
 from alpa_mlir.inter_op.sharded_stage import ShardedStage
 from alpa_mlir.ir.element_types import aval_of
 from alpa_mlir.ir.functions import (
     INDEX,
+    BatchDim,
     argument_name,
     argument_of,
     batch_dim_of,
@@ -92,6 +93,7 @@ class _OutlineBuilder:
         default_factory=dict[TaskKind, ProgramInterface]
     )
     combiners: dict[str, str] = field(default_factory=dict[str, str])
+    batch_dims: dict[int, BatchDim] = field(default_factory=dict[int, BatchDim])
 
     # --- Tasks ---
 
@@ -112,6 +114,10 @@ class _OutlineBuilder:
             in_specs=logical_specs(specs[0], in_avals),
             out_specs=logical_specs(specs[1], out_avals),
         )
+        for argument in function.arguments:
+            number, batch_dim = argument_of(argument), batch_dim_of(argument)
+            if number is not None and batch_dim is not None:
+                self.batch_dims[number] = batch_dim
         for result in function.results:
             if combine := combiner_of(result):
                 self.combiners[name_of(result)] = combine
@@ -166,7 +172,7 @@ class _OutlineBuilder:
             PipelineArgument(
                 value=argument_name(i),
                 aval=argument.aval,
-                batch_dim=argument.batch_dim,
+                batch_dim=self.batch_dims.get(i) or _dim_of_all(argument),
                 is_donated=argument.is_donated,
                 owner=None if argument.is_batch else owners.get(i),
             )
@@ -229,6 +235,12 @@ class _OutlineBuilder:
             accumulated=frozenset(self.combiners),
             kept=kept,
         )
+
+
+def _dim_of_all(argument: Argument) -> BatchDim | None:
+    """Of a batch that no task reads by the example."""
+    dim = argument.batch_dim
+    return None if dim is None else BatchDim(dim, argument.aval.shape[dim])
 
 
 def _part(aval: Any, dim: int, num_parts: int) -> Any:

@@ -80,7 +80,7 @@ def combiner_of(value: ValueSummary) -> str | None:
 
 
 def batch_dim_of(value: ValueSummary) -> BatchDim | None:
-    """Of a result with a value per example: `array<i64: 0, 8, 1>`."""
+    """Of an argument or result with a value per example: `array<i64: 0, 8, 1>`."""
     text = value.attributes.get("alpa.batch_dim")
     if text is None:
         return None

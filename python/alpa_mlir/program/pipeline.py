@@ -42,7 +42,7 @@ class PipelineArgument:
     Attributes:
       value: its name in the tasks' signatures.
       aval: shape and dtype; of a batch, of the whole.
-      batch_dim: of a batch, the dim that is cut into equal slices, one for each microbatch.
+      batch_dim: of a batch, how examples are counted, of which each microbatch has equally many.
       is_donated: whether its memory may be taken for results.
       owner: the stage on whose mesh it lives between steps, one that reads it; others that read it
         get a copy in each step. None for batches and for what no task reads.
@@ -50,7 +50,7 @@ class PipelineArgument:
 
     value: str
     aval: Any
-    batch_dim: int | None = None
+    batch_dim: BatchDim | None = None
     is_donated: bool = False
     owner: int | None = None
 
@@ -196,12 +196,14 @@ class PipelineProgram(Generic[ProgramT]):
                 f"as state, got {argument.owner}",
                 argument.owner in expected,
             )
-            if (dim := argument.batch_dim) is not None:
+            if (batch := argument.batch_dim) is not None:
                 shape = argument.aval.shape
                 yield (
-                    f"a batch that {num_microbatches} divides in dim {dim} of "
-                    f"'{argument.value}', got {list(shape)}",
-                    dim < len(shape) and shape[dim] % num_microbatches == 0,
+                    f"a batch that {num_microbatches} divides in '{argument.value}', got {batch} "
+                    f"of {list(shape)}",
+                    batch.size % num_microbatches == 0
+                    and batch.dim < len(shape)
+                    and shape[batch.dim] % (batch.size * batch.minor) == 0,
                 )
 
     def _result_relations(self) -> Iterator[tuple[str, bool]]:
@@ -239,7 +241,7 @@ class PipelineProgram(Generic[ProgramT]):
             types[argument.value, False] = argument.aval
             if argument.batch_dim is not None:
                 types[argument.value, True] = _slice_type(
-                    argument.aval, argument.batch_dim, self.schedule.num_microbatches
+                    argument.aval, argument.batch_dim.dim, self.schedule.num_microbatches
                 )
         for kind, program in self.programs.items():
             signature = self.values.signatures[kind]

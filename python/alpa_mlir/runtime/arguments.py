@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from alpa_mlir.errors import ArgumentMismatchError
+from alpa_mlir.ir.functions import BatchDim
 from alpa_mlir.program.pipeline import PipelineArgument
 from alpa_mlir.program.placement import devices_of
 from alpa_mlir.runtime.shared_buffers import without_shared_buffers
@@ -59,7 +60,7 @@ class ArgumentPlacer:
         self._names = names
         self._destinations = destinations
         self._num_microbatches = num_microbatches
-        self._batch_dims = [argument.batch_dim or 0 for argument in arguments]
+        self._batch_dims = [argument.batch_dim for argument in arguments]
         self._slicers: dict[tuple[int, Any], Callable[[Any], list[Any]]] = {}
         self._of_state = [
             destination.slot
@@ -114,26 +115,39 @@ class ArgumentPlacer:
         if self._num_microbatches == 1:
             return [array]
         if not isinstance(array, jax.Array):
-            return _cut(array, self._batch_dims[position], self._num_microbatches)
+            return self._cut(position, array)
         key = (position, array.sharding)
         if key not in self._slicers:
             self._slicers[key] = self._slicer(position, array.sharding, sharding)
         return self._slicers[key](array)
+
+    def _cut(self, position: int, array: Any) -> list[Any]:
+        batch = self._batch_dims[position]
+        assert batch is not None, "only batches are cut"
+        return _cut(array, batch, self._num_microbatches)
 
     def _slicer(
         self, position: int, source: Any, target: NamedSharding
     ) -> Callable[[Any], list[Any]]:
         """Cuts an array where it lives; already as it is read, if it is read there."""
         is_there = isinstance(source, NamedSharding) and (devices_of(source) == devices_of(target))
-        dim, num_parts = self._batch_dims[position], self._num_microbatches
+        num_parts = self._num_microbatches
 
         def cut(array: Any) -> list[Any]:
-            return _cut(array, dim, num_parts)
+            return self._cut(position, array)
 
         return jax.jit(cut, out_shardings=[target] * num_parts) if is_there else jax.jit(cut)
 
 
-def _cut(array: Any, dim: int, num_parts: int) -> list[Any]:
-    size = array.shape[dim] // num_parts
-    before = (slice(None),) * dim
-    return [array[(*before, slice(k * size, (k + 1) * size))] for k in range(num_parts)]
+def _cut(array: Any, batch: BatchDim, num_parts: int) -> list[Any]:
+    """The examples of each microbatch: element k of the dim is of example (k // minor) % size."""
+    shape, dim = array.shape, batch.dim
+    period = batch.size * batch.minor
+    # The dim as (chunks, examples of a chunk).
+    chunks = array.reshape(*shape[:dim], shape[dim] // period, period, *shape[dim + 1 :])
+    size = period // num_parts
+    before = (slice(None),) * (dim + 1)
+    part = (*shape[:dim], shape[dim] // num_parts, *shape[dim + 1 :])
+    return [
+        chunks[(*before, slice(k * size, (k + 1) * size))].reshape(part) for k in range(num_parts)
+    ]

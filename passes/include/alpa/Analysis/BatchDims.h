@@ -7,6 +7,7 @@
 #include "alpa/Analysis/OpGraph.h"
 #include "alpa/IR/Stablehlo.h"
 #include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/SetVector.h"
 #include <optional>
 
 namespace alpa {
@@ -33,13 +34,13 @@ enum class BatchEnd {
 /// changes; loops over examples (ExampleLoops.h) are known.
 class BatchDims {
 public:
-  /// `rearranged` are results of ops in which examples meet, with a dim each that counts what they
-  /// make of the batch: examples in another order, say.
-  ///
+  /// What counts examples otherwise than follows: results of ops in which examples meet, with a dim
+  /// that counts what these make of the batch (examples in another order, say), and batch arguments
+  /// of which several examples, far apart, count as one.
+  using Given = llvm::DenseMap<mlir::Value, BatchDim>;
   /// Fails with a diagnostic on a sharding rule that does not fit its op or a batch argument
   /// without that dim.
-  static mlir::FailureOr<BatchDims>
-  compute(const OpGraph &graph, const llvm::DenseMap<mlir::Value, BatchDim> &rearranged = {});
+  static mlir::FailureOr<BatchDims> compute(const OpGraph &graph, const Given &given = Given());
 
   /// The dim that counts examples. None also for what belongs to a single example in a loop over
   /// them.
@@ -52,6 +53,8 @@ public:
   /// The dim by which `op` reads examples of an operand; also of one that does not carry the batch,
   /// but has an element (a row, ...) for each.
   std::optional<BatchDim> read(mlir::Operation *op, unsigned operand) const;
+  /// Into how many groups ops take examples that could be told apart before.
+  llvm::ArrayRef<int64_t> groupings() const { return allGroupings.getArrayRef(); }
   /// Null for any other loop.
   const ExampleLoop *exampleLoop(mlir::Operation *whileOp) const;
 
@@ -73,6 +76,7 @@ private:
   llvm::DenseMap<mlir::Operation *, ExampleLoop> exampleLoops;
   std::vector<End> allEnds;
   llvm::DenseMap<mlir::Operation *, BatchEnd> endKinds;
+  llvm::SetVector<int64_t> allGroupings;
 };
 
 } // namespace alpa

@@ -11,7 +11,10 @@ struct StepAnalysis {
 
   /// Of the public function. Fails with a diagnostic on a module that alpa-normalize did not leave,
   /// a sharding rule that does not fit its op, or a batch argument without dims.
-  static mlir::FailureOr<StepAnalysis> of(mlir::ModuleOp module);
+  ///
+  /// `numMicrobatches` are to be made: where they do not divide what counts as an example, for ops
+  /// cut the batch into fewer chunks, the n-th examples of all chunks count as one instead.
+  static mlir::FailureOr<StepAnalysis> of(mlir::ModuleOp module, int64_t numMicrobatches = 1);
 };
 
 } // namespace alpa

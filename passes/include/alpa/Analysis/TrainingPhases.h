@@ -34,6 +34,9 @@ struct TrainingPhases {
   std::vector<mlir::Value> prologue;
   std::vector<FrontierValue> frontier;
   Meetings meetings;
+  /// How many examples, or groups of them that are read as one, forward and backward have in common
+  /// (else the batch arguments): what a number of microbatches must divide. 0: there are none.
+  int64_t numExamples = 0;
 
   bool isGradientFound(int parameter) const;
 };

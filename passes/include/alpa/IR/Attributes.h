@@ -40,8 +40,8 @@ inline constexpr llvm::StringLiteral kPrologueAttr = "alpa.prologue";
 inline constexpr llvm::StringLiteral kAccumulatorAttr = "alpa.accumulator";
 /// `alpa.microbatch = 4 : i64`: the number of the microbatch, 0 to 3.
 inline constexpr llvm::StringLiteral kMicrobatchAttr = "alpa.microbatch";
-/// `alpa.batch_dim = array<i64: 0, 8, 1>` on a result with one value per example: dim, size and
-/// minor of the BatchDim that counts the examples of the whole batch.
+/// `alpa.batch_dim = array<i64: 0, 8, 1>` on an argument or result of @microbatch with one value
+/// per example: dim, size and minor of the BatchDim that counts the examples of the whole batch.
 inline constexpr llvm::StringLiteral kBatchDimAttr = "alpa.batch_dim";
 /// `alpa.num_microbatches = 4 : i64` on a function: its forward and backward ops run so often in a
 /// step.

@@ -54,6 +54,10 @@ private:
     return list.getDictionary(builder.getContext());
   }
 
+  mlir::Attribute attributeOf(const BatchDim &dim) {
+    return builder.getDenseI64ArrayAttr({dim.dim, dim.size, dim.minor});
+  }
+
   /// The argument of @main with its number, so that plans can name it.
   mlir::DictionaryAttr argumentAttributes(unsigned number) {
     mlir::NamedAttrList attributes = main.getArgAttrDict(number);
@@ -146,9 +150,13 @@ private:
     mlir::Value index = part.addArgument(mlir::RankedTensorType::get({}, builder.getI32Type()),
                                          main.getLoc(), numbered(kMicrobatchAttr, numMicrobatches));
     BatchShrinker shrinker(batch, numMicrobatches, index);
-    for (mlir::BlockArgument argument : main.getArguments())
-      shrinker.mapping.map(argument, part.addArgument(shrinker.shrunk(argument), argument.getLoc(),
-                                                      argumentAttributes(argument.getArgNumber())));
+    for (mlir::BlockArgument argument : main.getArguments()) {
+      mlir::DictionaryAttr attributes = argumentAttributes(argument.getArgNumber());
+      if (std::optional<BatchDim> dim = batch.of(argument))
+        attributes = with(attributes, kBatchDimAttr, attributeOf(*dim));
+      shrinker.mapping.map(
+          argument, part.addArgument(shrinker.shrunk(argument), argument.getLoc(), attributes));
+    }
     mlir::OpBuilder inner = mlir::OpBuilder::atBlockEnd(part.block);
     for (auto [number, value] : llvm::enumerate(training.prologue)) {
       mlir::Value whole =
@@ -173,10 +181,9 @@ private:
     }
     for (size_t number : parts.perExample) {
       mlir::Value value = terminator().getOperand(number);
-      BatchDim dim = *batch.of(value);
       results.push_back(shrinker.mapping.lookup(value));
-      attributes.push_back(with(numbered(kResultAttr, number), kBatchDimAttr,
-                                builder.getDenseI64ArrayAttr({dim.dim, dim.size, dim.minor})));
+      attributes.push_back(
+          with(numbered(kResultAttr, number), kBatchDimAttr, attributeOf(*batch.of(value))));
     }
     parts.microbatch = part.finish(results, attributes);
     parts.microbatch.function->setAttr(kNumMicrobatchesAttr,

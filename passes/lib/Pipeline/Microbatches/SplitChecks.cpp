@@ -2,7 +2,6 @@
 
 #include "SplitChecks.h"
 #include "alpa/IR/StablehloBuilder.h"
-#include <numeric>
 
 namespace alpa {
 namespace {
@@ -58,7 +57,7 @@ private:
   }
 
   bool checkBatchSize(int64_t numMicrobatches) {
-    const int64_t common = commonSize();
+    const int64_t common = training.numExamples;
     if (common == 0) {
       graph.function().emitError("expected a batch argument (alpa.batch), got none");
       return false;
@@ -76,30 +75,6 @@ private:
       error << ", ...";
     error << "; got " << numMicrobatches;
     return false;
-  }
-
-  /// Of all that forward and backward read and make by the example, or else of the batch arguments;
-  /// 0 where there are none.
-  int64_t commonSize() const {
-    int64_t common = 0;
-    auto add = [&](const std::optional<BatchDim> &dim) {
-      common = std::gcd(common, dim ? dim->size : 0);
-    };
-    for (int index = 0; index < graph.size(); ++index) {
-      if (training.phases[index] != Phase::Forward && training.phases[index] != Phase::Backward)
-        continue;
-      mlir::Operation *op = graph[index].op;
-      for (unsigned operand = 0; operand < op->getNumOperands(); ++operand)
-        add(batch.read(op, operand));
-      for (mlir::Value value : op->getResults())
-        add(batch.of(value));
-    }
-    for (mlir::Value returned : graph.function().getBody().front().back().getOperands())
-      add(batch.of(returned));
-    if (common == 0)
-      for (mlir::BlockArgument argument : graph.function().getArguments())
-        add(batch.of(argument));
-    return common;
   }
 
   /// They are gathered in a buffer of zeros.

@@ -92,7 +92,7 @@ struct SplitMicrobatches : impl::SplitMicrobatchesBase<SplitMicrobatches> {
   void runOnOperation() override {
     if (mlir::failed(checkModule(getOperation())))
       return signalPassFailure();
-    mlir::FailureOr<StepAnalysis> step = StepAnalysis::of(getOperation());
+    mlir::FailureOr<StepAnalysis> step = StepAnalysis::of(getOperation(), numMicrobatches);
     if (mlir::failed(step))
       return signalPassFailure();
     const auto &[graph, batch] = *step;

@@ -121,15 +121,17 @@ void replicateUselessFactors(ShardingRule &rule, bool isCustomCall) {
 
 /// XLA turns a scatter of one update into a dynamic_update_slice, and on devices that do not own
 /// the updated row may read another one for it (a dynamic_slice of a dynamic_slice is merged
-/// without clamping): the rows must not be split. Seen up to jaxlib 0.10.2.
+/// without clamping): the rows must not be split. Seen up to jaxlib 0.10.2. One update of each row
+/// of a batching dim stays a scatter.
 void replicateRowsOfSingleUpdate(ShardingRule &rule, mlir::Operation *op) {
   if (kindOf(op) != OpKind::Scatter || rule.operands.size() != 3)
     return;
   std::vector<bool> inInput = factorsIn(rule.operands.front(), rule.numFactors());
+  std::vector<bool> inIndices = factorsIn(rule.operands[1], rule.numFactors());
   std::vector<bool> inUpdates = factorsIn(rule.operands.back(), rule.numFactors());
   int64_t numUpdates = 1;
   for (int factor = 0; factor < rule.numFactors(); ++factor)
-    if (inUpdates[factor] && !inInput[factor])
+    if (inUpdates[factor] && inIndices[factor])
       numUpdates *= rule.factorSizes[factor];
   if (numUpdates > 1)
     return;

@@ -104,7 +104,9 @@ private:
     if (!projectAll(assignment, rule.operands, op->getOperandTypes(), strategy.operands) ||
         !projectAll(assignment, rule.results, op->getResultTypes(), strategy.results))
       return;
-    strategy.seconds = computeSeconds(cost, numShards, device);
+    const int64_t numResultShards =
+        strategy.results.empty() ? 1 : strategy.results.front().numShards(mesh);
+    strategy.seconds = computeSeconds(cost, numShards, numResultShards, device);
     llvm::erase(reduced, AxisSet(0));
     if (reduced.empty())
       strategies.push_back(std::move(strategy));
@@ -173,10 +175,13 @@ private:
 
 } // namespace
 
-double computeSeconds(const OpCost &cost, int64_t numShards, const DeviceSpec &device) {
+double computeSeconds(const OpCost &cost, int64_t numShards, int64_t numResultShards,
+                      const DeviceSpec &device) {
   const double compute = cost.flops / device.flopsPerSecond(cost.elementType);
   const double memory = cost.memoryBytes / device.memoryBytesPerSecond;
-  return std::max(compute, memory) / static_cast<double>(numShards);
+  const double fill = cost.filledBytes / device.memoryBytesPerSecond;
+  return std::max(compute, memory) / static_cast<double>(numShards) +
+         fill / static_cast<double>(numResultShards);
 }
 
 std::vector<Strategy> enumerateStrategies(mlir::Operation *op, const ShardingRule &rule,
@@ -190,7 +195,7 @@ Strategy replicatedStrategy(mlir::Operation *op, const OpCost &cost, const Devic
   strategy.name = "replicated";
   strategy.operands.resize(op->getNumOperands());
   strategy.results.resize(op->getNumResults());
-  strategy.seconds = computeSeconds(cost, 1, device);
+  strategy.seconds = computeSeconds(cost, 1, 1, device);
   return strategy;
 }
 

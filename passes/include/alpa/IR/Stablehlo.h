@@ -62,6 +62,9 @@ bool isElementwise(mlir::Operation *op);
 /// A value that any device can make for itself in any sharding: a constant, an iota, or a splat
 /// constant broadcast, reshaped, transposed or converted.
 bool isConstantLike(mlir::Operation *op);
+/// A scatter or dynamic_update_slice into what isConstantLike() makes: there is no buffer to
+/// update, so one of the result's size is filled first.
+bool updatesConstant(mlir::Operation *op);
 /// No effect and the same result every time, regions included: may be removed when unused.
 bool isRemovable(mlir::Operation *op);
 /// Pure, and equal ops may be merged. Not so optimization barriers: keeping equal computations

@@ -151,6 +151,7 @@ void bindShardingModel(nb::module_ &m) {
       .def("seconds", &Model::seconds, nb::arg("choices"), released)
       .def("cost", &Model::cost, nb::arg("choices"), released)
       .def("phase_seconds", &Model::phaseSeconds, nb::arg("choices"), released)
+      .def("peak_bytes", &Model::peakBytes, nb::arg("choices"), released)
       .def("phase_temporary_bytes", &Model::phaseTemporaryBytes, nb::arg("choices"), released)
       .def("boundary", &Model::boundary, nb::arg("choices"), released);
   m.def("strategy_spaces", &alpa::strategySpaces);

@@ -151,6 +151,11 @@ std::map<std::string, double> ShardingModel::phaseSeconds(const std::vector<int>
   return state->graph->phaseSeconds(choices);
 }
 
+int64_t ShardingModel::peakBytes(const std::vector<int> &choices) const {
+  check(choices);
+  return state->graph->peakBytes(choices);
+}
+
 std::map<std::string, int64_t>
 ShardingModel::phaseTemporaryBytes(const std::vector<int> &choices) const {
   check(choices);

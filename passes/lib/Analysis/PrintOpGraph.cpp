@@ -47,7 +47,7 @@ int64_t opAt(int64_t time, const OpGraph &graph, const Liveness &liveness) {
 std::string describe(mlir::Value value, const OpGraph &graph, const Liveness &liveness,
                      const BatchDims &batch) {
   const Interval live = liveness.intervalOf(value);
-  const int64_t size = Liveness::needsMemory(value) ? bytes(value.getType()) : 0;
+  const int64_t size = liveness.needsMemory(value) ? bytes(value.getType()) : 0;
   std::string text = std::to_string(size) + " bytes live [" +
                      std::to_string(opAt(live.begin, graph, liveness)) + ", " +
                      std::to_string(opAt(live.end, graph, liveness) - 1) + "]";

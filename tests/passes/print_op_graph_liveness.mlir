@@ -139,3 +139,23 @@ func.func public @filled(%rows: tensor<8x1xi32>, %values: tensor<8xf32>) -> tens
   }) : (tensor<8x128xf32>, tensor<8x1xi32>, tensor<8xf32>) -> tensor<8x128xf32>
   return %2 : tensor<8x128xf32>
 }
+
+// -----
+
+// State that is given up is updated as soon as its gradient is there: the update of %v (op 2 of the program) waits for no
+// other gradient, so %v and its gradient (op 0) end before the product behind it (op 1) begins. What is returned beside the
+// state, or made from what the caller keeps (%k), is made where it stands.
+
+// CHECK: argument 0: {{.*}} 4096 bytes live [0, 1]
+// CHECK: op 0: {{.*}}; 4096 bytes live [0, 1]
+// CHECK: op 1: {{.*}}; 4096 bytes live [2, 3]
+// CHECK: op 2: {{.*}}; 4096 bytes live [1, 3]
+// CHECK: op 3: {{.*}}; 4096 bytes live [3, 3]
+// CHECK: peak of
+func.func public @update(%v: tensor<32x32xf32> {alpa.state = 0 : i64, tf.aliasing_output = 0 : i32}, %k: tensor<32x32xf32> {alpa.state = 1 : i64}, %x: tensor<32x32xf32>) -> (tensor<32x32xf32>, tensor<32x32xf32>, tensor<32x32xf32>) {
+  %0 = stablehlo.dot_general %x, %x, contracting_dims = [0] x [0] : (tensor<32x32xf32>, tensor<32x32xf32>) -> tensor<32x32xf32>
+  %1 = stablehlo.dot_general %x, %k, contracting_dims = [1] x [0] : (tensor<32x32xf32>, tensor<32x32xf32>) -> tensor<32x32xf32>
+  %2 = stablehlo.subtract %v, %0 : tensor<32x32xf32>
+  %3 = stablehlo.subtract %k, %1 : tensor<32x32xf32>
+  return %2, %3, %1 : tensor<32x32xf32>, tensor<32x32xf32>, tensor<32x32xf32>
+}

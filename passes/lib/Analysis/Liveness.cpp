@@ -1,6 +1,7 @@
 // Computes live intervals; see the header.
 
 #include "alpa/Analysis/Liveness.h"
+#include "alpa/Analysis/RunOrder.h"
 #include "alpa/IR/Stablehlo.h"
 #include <map>
 
@@ -28,16 +29,11 @@ bool isCarriedUnchanged(mlir::Operation *op, unsigned index) {
   return isWhile(op) && isLoopInvariant(whileBody(op).getArgument(index));
 }
 
-/// Whether the buffer of an argument may be reused once it has been read for the last time.
-bool isDonated(mlir::FunctionOpInterface func, unsigned argument) {
-  return func.getArgAttr(argument, "tf.aliasing_output") ||
-         func.getArgAttr(argument, "jax.buffer_donor");
-}
-
 } // namespace
 
 Liveness::Liveness(mlir::FunctionOpInterface func) : fused(func) {
-  count(func.getFunctionBody());
+  for (mlir::Operation *op : runOrder(func))
+    count(op);
   // Uses come after what they use, so one sweep from the end knows the last use of every value that
   // another lives on as.
   for (mlir::Operation *op : llvm::reverse(ops)) {
@@ -51,16 +47,14 @@ Liveness::Liveness(mlir::FunctionOpInterface func) : fused(func) {
     live[argument] = {0, isDonated(func, argument.getArgNumber()) ? lastUse(argument) : now};
 }
 
-void Liveness::count(mlir::Region &region) {
-  for (mlir::Block &block : region)
-    for (mlir::Operation &op : block) {
-      const int64_t begin = now++;
-      ops.push_back(&op);
-      if (isWhile(&op) || kindOf(&op) == OpKind::Branch)
-        for (mlir::Region &nested : op.getRegions())
-          count(nested);
-      times[&op] = {begin, now};
-    }
+void Liveness::count(mlir::Operation *op) {
+  const int64_t begin = now++;
+  ops.push_back(op);
+  if (isWhile(op) || kindOf(op) == OpKind::Branch)
+    for (mlir::Region &region : op->getRegions())
+      for (mlir::Operation &nested : region.getOps())
+        count(&nested);
+  times[op] = {begin, now};
 }
 
 /// The result of `op` as which operand `index` lives on: under a new name, or to be computed with

@@ -38,10 +38,10 @@ std::string list(llvm::ArrayRef<int> indices) {
   return "[" + text + "]";
 }
 
-/// The number of the first op that does not begin before `time`.
+/// How many ops begin before `time`: the number of the first that does not, in program order.
 int64_t opAt(int64_t time, const OpGraph &graph, const Liveness &liveness) {
   auto beginsBefore = [&](const OpNode &node) { return liveness.timeOf(node.op).begin < time; };
-  return llvm::partition_point(graph.nodes(), beginsBefore) - graph.nodes().begin();
+  return llvm::count_if(graph.nodes(), beginsBefore);
 }
 
 std::string describe(mlir::Value value, const OpGraph &graph, const Liveness &liveness,

@@ -1,5 +1,5 @@
-// When values need memory, if ops run in program order: the one model of lifetimes, of the sharding
-// problem and of whoever prints them.
+// When values need memory, if ops run in the order of runOrder(): the one model of lifetimes, of
+// the sharding problem and of whoever prints them.
 #pragma once
 
 #include "alpa/Analysis/FusedOps.h"
@@ -10,7 +10,7 @@
 
 namespace alpa {
 
-/// Time counts the ops of a function in program order, terminators included, those inside loops and
+/// Time counts the ops of a function as they run, terminators included, those inside loops and
 /// branches after the op that contains them.
 ///
 /// A value exists from when its op begins (an argument from 0) until it was read for the last time,
@@ -43,12 +43,12 @@ public:
   int64_t peakBytes() const;
 
 private:
-  void count(mlir::Region &region);
+  void count(mlir::Operation *op);
   int64_t lastUse(mlir::Value value) const;
   mlir::Value livesOnAs(mlir::Operation *op, unsigned index) const;
 
   FusedOps fused;
-  std::vector<mlir::Operation *> ops; ///< in program order
+  std::vector<mlir::Operation *> ops; ///< as they run
   llvm::DenseMap<mlir::Operation *, Interval> times;
   llvm::DenseMap<mlir::Value, Interval> live;
   llvm::DenseMap<mlir::Value, int64_t> lastUses;

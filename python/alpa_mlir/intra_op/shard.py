@@ -143,20 +143,21 @@ def _fitting_solution(
     problem = model.problem
     limit = problem.usage_limit
     first = solution = _first_solution(model, mesh, time_limit_seconds, target_gap)
+    needed = model.peak_bytes(vertex_choices(model, solution))
     for _ in range(_MAX_TIGHTENINGS):
-        needed = model.peak_bytes(vertex_choices(model, solution))
         if limit is None or needed <= limit:
-            return replace(solution, lower_bound=min(first.lower_bound, solution.cost))
-        refusal = InfeasibleError(f"on the mesh {mesh}, {describe_copies(needed, limit)}")
-        tighter = solution.peak_usage - (needed - limit)
-        problem.usage_limit = max(0, tighter)
+            break
+        problem.usage_limit = max(0, solution.peak_usage - (needed - limit))
         try:
             solution = _solve(problem, time_limit_seconds, target_gap)
         except InfeasibleError:
-            raise refusal from None
+            break
         finally:
             problem.usage_limit = limit
-    raise refusal
+        needed = model.peak_bytes(vertex_choices(model, solution))
+    if limit is not None and needed > limit:
+        raise InfeasibleError(f"on the mesh {mesh}, {describe_copies(needed, limit)}")
+    return replace(solution, lower_bound=min(first.lower_bound, solution.cost))
 
 
 def _solve(problem: ShardingProblem, time_limit_seconds: float, target_gap: float) -> Solution:

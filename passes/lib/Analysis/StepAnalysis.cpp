@@ -155,7 +155,7 @@ mlir::FailureOr<StepAnalysis> StepAnalysis::of(mlir::ModuleOp module, int64_t nu
   mlir::FailureOr<OpGraph> graph = OpGraph::build(module);
   if (mlir::failed(graph))
     return mlir::failure();
-  mlir::FailureOr<BatchDims> batch = RearrangedBatch(*graph, {}).find();
+  mlir::FailureOr<BatchDims> batch = RearrangedBatch(*graph, BatchDims::Given()).find();
   if (mlir::failed(batch))
     return mlir::failure();
   if (numMicrobatches > 1) {

@@ -64,6 +64,7 @@ private:
     // Who is given up for which result is for whoever calls the parts to say.
     if (attributes.erase("tf.aliasing_output"))
       attributes.set("jax.buffer_donor", builder.getBoolAttr(true));
+    attributes.erase(kGradientAttr); // a part does not return it
     attributes.set(kArgumentAttr, builder.getI64IntegerAttr(number));
     attributes.set(kRoleAttr, builder.getStringAttr(name(training.roles[number])));
     return attributes.getDictionary(builder.getContext());

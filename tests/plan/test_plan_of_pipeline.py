@@ -117,7 +117,7 @@ def test_prologue_is_part_of_the_plan() -> None:
 
 
 def test_gradients_that_are_returned_are_made_where_their_layers_are(gpt: Workload) -> None:
-    """Without an update to say what a gradient is, the backward pass is still beside the forward."""
+    """No update says what a gradient is: the backward pass is beside the forward all the same."""
     state, batch = gpt.abstract_arguments()
     config = gpt_model.SIZES["debug"]
     step = jax.value_and_grad(lambda params, batch: gpt_model.loss_fn(params, batch, config))

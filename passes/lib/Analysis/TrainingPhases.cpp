@@ -258,6 +258,15 @@ llvm::StringRef name(ReductionKind kind) {
   return "";
 }
 
+mlir::RankedTensorType FrontierValue::sumType() const {
+  auto type = llvm::cast<mlir::RankedTensorType>(value.getType());
+  auto element = llvm::dyn_cast<mlir::FloatType>(type.getElementType());
+  const bool isNarrow = element && element.getWidth() < 32;
+  return isNarrow && combine == ReductionKind::Add && !isJoined
+             ? type.clone(mlir::Float32Type::get(type.getContext()))
+             : type;
+}
+
 bool TrainingPhases::isGradientFound(int parameter) const {
   return llvm::any_of(frontier, [parameter](const FrontierValue &value) {
     return llvm::is_contained(value.gradientOf, parameter);

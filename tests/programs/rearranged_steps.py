@@ -196,6 +196,34 @@ def numbered_in_a_loop(p: Any, batch: Any) -> Any:
     return jax.lax.fori_loop(0, B, body, 0.0) / B
 
 
+@_add(EXACT)
+def numbered_from_the_end(p: Any, batch: Any) -> Any:
+    def body(total: Any, x_and_number: Any) -> Any:
+        x, number = x_and_number
+        return total + jnp.sum(_net(p, x)) * jnp.sin(number), None
+
+    numbers = jnp.arange(B, dtype=jnp.float32)
+    return jax.lax.scan(body, 0.0, (batch["x"], numbers), reverse=True)[0] / B
+
+
+@_add(EXACT)
+def views_mapped_one_by_one(p: Any, batch: Any) -> Any:
+    views = jnp.concatenate([batch["x"], batch["x"][:, ::-1]])
+    return jnp.mean(jax.lax.map(lambda x: jnp.sum(_net(p, x)) ** 2, views))
+
+
+@_add(EXACT)
+def views_numbered_in_a_loop(p: Any, batch: Any) -> Any:
+    def body(total: Any, x_and_number: Any) -> Any:
+        x, number = x_and_number
+        return total + jnp.sum(_net(p, x)) * jnp.cos(number), jnp.sum(x @ p["b"]) * number
+
+    views = jnp.concatenate([batch["x"], batch["y"], -batch["x"]])
+    numbers = jnp.arange(3 * B, dtype=jnp.float32)
+    total, outs = jax.lax.scan(body, 0.0, (views, numbers), reverse=True)
+    return total / B + jnp.mean(outs.reshape(3, B)[1] ** 2)
+
+
 # --- Weights in loops and branches ---
 
 
@@ -270,6 +298,14 @@ def state_passed_from_example_to_example(p: Any, batch: Any) -> Any:
         return h, h
 
     return jnp.mean(jax.lax.scan(body, jnp.zeros(D), batch["x"])[1] @ p["b"])
+
+
+@_add(WHOLE)
+def first_with_last_in_a_loop(p: Any, batch: Any) -> Any:
+    def body(k: Any, total: Any) -> Any:
+        return total + jnp.sum(_net(p, batch["x"][k]) * batch["y"][B - 1 - k])
+
+    return jax.lax.fori_loop(0, B, body, 0.0) / B
 
 
 @_add(WHOLE)

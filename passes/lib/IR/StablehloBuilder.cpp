@@ -102,6 +102,10 @@ mlir::Value StablehloBuilder::subtract(mlir::Value a, mlir::Value b) {
   return make("stablehlo.subtract", a.getType(), {a, b})->getResult(0);
 }
 
+mlir::Value StablehloBuilder::divide(mlir::Value a, mlir::Value b) {
+  return make("stablehlo.divide", a.getType(), {a, b})->getResult(0);
+}
+
 mlir::Value StablehloBuilder::slice(mlir::Value value, llvm::ArrayRef<int64_t> starts,
                                     llvm::ArrayRef<int64_t> limits) {
   llvm::SmallVector<int64_t> shape, strides(starts.size(), 1);

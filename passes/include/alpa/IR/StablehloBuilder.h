@@ -28,6 +28,7 @@ public:
   mlir::Value convert(mlir::Value value, mlir::Type element);
   mlir::Value add(mlir::Value a, mlir::Value b) { return combine(ReductionKind::Add, a, b); }
   mlir::Value subtract(mlir::Value a, mlir::Value b);
+  mlir::Value divide(mlir::Value a, mlir::Value b);
   mlir::Value multiply(mlir::Value a, mlir::Value b) { return combine(ReductionKind::Mul, a, b); }
   mlir::Value combine(ReductionKind kind, mlir::Value a, mlir::Value b);
   /// In each dim the elements from `starts` on, before `limits`.

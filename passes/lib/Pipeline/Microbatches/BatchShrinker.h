@@ -48,6 +48,9 @@ private:
   /// its part start at `local`.
   llvm::LogicalResult cloneExample(mlir::Operation *whileOp, const ExampleLoop &loop,
                                    mlir::Value local, mlir::OpBuilder &builder);
+  /// What the loop over the whole batch counts where that over the microbatch counts `local`.
+  mlir::Value countedInWhole(const ExampleLoop &loop, mlir::Value local,
+                             StablehloBuilder &make) const;
 
   mlir::Value operandFor(mlir::Value operand, const std::optional<BatchDim> &wanted,
                          mlir::OpBuilder &builder);

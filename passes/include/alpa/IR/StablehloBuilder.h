@@ -23,6 +23,8 @@ public:
   static mlir::DenseElementsAttr elements(mlir::RankedTensorType type,
                                           llvm::ArrayRef<int64_t> values);
   mlir::Value reshape(mlir::Value value, llvm::ArrayRef<int64_t> shape);
+  /// Dim i of the result is dim `permutation[i]`.
+  mlir::Value transpose(mlir::Value value, llvm::ArrayRef<int64_t> permutation);
   mlir::Value barrier(mlir::Value value);
   mlir::Value broadcast(mlir::Value scalar, mlir::RankedTensorType type);
   mlir::Value convert(mlir::Value value, mlir::Type element);

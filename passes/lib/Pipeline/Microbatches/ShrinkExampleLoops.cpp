@@ -23,14 +23,14 @@ llvm::LogicalResult BatchShrinker::cloneExampleLoop(mlir::Operation *from, const
   auto outerParts = parts;
   mlir::Block &condition = whileCondition(to).emplaceBlock();
   for (mlir::BlockArgument argument : whileCondition(from).getArguments())
-    condition.addArgument(shrunk(argument), argument.getLoc());
+    condition.addArgument(resized(argument), argument.getLoc());
   mlir::OpBuilder inCondition = mlir::OpBuilder::atBlockEnd(&condition);
   StablehloBuilder(inCondition, from->getLoc())
       .goOnWhileLess(condition.getArgument(loop.counter), loop.numIterations / numMicrobatches);
 
   mlir::Block &block = whileBody(to).emplaceBlock();
   for (mlir::BlockArgument argument : whileBody(from).getArguments())
-    mapping.map(argument, block.addArgument(shrunk(argument), argument.getLoc()));
+    mapping.map(argument, block.addArgument(resized(argument), argument.getLoc()));
   mlir::Value local = block.getArgument(loop.counter);
   mlir::OpBuilder builder = mlir::OpBuilder::atBlockEnd(&block);
   if (mlir::failed(cloneExample(from, loop, local, builder)))

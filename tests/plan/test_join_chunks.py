@@ -1,4 +1,4 @@
-"""alpa-join-chunks keeps what a step computes, and joins chunks only where microbatches cut them."""
+"""alpa-join-chunks keeps what a step computes; joined are only chunks that microbatches cut."""
 
 import pytest
 from programs.chunked_steps import EXACT, IN_CHUNKS

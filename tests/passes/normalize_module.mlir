@@ -276,3 +276,20 @@ func.func public @pieces_that_are_read(%x: tensor<8x3xf32>, %last: tensor<4x3xf3
   %2 = stablehlo.reshape %1 : (tensor<4x2x3xf32>) -> tensor<8x3xf32>
   return %2, %1 : tensor<8x3xf32>, tensor<4x2x3xf32>
 }
+
+// -----
+
+// What is moved and moved back stays where it was; turning the same way twice is something else.
+
+// CHECK-LABEL: @back_again
+// CHECK-NEXT: %[[TURNED:.*]] = stablehlo.transpose %arg0, dims = [1, 2, 0] {{.*}}: (tensor<8x3x2xf32>) -> tensor<3x2x8xf32>
+// CHECK-NEXT: %[[TWICE:.*]] = stablehlo.transpose %[[TURNED]], dims = [1, 2, 0] {{.*}}: (tensor<3x2x8xf32>) -> tensor<2x8x3xf32>
+// CHECK-NEXT: return %arg0, %[[TWICE]]
+func.func public @back_again(%x: tensor<8x3x2xf32>) -> (tensor<8x3x2xf32>, tensor<2x8x3xf32>) {
+  %0 = stablehlo.transpose %x, dims = [1, 2, 0] : (tensor<8x3x2xf32>) -> tensor<3x2x8xf32>
+  %1 = stablehlo.reshape %0 : (tensor<3x2x8xf32>) -> tensor<48xf32>
+  %2 = stablehlo.reshape %1 : (tensor<48xf32>) -> tensor<3x2x8xf32>
+  %3 = stablehlo.transpose %2, dims = [2, 0, 1] : (tensor<3x2x8xf32>) -> tensor<8x3x2xf32>
+  %4 = stablehlo.transpose %0, dims = [1, 2, 0] : (tensor<3x2x8xf32>) -> tensor<2x8x3xf32>
+  return %3, %4 : tensor<8x3x2xf32>, tensor<2x8x3xf32>
+}

@@ -259,7 +259,8 @@ mlir::Attribute splatElement(mlir::Value value) {
   if (!op || kindOf(op) != OpKind::Constant)
     return {};
   auto splat = llvm::dyn_cast_or_null<mlir::SplatElementsAttr>(op->getAttr("value"));
-  return splat ? splat.getSplatValue<mlir::Attribute>() : mlir::Attribute();
+  const bool fits = splat && splat.getElementType() == mlir::getElementTypeOrSelf(value.getType());
+  return fits ? splat.getSplatValue<mlir::Attribute>() : mlir::Attribute();
 }
 
 } // namespace alpa

@@ -106,8 +106,7 @@ llvm::LogicalResult BatchResizer::cloneRegions(mlir::Operation *from, mlir::Oper
   bool hasNodes = isWhile(from) || isBranch(from);
   for (auto [region, copy] : llvm::zip(from->getRegions(), to->getRegions())) {
     if (!hasNodes) {
-      mlir::IRMapping inner;
-      region.cloneInto(&copy, inner);
+      region.cloneInto(&copy, mapping); // it may read values from outside
       continue;
     }
     auto outerParts = parts;

@@ -3,6 +3,7 @@
 // batch in pieces (B as B/2 times 2), examples are told apart without it.
 
 #include "Normalize.h"
+#include "alpa/IR/Attributes.h"
 #include "alpa/IR/ShardyText.h"
 #include "alpa/IR/StablehloBuilder.h"
 #include "mlir/IR/IRMapping.h"
@@ -52,7 +53,7 @@ public:
       mlir::OpBuilder builder(op);
       mlir::Operation *copy = op->clone();
       for (mlir::OpOperand &operand : copy->getOpOperands())
-        operand.set(atHome(operand.get(), mapping, builder));
+        operand.set(atHome(operand.get(), op, mapping, builder));
       copy->getResult(0).setType(staticType(op->getResult(0)).clone(home));
       copy->removeDiscardableAttr(kShardingRuleAttr);
       builder.insert(copy);
@@ -105,18 +106,26 @@ private:
     return true;
   }
 
-  mlir::Value atHome(mlir::Value value, mlir::IRMapping &mapping, mlir::OpBuilder &builder) const {
+  /// What stands for `value`, which `reader` reads. Ops that are made for it belong where that
+  /// does.
+  mlir::Value atHome(mlir::Value value, mlir::Operation *reader, mlir::IRMapping &mapping,
+                     mlir::OpBuilder &builder) const {
     mlir::RankedTensorType type = staticType(value);
     if (type.getRank() == 0)
       return value;
     StablehloBuilder make(builder, value.getLoc());
-    if (mlir::Attribute element = splatElement(value))
-      return make.splat(type.clone(home), element);
     mlir::Operation *op = value.getDefiningOp();
-    if (isReshape(op))
+    mlir::Attribute element = splatElement(value);
+    if (!element && isReshape(op))
       return op->getOperand(0);
-    return isSpread(op) ? make.broadcast(op->getOperand(0), type.clone(home))
-                        : mapping.lookup(value);
+    if (!element && !isSpread(op))
+      return mapping.lookup(value);
+    mlir::Value made = element ? make.splat(type.clone(home), element)
+                               : make.broadcast(op->getOperand(0), type.clone(home));
+    for (llvm::StringRef name : {kPhaseAttr, kRoundAttr})
+      if (mlir::Attribute attribute = reader->getDiscardableAttr(name))
+        made.getDefiningOp()->setDiscardableAttr(name, attribute);
+    return made;
   }
 
   mlir::Operation *back;

@@ -293,3 +293,23 @@ func.func public @back_again(%x: tensor<8x3x2xf32>) -> (tensor<8x3x2xf32>, tenso
   %4 = stablehlo.transpose %0, dims = [1, 2, 0] : (tensor<3x2x8xf32>) -> tensor<2x8x3xf32>
   return %3, %4 : tensor<8x3x2xf32>, tensor<2x8x3xf32>
 }
+
+// -----
+
+// What is made for an op of a phase belongs to the phase.
+
+// CHECK-LABEL: @pieces_of_a_phase
+// CHECK: stablehlo.constant {{.*}}alpa.phase = "backward"{{.*}} : tensor<8x3xf32>
+// CHECK: stablehlo.multiply {{.*}}alpa.phase = "backward"{{.*}} : tensor<8x3xf32>
+// CHECK: stablehlo.constant {{.*}}alpa.phase = "backward"{{.*}} : tensor<8x3xf32>
+// CHECK-NOT: stablehlo.reshape
+// CHECK: return
+func.func public @pieces_of_a_phase(%x: tensor<8x3xf32>) -> tensor<8x3xf32> {
+  %0 = stablehlo.reshape %x {alpa.phase = "backward"} : (tensor<8x3xf32>) -> tensor<4x2x3xf32>
+  %two = stablehlo.constant {alpa.phase = "backward"} dense<2.0> : tensor<4x2x3xf32>
+  %1 = stablehlo.multiply %0, %two {alpa.phase = "backward"} : tensor<4x2x3xf32>
+  %three = stablehlo.constant {alpa.phase = "backward"} dense<3.0> : tensor<4x2x3xf32>
+  %2 = stablehlo.add %1, %three {alpa.phase = "backward"} : tensor<4x2x3xf32>
+  %3 = stablehlo.reshape %2 {alpa.phase = "backward"} : (tensor<4x2x3xf32>) -> tensor<8x3xf32>
+  return %3 : tensor<8x3xf32>
+}

@@ -2,6 +2,8 @@
 elsewhere. A parallelized function answers as `jax.jit` does, or says what is wrong.
 """
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import alpa_mlir as alpa
@@ -10,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from alpa_mlir.errors import ArgumentError
+from alpa_mlir.parallelize import ParallelFunction
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 DATA = alpa.DataParallel()
@@ -204,3 +207,32 @@ def test_create_state_checks_what_it_creates(method: Any) -> None:
     for argnum in (0, 7, -1):
         with pytest.raises(ArgumentError, match="an argument of step that is not static"):
             alpa.create_state(new_state, like=parallel, argnum=argnum)
+
+
+@pytest.mark.parametrize("method", [DATA, PIPELINE], ids=["data", "pipeline"])
+def test_threads_that_call_a_step_wait_for_one_compilation(
+    method: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = alpa.parallelize(train_step, method)
+    compiled: list[Any] = []
+    compile_it = ParallelFunction._compile
+    monkeypatch.setattr(
+        ParallelFunction, "_compile", lambda *args: compiled.append(args) or compile_it(*args)
+    )
+    num_threads = 4
+    ready = threading.Barrier(num_threads)
+
+    def call(_: int) -> Any:
+        ready.wait()
+        return step(new_state(), BATCH)
+
+    with ThreadPoolExecutor(num_threads) as pool:
+        results = list(pool.map(call, range(num_threads)))
+    expected = jax.jit(train_step)(new_state(), BATCH)
+    for result in results:
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-5),
+            result,
+            expected,
+        )
+    assert len(compiled) == 1

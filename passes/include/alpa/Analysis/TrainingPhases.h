@@ -23,6 +23,10 @@ struct FrontierValue {
   std::vector<int> gradientOf;
   /// It has a value per example: the update reads those of all examples.
   bool isJoined = false;
+
+  /// The type in which microbatches add up: sums of 16 bits would lose the small parts among many,
+  /// so they have 32.
+  mlir::RankedTensorType sumType() const;
 };
 
 struct TrainingPhases {

@@ -70,7 +70,9 @@ struct SplitPhases : impl::SplitPhasesBase<SplitPhases> {
           BoundaryValue{stage, static_cast<unsigned>(i), /*isResult=*/true}.string(kValueAttr);
       if (mlir::failed(name))
         return mlir::failure();
-      cutter.addResult({value, name->str(), resultAttributes(stage, i)});
+      const bool isShare = static_cast<bool>(stage.getResultAttr(i, kAccumulateAttr));
+      cutter.addResult(
+          {value, name->str(), resultAttributes(stage, i), /*isReadByParts=*/true, isShare});
     }
     cutter.describeValues(describeSharding);
     return cutter.run();

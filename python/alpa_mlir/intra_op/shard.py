@@ -7,7 +7,7 @@ from functools import cached_property
 from alpa_mlir._native import Module, ShardingModel, ShardingProblem
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cost.device_mesh import native_device, native_mesh
-from alpa_mlir.errors import InfeasibleError, PlanError
+from alpa_mlir.errors import InfeasibleError, PlanError, SolverError
 from alpa_mlir.intra_op.patience import Patience
 from alpa_mlir.intra_op.shortage import describe_copies, describe_shortage
 from alpa_mlir.intra_op.solution import Solution
@@ -150,7 +150,7 @@ def _fitting_solution(
         problem.usage_limit = max(0, solution.peak_usage - (needed - limit))
         try:
             solution = _solve(problem, time_limit_seconds, target_gap)
-        except InfeasibleError:
+        except (InfeasibleError, SolverError):
             break
         finally:
             problem.usage_limit = limit

@@ -22,7 +22,7 @@ from alpa_mlir.errors import ArgumentError, ArgumentMismatchError
 from alpa_mlir.frontend.batch import BatchDimsSpec
 from alpa_mlir.frontend.signature import Call, Signature, is_weak
 from alpa_mlir.frontend.trace import TracedProgram, trace
-from alpa_mlir.frontend.user_sharding import are_on_several_meshes, user_mesh
+from alpa_mlir.frontend.user_sharding import are_on_several_meshes, user_devices, user_mesh
 from alpa_mlir.lower.pipeline import lower_pipeline
 from alpa_mlir.lower.whole import lower_whole
 from alpa_mlir.options import (
@@ -218,6 +218,11 @@ class ParallelFunction:
         mesh = user_mesh(leaves)
         return mesh if mesh and mesh.num_devices == self.cluster.num_devices else None
 
+    def _devices(self, call: Call, plan: Plan) -> tuple[Any, ...] | None:
+        """Those of the mesh on which the arguments stay, in the user's order."""
+        leaves = jax.tree.leaves(self._signature.dynamic(call.arguments))
+        return user_devices(leaves) if self._mesh_of(leaves) == plan.mesh else None
+
     def _key(self, call: Call) -> Any:
         """What decides whether two calls can run the same executable.
 
@@ -247,7 +252,8 @@ class ParallelFunction:
         with self.stopwatch("lower"):
             if plan.is_pipeline:
                 return LoweredPipeline(lower_pipeline(program, steps, plan), plan)
-            return Lowered(lower_whole(program, steps.normal, plan), plan)
+            annotated = lower_whole(program, steps.normal, plan)
+            return Lowered(annotated, plan, self._devices(call, plan))
 
     def _compile(self, call: Call) -> AnyExecutable:
         lowered = self._lower(call)

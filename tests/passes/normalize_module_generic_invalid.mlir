@@ -30,7 +30,7 @@ func.func private @f(%arg0: tensor<2xf32>) -> tensor<f32> {
 
 // -----
 
-// expected-error@+1 {{expected a body of one block, got 2 blocks}}
+// expected-error@+1 {{expected a body of one block that ends in func.return, got 2 blocks in @main}}
 func.func public @main(%arg0: tensor<f32>) -> tensor<f32> {
   "test.branch"()[^bb1] : () -> ()
 ^bb1:

@@ -183,6 +183,25 @@ def test_fixed_plan_takes_state_that_is_sharded_already() -> None:
     assert replayed(sharded(new_state()), BATCH)[1] == expected
 
 
+@pytest.mark.parametrize("method", [DATA, alpa.ShardParallel(), alpa.Auto()], ids=str)
+def test_order_of_the_devices_is_the_users(method: Any) -> None:
+    """As `jax.make_mesh` gives one that suits a torus, or a user who leaves the order to a job."""
+    devices = np.array(jax.devices())
+    rng = np.random.default_rng(0)
+    orders = [devices, devices[::-1], rng.permutation(devices)]
+    step = alpa.parallelize(train_step, method)
+    expected = jax.jit(train_step)(new_state(), BATCH)[1]
+    for order in orders:
+        kept = NamedSharding(Mesh(order.reshape(2, 4), ("rows", "columns")), PartitionSpec("rows"))
+        for _ in range(2):  # with what the step returns, too
+            state, loss = step(jax.device_put(new_state(), kept), BATCH)
+            np.testing.assert_allclose(loss, expected, rtol=1e-5)
+            assert state["params"]["a"].sharding.is_equivalent_to(kept, 2)
+            assert state["params"]["a"].sharding.mesh == kept.mesh
+            step(state, BATCH)
+    assert step.executable is not None and len(step._executables) == len(orders)
+
+
 def test_pipeline_takes_state_from_one_mesh() -> None:
     state, loss = alpa.parallelize(train_step, PIPELINE)(sharded(new_state()), BATCH)
     np.testing.assert_allclose(loss, jax.jit(train_step)(new_state(), BATCH)[1], rtol=1e-5)

@@ -199,7 +199,8 @@ def test_order_of_the_devices_is_the_users(method: Any) -> None:
             assert state["params"]["a"].sharding.is_equivalent_to(kept, 2)
             assert state["params"]["a"].sharding.mesh == kept.mesh
             step(state, BATCH)
-    assert step.executable is not None and len(step._executables) == len(orders)
+    assert step.executable is not None
+    assert len(step._executables) == len(orders)
 
 
 def test_pipeline_takes_state_from_one_mesh() -> None:

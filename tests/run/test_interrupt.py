@@ -62,7 +62,7 @@ def wait_for_workers(process: subprocess.Popen[str]) -> list[int]:
 
 # A terminal tells all processes of the group; a notebook's stop button the planning one only.
 @pytest.mark.parametrize(
-    "is_terminal, delay",
+    ("is_terminal", "delay"),
     [(True, 2), (False, 0), (False, 2)],
     ids=["terminal", "notebook, while they start", "notebook"],
 )

@@ -25,11 +25,6 @@ mlir::func::FuncOp publicFunction(mlir::ModuleOp module) {
       error << "none";
     return {};
   }
-  if (!functions.front().getBody().hasOneBlock()) {
-    functions.front().emitError("expected a body of one block, got ")
-        << functions.front().getBody().getBlocks().size() << " blocks";
-    return {};
-  }
   return functions.front();
 }
 

@@ -49,8 +49,9 @@ class StageModule:
 
     @cached_property
     def text(self) -> str:
-        """With sharding rules; without locations, which tell equal stages apart."""
-        return jaxlib.populate_rules(self.module.text())
+        """With sharding rules, for what is planned: without locations, which tell equal stages
+        apart, and without the elements of large constants, which no price depends on."""
+        return jaxlib.populate_rules(self.module.text(with_data=False))
 
     @property
     def text_with_locations(self) -> str:

@@ -13,7 +13,12 @@ import pytest
 PATIENCE_SECONDS = 60
 PROMPT_SECONDS = 10
 
+# A job in the background, as of continuous integration, is born deaf to SIGINT.
 PROGRAM = dedent("""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
     import alpa_mlir as alpa
     import optax
     from alpa_mlir.models.workload import workload

@@ -54,8 +54,7 @@ class EnergyFrontier:
     def points(self) -> tuple[EnergyPoint, ...]:
         unit, slowest = self.step.unit_seconds, self._tradeoff.slowest_units
         watts = self._watts
-        joules = self._tradeoff.joules
-        first = 1 if len(joules) > 1 else 0
+        joules, first = self._tradeoff.joules, self._first
         times = [(slowest - k) * unit for k in range(first, len(joules))]
         return tuple(
             EnergyPoint(number, time, joules[number + first] + time * watts)
@@ -209,6 +208,11 @@ class EnergyFrontier:
         Path(path).write_text(text)
 
     @property
+    def _first(self) -> int:
+        """Where `points` begin: behind the slowest, unless there is no other."""
+        return min(1, len(self._tradeoff) - 1)
+
+    @property
     def _watts(self) -> float:
         watts = self.step.profile.blocking_watts
         # Equal stages as the reference multiplies them.
@@ -245,8 +249,7 @@ class EnergyFrontier:
 
     def _make_plan(self, point: EnergyPoint, straggler_seconds: float | None) -> EnergyPlan:
         problem = self._problem
-        start = 1 if len(self._tradeoff) > 1 else 0
-        rounded = problem.round(self._tradeoff.units_at(point.number + start))
+        rounded = problem.round(self._tradeoff.units_at(point.number + self._first))
         replayed = problem.replay(rounded)
         horizon = Horizon.MAKESPAN if straggler_seconds is None else Horizon.DEADLINE
         deadline = straggler_seconds

@@ -18,7 +18,9 @@ from jax.core import Tracer
 from jax.sharding import NamedSharding
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
-from alpa_mlir.errors import ArgumentError, ArgumentMismatchError
+from alpa_mlir.energy.clocks import Clocks
+from alpa_mlir.energy.frequencies import EnergyPlan
+from alpa_mlir.errors import ArgumentError, ArgumentMismatchError, EnergyError
 from alpa_mlir.frontend.batch import BatchDimsSpec
 from alpa_mlir.frontend.signature import Call, Signature, is_weak
 from alpa_mlir.frontend.trace import TracedProgram, trace
@@ -38,6 +40,7 @@ from alpa_mlir.planner import Prepared, plan_program, prepare
 from alpa_mlir.plans import Plan
 from alpa_mlir.progress import Stopwatch
 from alpa_mlir.report.progress import terminal_progress
+from alpa_mlir.runtime.pipeline import PipelineExecutable
 from alpa_mlir.stations import AnyExecutable, Lowered, LoweredPipeline, Traced
 
 
@@ -174,6 +177,24 @@ class ParallelFunction:
     def compile(self, *args: Any, **kwargs: Any) -> AnyExecutable:
         """Plans and compiles; later calls with arguments of these types run the result."""
         return self._compile(self._signature.bind(args, kwargs))
+
+    def set_energy_plan(self, plan: EnergyPlan | None, clocks: Clocks | None = None) -> None:
+        """Runs the compiled pipeline with a frequency for every task; None ends it.
+
+        Args:
+          plan: `step.plan(...).energy(profile).plan(point)`.
+          clocks: who sets them; None is NVML through `zeus` (`pip install 'alpa_mlir[energy]'`).
+
+        Raises:
+          EnergyError: no pipeline has been compiled yet, the plan is of another one, or clocks
+            cannot be set here.
+        """
+        if not isinstance(self.executable, PipelineExecutable):
+            raise EnergyError(
+                f"expected {self.__name__} to be compiled to a pipeline before it gets an energy "
+                "plan; call it once, or step.compile(...)"
+            )
+        self.executable.set_energy_plan(plan, clocks)
 
     def _call(self, call: Call) -> Any:
         if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(call.arguments)):

@@ -58,3 +58,35 @@ def test_tables_of_gigabytes_are_refused() -> None:
         RuntimeError, match=r"tables of at most 4.0 GiB, got .* GiB for 401 ops.*axes"
     ):
         model(sines(400, shape), [2, 2, 2], 1e-5, 1e11)
+
+
+def test_sizes_that_are_not_known_are_refused() -> None:
+    """Prices of them would be of no size, or of less than none."""
+    module = Module.parse(
+        """
+        func.func public @main(%x: tensor<4xf32>) -> tensor<4xf32> {
+          %0 = "stablehlo.sine"(%x) : (tensor<4xf32>) -> tensor<?xf32>
+          %1 = "stablehlo.sine"(%0) : (tensor<?xf32>) -> tensor<4xf32>
+          return %1 : tensor<4xf32>
+        }
+        """
+    )
+    with pytest.raises(RuntimeError, match=r"sizes are known, got .tensor<\?xf32>.; export"):
+        model(module, [2], 1e-6, 1e11)
+
+
+def test_rules_that_keep_what_they_sum_over_are_none() -> None:
+    rule = "([k, i], [k, j])->([i, j]) {i=4, j=2, k=8} reduction={i}"
+    module = Module.parse(
+        f"""
+        func.func public @main(%x: tensor<8x4xf32>, %y: tensor<8x2xf32>) -> tensor<4x2xf32> {{
+          %0 = "stablehlo.dot_general"(%x, %y) <{{dot_dimension_numbers =
+            #stablehlo.dot<lhs_contracting_dimensions = [0], rhs_contracting_dimensions = [0]>}}>
+            {{sdy.sharding_rule = #sdy.op_sharding_rule<{rule}>}}
+            : (tensor<8x4xf32>, tensor<8x2xf32>) -> tensor<4x2xf32>
+          return %0 : tensor<4x2xf32>
+        }}
+        """
+    )
+    sharded = model(module, [2], 1e-6, 1e11)
+    assert sharded.strategy_names(sharded.num_vertices - 1) == ["replicated"]

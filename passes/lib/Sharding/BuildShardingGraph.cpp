@@ -341,13 +341,37 @@ void GraphBuilder::addReturn(mlir::Operation *op) {
       addFlow(op->getOpOperand(*result), static_cast<int>(argument), 0);
 }
 
+/// Which splits there are, and what they cost, follows from sizes.
+static llvm::LogicalResult checkSizesAreKnown(mlir::FunctionOpInterface func) {
+  auto check = [](mlir::Value value) -> llvm::LogicalResult {
+    auto type = llvm::dyn_cast<mlir::ShapedType>(value.getType());
+    if (!type || type.hasStaticShape())
+      return mlir::success();
+    return mlir::emitError(value.getLoc()) << "expected a tensor whose sizes are known, got "
+                                           << type << "; export the program for concrete shapes";
+  };
+  auto bad = func.walk([&](mlir::Block *block) {
+    bool isGood = llvm::all_of(block->getArguments(),
+                               [&](mlir::Value value) { return mlir::succeeded(check(value)); });
+    for (mlir::Operation &op : *block)
+      isGood = isGood && llvm::all_of(op.getResults(), [&](mlir::Value value) {
+                 return mlir::succeeded(check(value));
+               });
+    return isGood ? mlir::WalkResult::advance() : mlir::WalkResult::interrupt();
+  });
+  return mlir::success(!bad.wasInterrupted());
+}
+
 mlir::FailureOr<ShardingGraph> ShardingGraph::build(mlir::ModuleOp module,
                                                     const ShardingTarget &target) {
   if (mlir::failed(checkModule(module)))
     return mlir::failure();
   for (auto func : module.getOps<mlir::FunctionOpInterface>())
-    if (!func.isExternal())
+    if (!func.isExternal()) {
+      if (mlir::failed(checkSizesAreKnown(func)))
+        return mlir::failure();
       return GraphBuilder(func, target).run();
+    }
   return module.emitError() << "expected a function to shard, got none";
 }
 

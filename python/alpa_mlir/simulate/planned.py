@@ -16,10 +16,10 @@ def planned_timeline(plan: PlanData, schedule: Schedule | None = None) -> Timeli
         kind, first = SCHEDULE_KINDS[plan.schedule], plan.prologue and plan.prologue.stage
         schedule = make_schedule(kind, len(plan.stages), plan.num_microbatches, first)
     prologue_seconds = plan.prologue.seconds if plan.prologue else 0.0
-    return simulate(schedule, _durations(plan), prologue_seconds)
+    return simulate(schedule, planned_durations(plan), prologue_seconds)
 
 
-def _durations(plan: PlanData) -> list[StageDurations]:
+def planned_durations(plan: PlanData) -> list[StageDurations]:
     return [
         StageDurations(
             forward_seconds=stage.forward_seconds,

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from alpa_mlir._native import DeviceMesh, DeviceSpec, ReshardTable, all_shardings
+from alpa_mlir._native import DeviceMesh, DeviceSpec, Link, ReshardTable, all_shardings
 from hypothesis import given
 from hypothesis import strategies as st
+from oracles.meshes import one_node_mesh
 
 
 def mesh(*sizes: int, bandwidth: float = 1e9) -> DeviceMesh:
-    names = list("xyz"[: len(sizes)])
-    return DeviceMesh(names, list(sizes), [1e-6] * len(sizes), [bandwidth] * len(sizes))
+    return one_node_mesh(sizes, 1e-9, bandwidth)
 
 
 def device(memory_bandwidth: float = 1e11) -> DeviceSpec:
@@ -32,25 +32,22 @@ def test_mesh_has_the_product_of_its_axes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "sizes", "latencies", "bandwidths", "message"),
+    ("names", "sizes", "node", "link", "message"),
     [
-        ([], [], [], [], "expected a mesh of one to 3 axes, got 0"),
-        (["x", "x"], [2, 2], [0, 0], [1, 1], "distinct names, got 'x' twice"),
-        (["x"], [0], [0], [1], "axis 'x' to have at least 1 device, got 0"),
-        (["x"], [2], [0], [0], "bandwidth above 0"),
-        (["x"], [2], [-1], [1], "latency of at least 0"),
-        (["x"], [2, 2], [0], [1], "one size, latency and bandwidth per mesh axis, got 1 names"),
+        ([], [], 1, (0, 1), "expected a mesh of one to 3 axes, got 0"),
+        (["x", "x"], [2, 2], 1, (0, 1), "distinct names, got 'x' twice"),
+        (["x"], [0], 1, (0, 1), "axis 'x' to have at least 1 device, got 0"),
+        (["x"], [2], 0, (0, 1), "at least 1 device per node, got 0"),
+        (["x"], [2], 1, (0, 0), "bandwidth above 0 .* between nodes, got 0 bytes/s"),
+        (["x"], [2], 1, (-1, 1), "latency of at least 0, both finite, between nodes"),
+        (["x"], [2, 2], 1, (0, 1), "one size per mesh axis, got 1 names and 2 sizes"),
     ],
 )
 def test_mesh_that_cannot_be_is_refused(
-    names: list[str],
-    sizes: list[int],
-    latencies: list[float],
-    bandwidths: list[float],
-    message: str,
+    names: list[str], sizes: list[int], node: int, link: tuple[float, float], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        DeviceMesh(names, sizes, latencies, bandwidths)
+        DeviceMesh(names, sizes, node, Link(0, 1), Link(*link))
 
 
 @pytest.mark.parametrize(
@@ -152,7 +149,7 @@ def test_routes_end_at_their_target_and_no_detour_is_cheaper(data: st.DataObject
 
 def test_collectives_cost_what_the_alpha_beta_model_says() -> None:
     # 256 bytes over 4 devices at 1 byte/s and no latency to speak of; local copies are free.
-    on = DeviceMesh(["x"], [4], [0.0], [1.0])
+    on = one_node_mesh([4], 0.0, 1.0)
     table = ReshardTable([8, 8], 4, on, device(memory_bandwidth=1e30))
     assert table.seconds(on, "{x},{}", "{},{}") == pytest.approx(256 * 3 / 4)  # all-gather
     assert table.seconds(on, "{x},{}", "{},{x}") == pytest.approx(64 * 3 / 4)  # all-to-all

@@ -10,6 +10,7 @@ import pytest
 from alpa_mlir import Cluster, Link
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
+from alpa_mlir.cost.device_mesh import native_mesh
 from alpa_mlir.errors import ArgumentError, ClusterError, PassError
 
 P3 = Cluster.preset("p3.16xlarge", num_nodes=8)
@@ -51,15 +52,16 @@ def test_cluster_too_slow_for_the_solver() -> None:
         step.plan(*[jax.ShapeDtypeStruct((64, 64), jnp.float32)] * 2)
 
 
-def test_axis_inside_a_node_has_the_nodes_own_links() -> None:
-    assert LogicalMesh.of_shape((8, 8)).axis_link(1, P3) == P3.intra_node
-
-
-def test_axis_across_nodes_shares_the_network_card() -> None:
-    across = LogicalMesh.of_shape((8, 8)).axis_link(0, P3)
-    assert across.bytes_per_second == P3.inter_node.bytes_per_second / 8
-    ring = LogicalMesh.of_shape((64,)).axis_link(0, P3)
-    assert ring.bytes_per_second == P3.inter_node.bytes_per_second
+def test_mesh_over_a_cluster_has_its_nodes_and_links() -> None:
+    mesh, inside, across = LogicalMesh.of_shape((8, 8)), P3.intra_node, P3.inter_node
+    native = native_mesh(mesh, P3)
+    num_bytes = 1 << 30
+    assert native.collective_seconds("all-gather", ["y"], num_bytes) == pytest.approx(
+        inside.latency_seconds + 7 / 8 * num_bytes / inside.bytes_per_second
+    )
+    assert native.collective_seconds("all-gather", ["x"], num_bytes) == pytest.approx(
+        across.latency_seconds + 7 / 8 * num_bytes / (across.bytes_per_second / 8)
+    )
 
 
 @pytest.mark.parametrize(

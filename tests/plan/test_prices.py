@@ -89,8 +89,9 @@ def test_solver_cost_is_what_the_plan_does(
     price = found.cost * PICOSECOND
     assert sum(seconds.values()) <= price + rounding(model)
     # Where one loop reads parameters whole and the other as they lie, the problem has them go to
-    # the whole and back; the module does not go back.
-    is_exact = "gpt_scanned" not in request.node.name
+    # the whole and back; the module does not go back. In the stage of a GPT, row statistics are
+    # gathered over both axes at once and then cut, by two maps that have edges of their own.
+    is_exact = not {"gpt_scanned-(2, 4)", "gpt-stage1"} & {request.node.callspec.id}
     tolerance = rounding(model) if is_exact else 0.01 * price
     assert sum(seconds.values()) == pytest.approx(price, abs=tolerance)
 

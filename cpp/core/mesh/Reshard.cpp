@@ -65,7 +65,7 @@ std::vector<ReshardStep> ReshardTable::stepsFrom(const Sharding &from) {
 /// Free axes become minor axes of a dim.
 void ReshardTable::addSlices(std::vector<ReshardStep> &to, const Sharding &from) {
   for (int axis = 0; axis < mesh.numAxes(); ++axis)
-    if (from.dimOf(axis) < 0 && mesh.axes[axis].size > 1)
+    if (from.dimOf(axis) < 0 && mesh.axes()[axis].size > 1)
       for (int dim = 0; dim < rank(); ++dim) {
         Sharding target = from;
         target.append(dim, axis);

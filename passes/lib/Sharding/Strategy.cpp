@@ -38,7 +38,7 @@ private:
       return add(assignment);
     assignment[axis] = -1;
     assign(assignment, axis + 1);
-    if (mesh.axes[axis].size == 1)
+    if (mesh.axes()[axis].size == 1)
       return; // splits nothing
     for (int factor = 0; factor < rule.numFactors(); ++factor) {
       assignment[axis] = factor;
@@ -54,7 +54,7 @@ private:
     int64_t product = 1;
     for (int axis = 0; axis <= lastAxis; ++axis)
       if (assignment[axis] == factor)
-        product *= mesh.axes[axis].size;
+        product *= mesh.axes()[axis].size;
     return product;
   }
 
@@ -73,7 +73,7 @@ private:
             if (!isComplete)
               return false;
             sharding.append(dim, axis);
-            shards *= mesh.axes[axis].size;
+            shards *= mesh.axes()[axis].size;
           }
         isComplete = isComplete && shards == rule.factorSizes[factor];
       }
@@ -93,11 +93,11 @@ private:
       const int factor = assignment[axis];
       if (factor < 0)
         continue;
-      numShards *= mesh.axes[axis].size;
+      numShards *= mesh.axes()[axis].size;
       if (rule.factorKinds[factor] == FactorKind::Reduction)
         reduced[factor] |= AxisSet(1) << axis;
       strategy.name +=
-          (strategy.name.empty() ? "" : ",") + mesh.axes[axis].name + "=" + factorName(factor);
+          (strategy.name.empty() ? "" : ",") + mesh.axes()[axis].name + "=" + factorName(factor);
     }
     if (strategy.name.empty())
       strategy.name = "replicated";

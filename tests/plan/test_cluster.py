@@ -6,12 +6,14 @@ from pathlib import Path
 import alpa_mlir as alpa
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 from alpa_mlir import Cluster, Link
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
 from alpa_mlir.cost.device_mesh import native_mesh
 from alpa_mlir.errors import ArgumentError, ClusterError, PassError
+from alpa_mlir.models.workload import workload
 
 P3 = Cluster.preset("p3.16xlarge", num_nodes=8)
 
@@ -65,11 +67,37 @@ def test_mesh_over_a_cluster_has_its_nodes_and_links() -> None:
 
 
 @pytest.mark.parametrize(
-    ("num_nodes", "shapes"), [(1, [(8,), (2, 4)]), (2, [(2, 8)]), (8, [(8, 8)])]
+    ("num_nodes", "devices_per_node", "shapes"),
+    [
+        (1, 8, [(8,), (2, 4)]),
+        (2, 8, [(2, 8), (16,)]),
+        (8, 8, [(8, 8), (64,)]),
+        (6, 1, [(6,), (2, 3)]),
+        (1, 1, [(1,)]),
+    ],
 )
-def test_candidate_meshes(num_nodes: int, shapes: list[tuple[int, ...]]) -> None:
-    cluster = Cluster.preset("dgx-h100", num_nodes)
+def test_candidate_meshes(
+    num_nodes: int, devices_per_node: int, shapes: list[tuple[int, ...]]
+) -> None:
+    cluster = replace(P3, num_nodes=num_nodes, devices_per_node=devices_per_node)
     assert [mesh.axis_sizes for mesh in candidate_meshes(cluster)] == shapes
+
+
+@pytest.mark.parametrize("method", [alpa.DataParallel, alpa.ShardParallel])
+def test_grid_over_nodes_costs_no_more_than_the_line(
+    method: type[alpa.DataParallel | alpa.ShardParallel],
+) -> None:
+    """A gradient is reduced over both axes of the grid as over the one of the line."""
+    work = workload("mlp", "debug", 64, optax.sgd(0.1))
+    cluster = Cluster.preset("dgx-h100", num_nodes=4)
+
+    def step_seconds(mesh_shape: tuple[int, ...] | None) -> float:
+        step = alpa.parallelize(work.train_step, method(mesh_shape=mesh_shape), cluster)
+        return step.plan(*work.abstract_arguments()).step_seconds
+
+    on_line, on_grid = step_seconds((32,)), step_seconds((4, 8))
+    assert on_grid <= on_line * 1.001
+    assert step_seconds(None) <= min(on_line, on_grid) * 1.001
 
 
 @pytest.mark.parametrize("shape", [(), (2, 2, 2, 2), (0, 4)])

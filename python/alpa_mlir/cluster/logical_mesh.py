@@ -81,13 +81,13 @@ class LogicalMesh(Checked):
 def candidate_meshes(cluster: Cluster) -> list[LogicalMesh]:
     """The logical meshes worth planning for when the user names none.
 
-    Several nodes: one axis across them, one inside. One node: a line, and the most square grid; its
-    links are alike, so other grids differ from these in little but planning time.
+    Several nodes: one axis across them and one inside, and a line, which splits what two axes do
+    not divide. Otherwise a line, and the most square grid: links are alike. Other grids differ from
+    these in little but planning time.
     """
-    nodes, devices = cluster.num_nodes, cluster.devices_per_node
+    nodes, devices, n = cluster.num_nodes, cluster.devices_per_node, cluster.num_devices
     if nodes > 1 and devices > 1:
-        return [LogicalMesh.of_shape((nodes, devices))]
-    n = cluster.num_devices
+        return [LogicalMesh.of_shape(shape) for shape in [(nodes, devices), (n,)]]
     rows = max(r for r in range(1, int(n**0.5) + 1) if n % r == 0)
     shapes = [(n,)] if rows == 1 else [(n,), (rows, n // rows)]
     return [LogicalMesh.of_shape(shape) for shape in shapes]

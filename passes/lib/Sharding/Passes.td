@@ -23,7 +23,7 @@ class TargetOptions {
     Option<"memoryBytesPerSecond", "memory-bytes-per-second", "double", "1e12", "Memory bandwidth of a device">,
     Option<"memoryLimitBytes", "memory-limit-bytes", "int64_t", "0", "Memory of a device; 0 is no limit">,
     Option<"hasReduceScatter", "has-reduce-scatter", "bool", "true",
-           "Whether XLA makes reduce-scatters for these devices (GPU: yes, CPU: no)">,
+           "Whether XLA makes reduce-scatters for these devices, and one all-reduce of several (GPU: yes, CPU: no)">,
     Option<"strategySpace", "strategy-space", "std::string", "\"auto\"", "auto, data, zero2 or zero3">
   ];
 }

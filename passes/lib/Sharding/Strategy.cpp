@@ -5,6 +5,8 @@
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/Partitioner.h"
 #include <algorithm>
+#include <functional>
+#include <numeric>
 
 namespace alpa {
 namespace {
@@ -126,11 +128,12 @@ private:
   }
 
   /// Partial sums are added by an all-reduce for each factor that was split (XLA makes one per
-  /// reduced dim) or, where there is one such factor and a result dim can take its axes, by a
-  /// reduce-scatter.
+  /// reduced dim; for GPUs it folds them into one) or, where there is one such factor and a result
+  /// dim can take its axes, by a reduce-scatter.
   void addReductions(const Strategy &partial, llvm::ArrayRef<AxisSet> reduced) {
     Strategy whole = partial;
-    for (AxisSet axes : reduced)
+    const AxisSet all = std::accumulate(reduced.begin(), reduced.end(), AxisSet(0), std::bit_or());
+    for (AxisSet axes : device.hasReduceScatter ? llvm::ArrayRef(all) : reduced)
       for (auto [type, sharding] : llvm::zip(op->getResultTypes(), partial.results))
         addCollective(whole, CollectiveKind::AllReduce, axes, bytesOf(type, sharding));
     strategies.push_back(std::move(whole));

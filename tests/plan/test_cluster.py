@@ -1,6 +1,7 @@
 """Clusters, and what a logical mesh's axes can carry."""
 
-from dataclasses import replace
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import alpa_mlir as alpa
@@ -10,7 +11,9 @@ import optax
 import pytest
 from alpa_mlir import Cluster, Link
 from alpa_mlir.cluster import LogicalMesh
+from alpa_mlir.cluster.local import describe_devices
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
+from alpa_mlir.cluster.presets import read_presets
 from alpa_mlir.cost.device_mesh import native_mesh
 from alpa_mlir.errors import ArgumentError, ClusterError, PassError
 from alpa_mlir.models.workload import workload
@@ -37,8 +40,67 @@ def test_load_of_a_damaged_file(tmp_path: Path) -> None:
 
 
 def test_preset_of_unknown_name_lists_the_others() -> None:
-    with pytest.raises(ClusterError, match=r"expected one of .*p3.16xlarge, got 'p5'"):
+    with pytest.raises(ClusterError, match=r"expected one of .*p3\.16xlarge, .* got 'p5'"):
         Cluster.preset("p5")
+
+
+@pytest.mark.parametrize("name", read_presets())
+def test_presets_are_clusters_with_a_source(name: str) -> None:
+    preset = read_presets()[name]
+    assert sorted(preset) == ["cluster", "device_kinds", "source"]
+    cluster = Cluster.preset(name)  # checks every field
+    assert cluster.name == name
+    assert preset["device_kinds"][0] == cluster.device.kind
+    assert re.search(r"data sheet|white paper", preset["source"])
+    assert cluster.inter_node.latency_seconds > cluster.intra_node.latency_seconds > 0
+
+
+def test_no_kind_of_device_is_of_two_presets() -> None:
+    kinds = [kind for preset in read_presets().values() for kind in preset["device_kinds"]]
+    assert len(kinds) == len(set(kinds))
+
+
+@dataclass(frozen=True)
+class FakeDevice:
+    device_kind: str
+    platform: str = "cuda"
+
+    def memory_stats(self) -> dict[str, int]:
+        return {"bytes_limit": 10**10}
+
+
+@pytest.mark.parametrize(
+    ("kind", "preset"),
+    [
+        ("NVIDIA H100 80GB HBM3", "dgx-h100"),
+        ("NVIDIA H100 PCIe", "h100-pcie"),
+        ("NVIDIA H200", "dgx-h200"),
+        ("NVIDIA GH200 480GB", "gh200"),
+        ("NVIDIA A100-SXM4-40GB", "p4d.24xlarge"),
+    ],
+)
+def test_devices_at_hand_are_of_their_own_preset(kind: str, preset: str) -> None:
+    cluster = Cluster.from_json(describe_devices([FakeDevice(kind)] * 4))
+    known = Cluster.preset(preset)
+    assert cluster == replace(
+        known, name="local", devices_per_node=4, device=replace(known.device, memory_bytes=10**10)
+    )
+
+
+@pytest.mark.parametrize("kind", ["NVIDIA H200 NVL", "NVIDIA H100 NVL", "NVIDIA A100-PCIE-40GB"])
+def test_devices_like_known_ones_are_not_taken_for_them(kind: str) -> None:
+    with pytest.raises(ClusterError, match=f"the speed of '{kind}' is not known; describe it"):
+        describe_devices([FakeDevice(kind)])
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
+def test_rates_that_are_none(rate: float) -> None:
+    with pytest.raises(ClusterError, match=r"Link\.bytes_per_second: expected"):
+        Link(1e-6, rate)
+    with pytest.raises(ClusterError, match=r"Device\.memory_bytes_per_second: expected"):
+        replace(P3.device, memory_bytes_per_second=rate)
+    with pytest.raises(ClusterError, match=r"Device\.peak_flops\.f32: expected"):
+        replace(P3.device, peak_flops={"f32": rate})
 
 
 def test_cluster_without_nodes() -> None:

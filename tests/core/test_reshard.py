@@ -156,6 +156,34 @@ def test_collectives_cost_what_the_alpha_beta_model_says() -> None:
     assert table.seconds(on, "{},{}", "{},{x}") == pytest.approx(0)  # slice
 
 
+def gpu(memory_bandwidth: float) -> DeviceSpec:
+    return DeviceSpec({"f32": 1e12}, memory_bandwidth, 0, has_reduce_scatter=True)
+
+
+def test_gathers_of_minor_dims_transpose_on_gpus() -> None:
+    # Of 256 bytes that are gathered the link takes next to no time, memory reads and writes all.
+    on = one_node_mesh([2], 0.0, 1e30)
+    on_gpu, on_cpu = (ReshardTable([8, 8], 4, on, spec) for spec in (gpu(1.0), device(1.0)))
+    assert on_gpu.seconds(on, "{x},{}", "{},{}") == pytest.approx(512)
+    assert on_gpu.seconds(on, "{},{x}", "{},{}") == pytest.approx(512 + 512)
+    assert on_cpu.seconds(on, "{},{x}", "{},{}") == pytest.approx(512)
+
+
+def test_dim_after_those_of_one_element_is_the_major_one() -> None:
+    on = one_node_mesh([2, 2], 0.0, 1e30)
+    table = ReshardTable([1, 2, 8], 4, on, gpu(1.0))
+    assert table.seconds(on, "{},{x},{}", "{},{},{}") == pytest.approx(128)
+    assert table.seconds(on, "{},{y},{x}", "{},{y},{}") == pytest.approx(64)
+
+
+def test_all_to_all_transposes_on_the_side_of_each_minor_dim() -> None:
+    on = one_node_mesh([2], 0.0, 1e30)
+    table = ReshardTable([8, 8, 8], 4, on, gpu(1.0))
+    assert table.seconds(on, "{x},{},{}", "{},{x},{}") == pytest.approx(2048 + 2048)
+    assert table.seconds(on, "{},{x},{}", "{x},{},{}") == pytest.approx(2048 + 2048)
+    assert table.seconds(on, "{},{x},{}", "{},{},{x}") == pytest.approx(2048 + 2 * 2048)
+
+
 # --- Trees: one value for several readers ---
 
 

@@ -6,7 +6,7 @@
 // The example of Passes.td, with the choices as option, as list and as solution file. The mesh keeps the rates that
 // routes are chosen by.
 
-// TANH: module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 2 : i64, inter_node = {bytes_per_second = 1.250000e+10 : f64, latency_seconds = 1.000000e-05 : f64}, intra_node = {bytes_per_second = 1.000000e+11 : f64, latency_seconds = 1.000000e-05 : f64}, memory_bytes_per_second = 1.000000e+12 : f64, sizes = [2]}}
+// TANH: module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 2 : i64, has_reduce_scatter = true, inter_node = {bytes_per_second = 1.250000e+10 : f64, latency_seconds = 1.000000e-05 : f64}, intra_node = {bytes_per_second = 1.000000e+11 : f64, latency_seconds = 1.000000e-05 : f64}, memory_bytes_per_second = 1.000000e+12 : f64, sizes = [2]}}
 // TANH: %arg0: tensor<4x3xf32> {alpa.sharding = "{},{}"}
 // TANH: stablehlo.tanh %arg0 {alpa.operands = ["{x},{}"], alpa.results = ["{x},{}"]
 

@@ -86,8 +86,9 @@ struct DeviceSpec {
   std::map<std::string, double> peakFlops; ///< FLOP/s by element type of MLIR ("f32", "bf16", ...)
   double memoryBytesPerSecond = 1e12;
   int64_t memoryBytes = 0; ///< 0: no limit
-  /// Whether the compiler makes collectives as XLA does on GPUs and not on CPUs: a reduce-scatter of
-  /// an all-reduce and a slice, one all-reduce of several in a row.
+  /// Whether the compiler makes collectives as XLA does on GPUs and not on CPUs: a reduce-scatter
+  /// of an all-reduce and a slice, one all-reduce of several in a row, gathers and scatters along
+  /// the major dim only.
   bool hasReduceScatter = true;
 
   /// FLOP/s for an element type; the f32 figure, then any figure, where the type is not listed.

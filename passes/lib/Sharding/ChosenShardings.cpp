@@ -104,6 +104,7 @@ void writeMesh(mlir::ModuleOp module, const DeviceMesh &mesh, const DeviceSpec &
       builder.getDictionaryAttr({
           builder.getNamedAttr("axes", builder.getArrayAttr(names)),
           builder.getNamedAttr("devices_per_node", builder.getI64IntegerAttr(links.devicesPerNode)),
+          builder.getNamedAttr("has_reduce_scatter", builder.getBoolAttr(device.hasReduceScatter)),
           builder.getNamedAttr("inter_node", linkAttribute(builder, links.interNode)),
           builder.getNamedAttr("intra_node", linkAttribute(builder, links.intraNode)),
           builder.getNamedAttr("memory_bytes_per_second",
@@ -124,8 +125,10 @@ mlir::FailureOr<ChosenMesh> readMesh(mlir::ModuleOp module) {
   const auto names = list("axes"), sizes = list("sizes");
   ChosenMesh chosen;
   chosen.device.memoryBytesPerSecond = number(dictionary.get("memory_bytes_per_second"));
+  auto hasReduceScatter = dictionary.getAs<mlir::BoolAttr>("has_reduce_scatter");
+  chosen.device.hasReduceScatter = hasReduceScatter && hasReduceScatter.getValue();
   std::vector<DeviceMeshAxis> axes;
-  bool isValid = sizes.size() == names.size();
+  bool isValid = hasReduceScatter && sizes.size() == names.size();
   for (size_t i = 0; isValid && i < names.size(); ++i) {
     auto name = llvm::dyn_cast<mlir::StringAttr>(names[i]);
     auto size = llvm::dyn_cast<mlir::IntegerAttr>(sizes[i]);
@@ -139,7 +142,8 @@ mlir::FailureOr<ChosenMesh> readMesh(mlir::ModuleOp module) {
     return module.emitError()
            << "expected '" << kMesh
            << "' with distinct axes, their sizes, devices_per_node, latency_seconds and "
-              "bytes_per_second of intra_node and inter_node, and memory_bytes_per_second, got "
+              "bytes_per_second of intra_node and inter_node, has_reduce_scatter and "
+              "memory_bytes_per_second, got "
            << dictionary;
   return chosen;
 }

@@ -107,7 +107,7 @@ def AnnotateShardings : Pass<"alpa-annotate-shardings", "::mlir::ModuleOp"> {
     Fails: no `alpa.mesh`; a sharding that is malformed or does not divide its tensor.
 
     ```mlir
-    module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 8, inter_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, intra_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+    module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 8, has_reduce_scatter = true, inter_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, intra_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
       func.func public @main(%arg0: tensor<4x6xf32> {alpa.sharding = "{x},{}"}) -> tensor<4x6xf32> {
         %0 = stablehlo.tanh %arg0 {alpa.operands = ["{},{x}"], alpa.results = ["{},{x}"]} : tensor<4x6xf32>
         return %0 : tensor<4x6xf32>

@@ -4,6 +4,7 @@
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/Partitioner.h"
+#include "core/mesh/Reshard.h"
 #include <algorithm>
 #include <functional>
 #include <numeric>
@@ -152,6 +153,8 @@ private:
       scattered.name += ">" + std::to_string(dim);
       addCollective(scattered, CollectiveKind::ReduceScatter, reduced[0],
                     bytesOf(type, partial.results[0]));
+      scattered.seconds +=
+          transposeSeconds(partial.results[0], dim, shape, elementBytesOf(type), mesh, device);
       strategies.push_back(std::move(scattered));
     }
   }

@@ -3,7 +3,8 @@
 //
 //   module           alpa.mesh = {axes = ["x", "y"], sizes = [2, 4], devices_per_node = 4,
 //                                 intra_node = {latency_seconds = ..., bytes_per_second = ...},
-//                                 inter_node = {...}, memory_bytes_per_second = ...}
+//                                 inter_node = {...}, has_reduce_scatter = true,
+//                                 memory_bytes_per_second = ...}
 //   an argument      alpa.sharding = "{x},{}"; a result too, where it is not for its op to say
 //   an op            alpa.operands = ["{x},{}", ...], alpa.results = [...]
 //   a loop, branch,  alpa.results: one per carried value

@@ -177,7 +177,7 @@ private:
       if (!(demand.sharding == source.sharding))
         return true;
     for (int axis = 0; axis < mesh.numAxes(); ++axis) {
-      if (mesh.axes[axis].size == 1)
+      if (mesh.axes()[axis].size == 1)
         continue;
       if (source.sharding.dimOf(axis) >= 0 ? !arrives(source.op, axis) : !isOnlyForwarded(value))
         return true;

@@ -4,7 +4,10 @@
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/Partitioner.h"
+#include "core/mesh/Reshard.h"
 #include <algorithm>
+#include <functional>
+#include <numeric>
 
 namespace alpa {
 namespace {
@@ -38,7 +41,7 @@ private:
       return add(assignment);
     assignment[axis] = -1;
     assign(assignment, axis + 1);
-    if (mesh.axes[axis].size == 1)
+    if (mesh.axes()[axis].size == 1)
       return; // splits nothing
     for (int factor = 0; factor < rule.numFactors(); ++factor) {
       assignment[axis] = factor;
@@ -54,7 +57,7 @@ private:
     int64_t product = 1;
     for (int axis = 0; axis <= lastAxis; ++axis)
       if (assignment[axis] == factor)
-        product *= mesh.axes[axis].size;
+        product *= mesh.axes()[axis].size;
     return product;
   }
 
@@ -73,7 +76,7 @@ private:
             if (!isComplete)
               return false;
             sharding.append(dim, axis);
-            shards *= mesh.axes[axis].size;
+            shards *= mesh.axes()[axis].size;
           }
         isComplete = isComplete && shards == rule.factorSizes[factor];
       }
@@ -93,11 +96,11 @@ private:
       const int factor = assignment[axis];
       if (factor < 0)
         continue;
-      numShards *= mesh.axes[axis].size;
+      numShards *= mesh.axes()[axis].size;
       if (rule.factorKinds[factor] == FactorKind::Reduction)
         reduced[factor] |= AxisSet(1) << axis;
       strategy.name +=
-          (strategy.name.empty() ? "" : ",") + mesh.axes[axis].name + "=" + factorName(factor);
+          (strategy.name.empty() ? "" : ",") + mesh.axes()[axis].name + "=" + factorName(factor);
     }
     if (strategy.name.empty())
       strategy.name = "replicated";
@@ -128,11 +131,12 @@ private:
   }
 
   /// Partial sums are added by an all-reduce for each factor that was split (XLA makes one per
-  /// reduced dim) or, where there is one such factor and a result dim can take its axes, by a
-  /// reduce-scatter.
+  /// reduced dim; for GPUs it folds them into one) or, where there is one such factor and a result
+  /// dim can take its axes, by a reduce-scatter.
   void addReductions(const Strategy &partial, llvm::ArrayRef<AxisSet> reduced) {
     Strategy whole = partial;
-    for (AxisSet axes : reduced)
+    const AxisSet all = std::accumulate(reduced.begin(), reduced.end(), AxisSet(0), std::bit_or());
+    for (AxisSet axes : device.hasReduceScatter ? llvm::ArrayRef(all) : reduced)
       for (auto [type, sharding] : llvm::zip(op->getResultTypes(), partial.results))
         addCollective(whole, CollectiveKind::AllReduce, axes, bytesOf(type, sharding));
     strategies.push_back(std::move(whole));
@@ -151,6 +155,8 @@ private:
       scattered.name += ">" + std::to_string(dim);
       addCollective(scattered, CollectiveKind::ReduceScatter, reduced[0],
                     bytesOf(type, partial.results[0]));
+      scattered.seconds +=
+          transposeSeconds(partial.results[0], dim, shape, elementBytesOf(type), mesh, device);
       strategies.push_back(std::move(scattered));
     }
   }

@@ -26,7 +26,7 @@ class Device(Checked):
       peak_flops: FLOP/s by MLIR element type ("f32", "bf16", ...); others count as "f32".
       memory_bytes_per_second, memory_bytes: of its own memory.
       has_reduce_scatter: whether its compiler turns an all-reduce followed by a slice into a
-        reduce-scatter (XLA does on GPUs, not on CPUs).
+        reduce-scatter, and all-reduces in a row into one (XLA does on GPUs, not on CPUs).
     """
 
     kind: str

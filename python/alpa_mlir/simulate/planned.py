@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alpa_mlir._native import StageDurations
-from alpa_mlir.cost.transfer import send_seconds
+from alpa_mlir.cost.transfer import placed_send_seconds
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.schedule.kinds import SCHEDULE_KINDS, make_schedule
 from alpa_mlir.schedule.schedule import Schedule
@@ -42,5 +42,5 @@ def _sent(plan: PlanData, source: int, target: int) -> float:
         if (transfer.source, transfer.target) == (source, target)
         and transfer.count == plan.num_microbatches
     )
-    stages = plan.stages[source], plan.stages[target]
-    return send_seconds(num_bytes, stages[0].submesh, stages[1].submesh, plan.cluster)
+    sender, receiver = plan.stages[source], plan.stages[target]
+    return placed_send_seconds(num_bytes, sender.devices, receiver.devices, plan.cluster)

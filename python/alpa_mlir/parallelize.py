@@ -9,6 +9,7 @@ compile  lower/        a module → an XLA executable on a mesh of devices
 run      runtime/      of a pipeline: static instructions for every mesh
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from alpa_mlir.errors import ArgumentError, ArgumentMismatchError
 from alpa_mlir.frontend.batch import BatchDimsSpec
 from alpa_mlir.frontend.signature import Call, Signature, is_weak
 from alpa_mlir.frontend.trace import TracedProgram, trace
-from alpa_mlir.frontend.user_sharding import are_on_several_meshes, user_mesh
+from alpa_mlir.frontend.user_sharding import are_on_several_meshes, user_devices, user_mesh
 from alpa_mlir.lower.pipeline import lower_pipeline
 from alpa_mlir.lower.whole import lower_whole
 from alpa_mlir.options import (
@@ -107,8 +108,10 @@ class ParallelFunction:
         self._planned: dict[Any, tuple[Prepared, Plan]] = {}
         self._executables: dict[Any, AnyExecutable] = {}
         self._own_meshes: set[Any] = set()
-        self._latest: AnyExecutable | None = None
-        self._latest_static: tuple[Any, ...] = ()
+        # The executable of the last call, and the static arguments that it was compiled for.
+        self._latest: tuple[AnyExecutable, tuple[Any, ...]] | None = None
+        # Held while planning and compiling: a thread that wants the same waits for it.
+        self._lock = threading.RLock()
         self.stopwatch = Stopwatch(signature.name, terminal_progress())
         self.__name__ = signature.name
         self.__doc__ = signature.fn.__doc__
@@ -146,11 +149,12 @@ class ParallelFunction:
         latest = self._latest
         if latest is not None and not kwargs and not any(map(is_weak, args)):
             signature = self._signature
+            executable, static = latest
             try:
                 if not signature.static_argnums:
-                    return latest(*args)
-                if signature.static(args) == self._latest_static:
-                    return latest(*signature.dynamic(args))
+                    return executable(*args)
+                if signature.static(args) == static:
+                    return executable(*signature.dynamic(args))
             except ArgumentMismatchError:
                 pass
         return self._call(self._signature.bind(args, kwargs))
@@ -177,12 +181,13 @@ class ParallelFunction:
                 f"the parallelized {self.__name__} cannot be called inside jax.jit, jax.grad or "
                 "another transformation; transform the function first and parallelize the result"
             )
-        executable = self._executables.get(self._key(call)) or self._compile(call)
+        with self._lock:
+            executable = self._executables.get(self._key(call)) or self._compile(call)
         dynamic = self._signature.dynamic(call.arguments)
         result = executable(*executable.place(*dynamic))
         self._own_meshes.update(_meshes_of(result))
         if not call.has_keywords and not any(map(is_weak, jax.tree.leaves(dynamic))):
-            self._latest, self._latest_static = executable, self._signature.static(call.arguments)
+            self._latest = executable, self._signature.static(call.arguments)
         return result
 
     def _trace(self, call: Call) -> TracedProgram:
@@ -213,6 +218,11 @@ class ParallelFunction:
         mesh = user_mesh(leaves)
         return mesh if mesh and mesh.num_devices == self.cluster.num_devices else None
 
+    def _devices(self, call: Call, plan: Plan) -> tuple[Any, ...] | None:
+        """Those of the mesh on which the arguments stay, in the user's order."""
+        leaves = jax.tree.leaves(self._signature.dynamic(call.arguments))
+        return user_devices(leaves) if self._mesh_of(leaves) == plan.mesh else None
+
     def _key(self, call: Call) -> Any:
         """What decides whether two calls can run the same executable.
 
@@ -229,11 +239,12 @@ class ParallelFunction:
 
     def _plan(self, call: Call) -> tuple[Prepared, Plan]:
         key = self._key(call)
-        if key not in self._planned:
-            prepared = prepare(self._trace(call), self.stopwatch)
-            data = plan_program(prepared, self._method, self.cluster, self.stopwatch)
-            self._planned[key] = prepared, Plan.of(data)
-        return self._planned[key]
+        with self._lock:
+            if key not in self._planned:
+                prepared = prepare(self._trace(call), self.stopwatch)
+                data = plan_program(prepared, self._method, self.cluster, self.stopwatch)
+                self._planned[key] = prepared, Plan.of(data)
+            return self._planned[key]
 
     def _lower(self, call: Call) -> Lowered | LoweredPipeline:
         prepared, plan = self._plan(call)
@@ -241,7 +252,8 @@ class ParallelFunction:
         with self.stopwatch("lower"):
             if plan.is_pipeline:
                 return LoweredPipeline(lower_pipeline(program, steps, plan), plan)
-            return Lowered(lower_whole(program, steps.normal, plan), plan)
+            annotated = lower_whole(program, steps.normal, plan)
+            return Lowered(annotated, plan, self._devices(call, plan))
 
     def _compile(self, call: Call) -> AnyExecutable:
         lowered = self._lower(call)

@@ -36,10 +36,16 @@ class Traced:
 
 @dataclass(frozen=True, eq=False)
 class Lowered:
-    """The function with its plan written into the module."""
+    """The function with its plan written into the module.
+
+    Attributes:
+      devices: those of the mesh the user has placed the arguments on, in its row-major order.
+        None, or others than the cluster's: it runs on the cluster's, in JAX's order.
+    """
 
     program: AnnotatedProgram
     plan: Plan
+    devices: tuple[Any, ...] | None = None
 
     def as_text(self) -> str:
         """StableHLO with a mesh, argument and result shardings and sharding constraints."""
@@ -51,7 +57,10 @@ class Lowered:
         Raises:
           ClusterError: there are too few. CompileError: XLA refused the module.
         """
-        mesh = self.plan.mesh.over(self.plan.cluster.devices())
+        devices = self.plan.cluster.devices()
+        if self.devices and set(self.devices) <= set(devices):
+            devices = list(self.devices)
+        mesh = self.plan.mesh.over(devices)
         compiled, log = with_captured_log(
             lambda: compile_program(self.program, mesh, compiler_options)
         )

@@ -3,6 +3,7 @@
 
 #include "Normalize.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/CheckModule.h"
 #include "alpa/Passes.h"
 
 namespace alpa {
@@ -35,6 +36,8 @@ mlir::func::FuncOp publicFunction(mlir::ModuleOp module) {
 struct NormalizeModule : impl::NormalizeModuleBase<NormalizeModule> {
   void runOnOperation() override {
     mlir::ModuleOp module = getOperation();
+    if (mlir::failed(checkModule(module)))
+      return signalPassFailure();
     mlir::func::FuncOp main = publicFunction(module);
     if (!main || mlir::failed(inlineCalls(module, main)))
       return signalPassFailure();

@@ -112,6 +112,8 @@ struct ConvDims {
 mlir::FailureOr<ConvDims> convDims(mlir::Operation *op);
 
 mlir::FailureOr<Dims> broadcastDims(mlir::Operation *broadcastInDim);
+/// Dim i of the result is dim `permutation[i]` of the operand.
+mlir::FailureOr<Dims> permutation(mlir::Operation *transpose);
 mlir::FailureOr<Dims> reducedDims(mlir::Operation *reduce);
 mlir::FailureOr<Dims> windowDims(mlir::Operation *reduceWindow);
 mlir::FailureOr<int64_t> concatenateDim(mlir::Operation *concatenate);

@@ -156,7 +156,7 @@ private:
       if (std::optional<BatchDim> dim = batch.of(argument))
         attributes = with(attributes, kBatchDimAttr, attributeOf(*dim));
       shrinker.mapping.map(
-          argument, part.addArgument(shrinker.shrunk(argument), argument.getLoc(), attributes));
+          argument, part.addArgument(shrinker.resized(argument), argument.getLoc(), attributes));
     }
     mlir::OpBuilder inner = mlir::OpBuilder::atBlockEnd(part.block);
     for (auto [number, value] : llvm::enumerate(training.prologue)) {

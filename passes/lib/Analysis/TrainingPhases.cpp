@@ -258,6 +258,14 @@ llvm::StringRef name(ReductionKind kind) {
   return "";
 }
 
+ReductionKind reductionNamed(llvm::StringRef text) {
+  for (ReductionKind kind : {ReductionKind::Add, ReductionKind::Mul, ReductionKind::Min,
+                             ReductionKind::Max, ReductionKind::And, ReductionKind::Or})
+    if (name(kind) == text)
+      return kind;
+  return ReductionKind::None;
+}
+
 mlir::RankedTensorType FrontierValue::sumType() const {
   auto type = llvm::cast<mlir::RankedTensorType>(value.getType());
   auto element = llvm::dyn_cast<mlir::FloatType>(type.getElementType());

@@ -12,6 +12,8 @@ namespace alpa {
 llvm::StringRef name(ArgumentRole role);
 /// "add", "mul", "min", "max", "and", "or".
 llvm::StringRef name(ReductionKind kind);
+/// The kind of that name; None for no name of one.
+ReductionKind reductionNamed(llvm::StringRef text);
 
 /// A value of the frontier: combined over examples where it is made. Of microbatches, the combined
 /// values of all are the value of the whole batch.

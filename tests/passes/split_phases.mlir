@@ -25,3 +25,18 @@ func.func public @main(%w: tensor<4xf32> {alpa.sharding = "{x}", alpa.state = 0 
   %1 = stablehlo.sine %0 {alpa.phase = "update", alpa.results = ["{}"], alpa.round = 1 : i64} : tensor<4xf32>
   return %1 : tensor<4xf32>
 }
+
+// -----
+
+// State that a part renews comes first and in the order of its results, in whatever order it is read: XLA pairs donated
+// arguments with results so, and copies what it pairs wrongly.
+
+// CHECK: func.func private @update0(%arg0: {{[^)]*}}alpa.value = "a0"}, %arg1: {{[^)]*}}alpa.value = "a1"}, %arg2: {{[^)]*}}alpa.value = "g"}) -> ({{[^,]*}}, alpa.value = "r0"}, {{[^,]*}}, alpa.value = "r1"})
+func.func public @main(
+    %w: tensor<4xf32> {alpa.sharding = "{x}", alpa.state = 0 : i64, alpa.value = "a0"},
+    %m: tensor<4xf32> {alpa.sharding = "{x}", alpa.state = 1 : i64, alpa.value = "a1"},
+    %g: tensor<4xf32> {alpa.sharding = "{x}", alpa.value = "g"}) -> (tensor<4xf32> {alpa.value = "r0"}, tensor<4xf32> {alpa.value = "r1"}) {
+  %0 = stablehlo.add %m, %g {alpa.phase = "update", alpa.results = ["{x}"], alpa.round = 0 : i64} : tensor<4xf32>
+  %1 = stablehlo.add %w, %0 {alpa.phase = "update", alpa.results = ["{x}"], alpa.round = 0 : i64} : tensor<4xf32>
+  return %1, %0 : tensor<4xf32>, tensor<4xf32>
+}

@@ -104,15 +104,17 @@ def test_shortage_names_the_stage_and_the_bytes() -> None:
     with pytest.raises(InfeasibleError) as error:
         plan_with(memory_limit_bytes=600)
     found = re.search(
-        r"lacks (\d+) B per device: its stage (\d), layers \d to \d on 1 x 4 devices, "
+        r"lacks (\d+) B per device: its stage \d, layers \d to \d on 1 x 4 devices, "
         r"needs (\d+) B of 600 B",
         str(error.value),
     )
     assert found
-    missing, stage, needed = map(int, found.groups())
+    missing, needed = map(int, found.groups())
     assert needed == 600 + missing
-    assert stage == 0  # which has two microbatches in flight, the other one
-    plan_with(memory_limit_bytes=800)
+    plan = plan_with(memory_limit_bytes=needed)
+    assert max(stage.memory_bytes for stage in plan.stages) == needed
+    with pytest.raises(InfeasibleError):
+        plan_with(memory_limit_bytes=needed - 1)
 
 
 def test_shortage_of_layers_that_fit_nowhere_names_the_op() -> None:

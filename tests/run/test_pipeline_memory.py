@@ -14,6 +14,7 @@ from alpa_mlir.intra_op.shard import normalize
 from alpa_mlir.models.workload import Workload, workload
 from alpa_mlir.options import ScheduleName
 from alpa_mlir.runtime.pipeline import PipelineExecutable
+from alpa_mlir.schedule.schedule import Phase
 
 
 def load(model: str) -> Workload:
@@ -49,6 +50,19 @@ def test_planned_memory_is_near_that_of_xla(model: str, schedule: ScheduleName) 
     for number, stage in enumerate(executable.plan.stages):
         most = max(actual[device] for device in executable.driver.layout.devices(number))
         assert 0.85 < stage.memory_bytes / most < 1.15
+
+
+@pytest.mark.parametrize("model", ["gpt", "mlp"])
+def test_state_is_updated_in_place(model: str) -> None:
+    """XLA copies donated state whose memory another result gets."""
+    step = alpa.parallelize(load(model).train_step, method("1f1b"))
+    executable = step.compile(*load(model).abstract_arguments())
+    assert isinstance(executable, PipelineExecutable)
+    updates = [c for kind, c in executable.compiled.items() if kind.phase == Phase.UPDATE]
+    assert updates
+    for compiled in updates:
+        memory = compiled.memory_analysis()
+        assert memory.temp_size_in_bytes < 0.02 * memory.argument_size_in_bytes
 
 
 def test_stage_is_sharded_again_where_its_problem_knew_too_little() -> None:

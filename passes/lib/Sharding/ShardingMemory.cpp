@@ -1,5 +1,6 @@
 // What a choice keeps in memory: the values in their shardings, and the copies that reshards make.
 
+#include "alpa/IR/Attributes.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ShardingGraph.h"
 #include <algorithm>
@@ -52,17 +53,46 @@ void ShardingGraph::forEachCopy(const Flow &flow, llvm::ArrayRef<int> choices,
       count(interval, bytes(flow.type) / step.step.target.numShards(shardingTarget.mesh));
 }
 
+/// What is reduced exists whole until the reduction runs, and what comes of it not before.
+void ShardingGraph::forEachWaiting(
+    llvm::ArrayRef<int> choices,
+    llvm::function_ref<void(const Vertex &, Interval, int64_t)> count) const {
+  for (auto [vertex, choice, time] : llvm::zip(allVertices, choices, reductionTimes(choices)))
+    if (time >= 0) {
+      const Collective &collective = vertex.strategies[choice].collectives.front();
+      const bool isInPlace = collective.kind == CollectiveKind::AllReduce;
+      count(vertex, {isInPlace ? vertex.live.end : vertex.live.begin, time + 1}, collective.bytes);
+    }
+}
+
 int64_t ShardingGraph::peakBytes(llvm::ArrayRef<int> choices) const {
   Usage usage;
   for (auto [vertex, choice] : llvm::zip(allVertices, choices))
     usage.add(vertex.live, vertex.usages[choice]);
   for (const Flow &flow : allFlows)
     forEachCopy(flow, choices, [&](Interval live, int64_t bytes) { usage.add(live, bytes); });
+  forEachWaiting(choices, [&](const Vertex &, Interval live, int64_t bytes) {
+    usage.add(live, bytes);
+  });
   return usage.peak();
+}
+
+/// What a microbatch has for sums over all of them (`alpa.accumulate`) is there until it is added.
+/// Of a single microbatch, it is the sum.
+llvm::DenseSet<mlir::Operation *> ShardingGraph::findPartsOfSums() const {
+  llvm::DenseSet<mlir::Operation *> parts;
+  mlir::FunctionOpInterface func = this->func; // whose accessors are not const
+  if (integerOf(func->getAttr(kNumMicrobatchesAttr)).value_or(1) == 1)
+    return parts;
+  for (auto [i, value] : llvm::enumerate(func.getFunctionBody().front().back().getOperands()))
+    if (func.getResultAttr(i, kAccumulateAttr) && value.getDefiningOp())
+      parts.insert(value.getDefiningOp());
+  return parts;
 }
 
 std::map<std::string, int64_t>
 ShardingGraph::phaseTemporaryBytes(llvm::ArrayRef<int> choices) const {
+  const llvm::DenseSet<mlir::Operation *> partsOfSums = findPartsOfSums();
   auto isWithin = [&](const Vertex &vertex, llvm::StringRef phase) {
     return !phase.empty() && llvm::all_of(vertex.op->getUsers(), [&](mlir::Operation *user) {
       return phaseNameOf(topLevel(user)) == phase;
@@ -75,11 +105,18 @@ ShardingGraph::phaseTemporaryBytes(llvm::ArrayRef<int> choices) const {
     const llvm::StringRef phase = phaseNameOf(topLevel(vertex.op));
     if (isWithin(vertex, phase))
       usages[phase.str()].add(vertex.live, vertex.usages[choice]);
+    else if (partsOfSums.contains(vertex.op))
+      usages[phase.str()].add({vertex.live.begin, vertex.live.begin + 1}, vertex.usages[choice]);
   }
   for (const Flow &flow : allFlows)
     if (!flow.phase.empty())
       forEachCopy(flow, choices,
                   [&](Interval live, int64_t bytes) { usages[flow.phase.str()].add(live, bytes); });
+  forEachWaiting(choices, [&](const Vertex &vertex, Interval live, int64_t bytes) {
+    if (partsOfSums.contains(vertex.op)) // which is added once it is reduced
+      live.begin = std::min(live.begin, vertex.live.begin + 1);
+    usages[phaseNameOf(vertex.op).str()].add(live, bytes);
+  });
   std::map<std::string, int64_t> result;
   for (const auto &[phase, usage] : usages)
     result[phase] = usage.peak();

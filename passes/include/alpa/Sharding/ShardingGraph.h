@@ -114,7 +114,7 @@ public:
   /// does not know of those, for what they need depends on two choices.
   int64_t peakBytes(llvm::ArrayRef<int> choices) const;
   /// The same by `alpa.phase`, of values that live within the phase: made there, and read nowhere
-  /// else.
+  /// else, or added to a sum at once.
   std::map<std::string, int64_t> phaseTemporaryBytes(llvm::ArrayRef<int> choices) const;
 
   /// Writes a choice into the IR: the shardings each op reads and leaves (`alpa.operands`,
@@ -141,6 +141,13 @@ private:
   /// Calls `count` with the interval and bytes of every copy that reshards of `flow` make.
   void forEachCopy(const Flow &flow, llvm::ArrayRef<int> choices,
                    llvm::function_ref<void(Interval, int64_t)> count) const;
+  /// By vertex, the time (of its interval) at which XLA runs its reduction, combined with others;
+  /// -1 where it has none.
+  std::vector<int64_t> reductionTimes(llvm::ArrayRef<int> choices) const;
+  /// Calls `count` with the interval and bytes of everything that waits for such a reduction.
+  void forEachWaiting(llvm::ArrayRef<int> choices,
+                      llvm::function_ref<void(const Vertex &, Interval, int64_t)> count) const;
+  llvm::DenseSet<mlir::Operation *> findPartsOfSums() const;
   /// The op of the function that `op` is in.
   mlir::Operation *topLevel(mlir::Operation *op) const {
     return func->getRegion(0).front().findAncestorOpInBlock(*op);

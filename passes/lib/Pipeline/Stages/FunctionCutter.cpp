@@ -4,9 +4,11 @@
 #include "FunctionCutter.h"
 #include "alpa/IR/Attributes.h"
 #include "alpa/IR/Stablehlo.h"
+#include "alpa/Sharding/ChosenShardings.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Transforms/RegionUtils.h"
+#include <map>
 
 namespace alpa {
 namespace {
@@ -45,6 +47,16 @@ FunctionCutter::FunctionCutter(mlir::func::FuncOp function, std::vector<CutPart>
   demandedOf.resize(this->parts.size());
   outputsOf.resize(this->parts.size());
   functions.resize(this->parts.size());
+  findState();
+}
+
+void FunctionCutter::findState() {
+  std::map<unsigned, mlir::Value> stateOf;
+  for (mlir::BlockArgument argument : body.getArguments())
+    if (std::optional<unsigned> result = updatedBy(function, argument.getArgNumber()))
+      stateOf.try_emplace(*result, argument);
+  for (auto [result, state] : stateOf)
+    stateAndNext.push_back({state, body.back().getOperand(result)});
 }
 
 llvm::LogicalResult FunctionCutter::run() {
@@ -176,14 +188,20 @@ void FunctionCutter::makeAgainFromInputs(int part) {
   }
 }
 
-/// In the order in which the part reads them, so that equal parts look alike.
+/// State that the part renews comes first, in the order in which it returns the new: XLA pairs
+/// donated arguments with results of their type in order, and copies what it pairs wrongly. The
+/// rest comes in the order in which the part reads it, so that equal parts look alike.
 void FunctionCutter::orderInputs(int part) {
-  inputsOf[part].clear();
+  llvm::SetVector<mlir::Value> ordered;
+  for (auto [state, next] : stateAndNext)
+    if (partOf(next) == part && inputsOf[part].contains(state))
+      ordered.insert(state);
   for (mlir::Operation &op : body)
     if (opsOf[part].contains(&op))
       for (mlir::Value value : valuesRead(&op))
         if (mlir::Operation *source = value.getDefiningOp(); !opsOf[part].contains(source))
-          inputsOf[part].insert(value);
+          ordered.insert(value);
+  inputsOf[part] = std::move(ordered);
 }
 
 void FunctionCutter::nameValues() {

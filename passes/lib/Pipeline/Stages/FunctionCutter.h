@@ -91,6 +91,7 @@ private:
   /// Values from outside that the op and the ops nested in it read.
   static Values valuesRead(mlir::Operation *op);
 
+  void findState();
   void collectReadersOutside();
   llvm::LogicalResult fill(int part);
   bool isCheapFrom(mlir::Operation *op, int part, const llvm::SetVector<mlir::Value> &inputs,
@@ -111,6 +112,7 @@ private:
   std::function<void(mlir::Value, mlir::NamedAttrList &)> describeValue;
   std::function<bool(mlir::Value, int)> isMadeAgain;
   llvm::DenseMap<mlir::Operation *, Placement> placements;
+  std::vector<std::pair<mlir::Value, mlir::Value>> stateAndNext; ///< in the order of results
 
   // By part:
   std::vector<llvm::DenseSet<mlir::Operation *>> opsOf; ///< what is made again included

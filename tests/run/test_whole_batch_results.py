@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 @pytest.mark.parametrize("dtype", [np.float32, np.int32, jnp.bfloat16, bool])
 def test_sums_start_with_what_changes_nothing(combiner: str, dtype: Any) -> None:
     is_logical, is_number = combiner in ("and", "or"), dtype is not bool
-    if is_logical and is_number and dtype is not np.int32 or not is_logical and not is_number:
+    if (is_logical and is_number and dtype is not np.int32) or (not is_logical and not is_number):
         pytest.skip("no such sums")
     values = np.random.default_rng(0).integers(-3 if is_number else 0, 3, (4, 4)).astype(dtype)
     sharding = NamedSharding(Mesh(np.array(jax.devices()[:2]), ("x",)), PartitionSpec("x"))

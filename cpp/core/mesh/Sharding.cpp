@@ -32,6 +32,15 @@ int Sharding::removeMinor(int dim) {
   return minor;
 }
 
+Sharding Sharding::without(AxisSet axes) const {
+  Sharding rest;
+  for (int dim = 0; dim <= *std::max_element(dims.begin(), dims.end()); ++dim)
+    for (int axis : axesOf(dim))
+      if (!(axes >> axis & 1))
+        rest.append(dim, axis);
+  return rest;
+}
+
 int64_t Sharding::shardsOf(int dim, const DeviceMesh &mesh) const {
   int64_t product = 1;
   for (int axis = 0; axis < mesh.numAxes(); ++axis)

@@ -32,6 +32,8 @@ public:
   void append(int dim, int axis);
   /// Takes the minor-most axis of `dim` away and returns it; -1 where there is none.
   int removeMinor(int dim);
+  /// The same, not split by these axes.
+  Sharding without(AxisSet axes) const;
 
   /// Number of pieces `dim` is cut into, and number of distinct pieces of the tensor.
   int64_t shardsOf(int dim, const DeviceMesh &mesh) const;

@@ -4,6 +4,7 @@
 // XLA ignores shardings on ops, so a constraint follows the op. Its partitioner knows one-step
 // reshards only, so longer routes are spelled out.
 
+#include "alpa/IR/Attributes.h"
 #include "alpa/IR/CheckModule.h"
 #include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
@@ -52,27 +53,44 @@ private:
     mlir::OpOperand *use;
     Sharding sharding;
   };
+  /// How a value lies: along the axes that are to be added yet, not as its sharding says.
+  struct Placement {
+    Sharding sharding;
+    AxisSet unreduced = 0;
+  };
+  struct Source : Placement {
+    mlir::Operation *op = nullptr; ///< what decided it; null for arguments
+  };
 
   mlir::LogicalResult readSources() {
     for (mlir::BlockArgument argument : func.getArguments()) {
       auto sharding = readArgument(func, argument.getArgNumber(), mesh);
       if (mlir::failed(sharding))
         return mlir::failure();
+      auto unreduced = readUnreduced(
+          func.getArgAttr(argument.getArgNumber(), kUnreducedAttr), mesh,
+          [&] { return func->emitOpError() << "argument " << argument.getArgNumber() << ": "; });
+      if (mlir::failed(unreduced))
+        return mlir::failure();
       if (*sharding)
-        sources[argument] = {**sharding, nullptr};
+        sources[argument] = {{**sharding, *unreduced}, nullptr};
     }
     return walk([&](mlir::Operation *op) -> mlir::LogicalResult {
       auto results = readResults(op, mesh);
       if (mlir::failed(results))
         return mlir::failure();
+      auto unreduced = readUnreduced(op->getDiscardableAttr(kUnreducedAttr), mesh,
+                                     [&] { return op->emitOpError(); });
+      if (mlir::failed(unreduced))
+        return mlir::failure();
       if (!*results)
         return mlir::success();
       for (auto [value, sharding] : llvm::zip(op->getResults(), **results))
-        sources[value] = {sharding, op};
+        sources[value] = {{sharding, *unreduced}, op};
       if (isWhile(op))
         for (mlir::Region *region : {&whileCondition(op), &whileBody(op)})
           for (auto [value, sharding] : llvm::zip(region->getArguments(), **results))
-            sources[value] = {sharding, op};
+            sources[value] = {{sharding}, op};
       return mlir::success();
     });
   }
@@ -110,7 +128,7 @@ private:
         auto sharding = readResult(func, result, mesh);
         if (mlir::failed(sharding))
           return mlir::failure();
-        if (*sharding)
+        if (*sharding && !func.getResultAttr(result, kUnreducedAttr))
           wanted[result] = **sharding;
       }
       return wanted;
@@ -134,11 +152,6 @@ private:
            op->getParentRegion() == &whileCondition(op->getParentOp());
   }
 
-  struct Source {
-    Sharding sharding;
-    mlir::Operation *op = nullptr; ///< what decided it; null for arguments
-  };
-
   /// Constrains `value` itself where needed, then gives each use the sharding it reads, by the
   /// steps that were planned for (ReshardTree).
   void annotate(mlir::Value value, const Source &source) {
@@ -147,7 +160,7 @@ private:
     builder.setInsertionPointAfterValue(value);
     mlir::Value made = value;
     if (needsConstraint(value, source)) {
-      made = constrain(builder, value, source.sharding);
+      made = constrain(builder, value, source);
       value.replaceAllUsesExcept(made, made.getDefiningOp());
     }
     std::vector<Sharding> wanted;
@@ -157,19 +170,23 @@ private:
     llvm::SmallVector<mlir::Value> reached; // by step
     auto at = [&](int step) { return step < 0 ? made : reached[step]; };
     for (const ReshardTree::Step &step : tree.steps)
-      reached.push_back(constrain(builder, at(step.from), step.step.target));
+      reached.push_back(constrain(builder, at(step.from), {step.step.target}));
     for (auto [demand, arrival] : llvm::zip(demands[value], tree.arrivals))
       demand.use->set(at(arrival));
     if (source.op && kindOf(source.op) == OpKind::ShardingConstraint)
-      setConstraint(source.op, text(value.getType(), source.sharding));
+      setConstraint(source.op, text(value.getType(), source));
   }
 
   /// Shardy carries shardings forward through ops that only rename dims, so these need no
   /// constraint where every axis of the result arrives with an operand, and no reader can add
   /// another axis.
   bool needsConstraint(mlir::Value value, const Source &source) const {
-    if (!source.op || shapeOf(value.getType()).empty())
+    if (!source.op)
       return false; // arguments have a sharding of their own
+    if (source.unreduced)
+      return true; // nothing forwards that
+    if (shapeOf(value.getType()).empty())
+      return false;
     if (llvm::isa<mlir::BlockArgument>(value) || !forwardsShardings(source.op))
       return kindOf(source.op) != OpKind::ShardingConstraint;
     // Where the value is about to change hands, its reader's sharding must not flow back to it.
@@ -215,7 +232,7 @@ private:
     if (shapeOf(use.get().getType()).empty())
       return;
     mlir::OpBuilder builder(use.getOwner());
-    use.set(constrain(builder, use.get(), sharding));
+    use.set(constrain(builder, use.get(), {sharding}));
   }
 
   void annotateArguments() {
@@ -223,26 +240,26 @@ private:
       if (auto source = sources.find(argument); source != sources.end())
         func.setArgAttr(
             argument.getArgNumber(), kShardingAttr,
-            makeAttr(module.getContext(), text(argument.getType(), source->second.sharding)));
+            makeAttr(module.getContext(), text(argument.getType(), source->second)));
   }
 
   void annotateResults() {
     mlir::Operation &ret = func.getFunctionBody().front().back();
     for (mlir::OpOperand &operand : ret.getOpOperands()) {
-      Sharding sharding; // constants come back replicated
-      if (auto found = finalSharding.find(operand.get()); found != finalSharding.end())
-        sharding = found->second;
+      Placement placement; // constants come back replicated
+      if (auto found = finalPlacement.find(operand.get()); found != finalPlacement.end())
+        placement = found->second;
       else if (auto source = sources.find(operand.get()); source != sources.end())
-        sharding = source->second.sharding;
+        placement = source->second;
       func.setResultAttr(operand.getOperandNumber(), kShardingAttr,
-                         makeAttr(module.getContext(), text(operand.get().getType(), sharding)));
+                         makeAttr(module.getContext(), text(operand.get().getType(), placement)));
     }
   }
 
-  mlir::Value constrain(mlir::OpBuilder &builder, mlir::Value value, const Sharding &sharding) {
-    mlir::Value constrained = makeConstraint(builder, value, text(value.getType(), sharding));
+  mlir::Value constrain(mlir::OpBuilder &builder, mlir::Value value, const Placement &placement) {
+    mlir::Value constrained = makeConstraint(builder, value, text(value.getType(), placement));
     builder.setInsertionPointAfterValue(constrained);
-    finalSharding[constrained] = sharding;
+    finalPlacement[constrained] = placement;
     return constrained;
   }
 
@@ -268,8 +285,14 @@ private:
     return make.reshape(flat, type.getShape());
   }
 
-  TensorShardingText text(mlir::Type type, const Sharding &sharding) const {
-    return shardingText(sharding, static_cast<int>(shapeOf(type).size()), mesh, kMeshName);
+  TensorShardingText text(mlir::Type type, const Placement &placement) const {
+    TensorShardingText result =
+        shardingText(placement.sharding.without(placement.unreduced),
+                     static_cast<int>(shapeOf(type).size()), mesh, kMeshName);
+    for (int axis = 0; axis < mesh.numAxes(); ++axis)
+      if (placement.unreduced >> axis & 1)
+        result.unreducedAxes.push_back(mesh.axes()[axis].name);
+    return result;
   }
 
   /// Every op of the function outside the regions that belong to one op (the body of a reduce).
@@ -294,7 +317,7 @@ private:
   llvm::MapVector<mlir::Value, Source> sources;
   llvm::DenseMap<mlir::Value, llvm::SmallVector<Demand>> demands;
   llvm::SmallVector<std::pair<mlir::OpOperand *, Sharding>> unsourced;
-  llvm::DenseMap<mlir::Value, Sharding> finalSharding; ///< of constraints we made
+  llvm::DenseMap<mlir::Value, Placement> finalPlacement; ///< of constraints we made
   ReshardTables tables;
 };
 

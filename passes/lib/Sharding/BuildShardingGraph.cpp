@@ -9,6 +9,7 @@
 #include "alpa/IR/Phase.h"
 #include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
+#include "alpa/Sharding/UnreducedSums.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/FixedShardings.h"
 #include "alpa/Sharding/Partitioner.h"
@@ -146,7 +147,8 @@ void GraphBuilder::addUsages(Vertex &vertex) {
     int64_t usage = 0;
     for (auto [value, sharding] : llvm::zip(valuesOf(vertex), strategy.results))
       if (liveness.needsMemory(value))
-        usage += bytes(value.getType()) / sharding.numShards(graph.shardingTarget.mesh);
+        usage += bytes(value.getType()) /
+                 sharding.without(strategy.unreduced).numShards(graph.shardingTarget.mesh);
     vertex.usages.push_back(copies * usage);
   }
 }
@@ -258,6 +260,8 @@ mlir::LogicalResult GraphBuilder::addOp(mlir::Operation *op, double multiplicity
     if (mlir::failed(
             keepFixedResults(graph.func, op, graph.shardingTarget.mesh, vertex.strategies)))
       return mlir::failure();
+    if (makesSumOfUpdate(graph.func, op))
+      leaveReductionsToUpdate(vertex.strategies);
   } else {
     op->emitRemark() << "no sharding rule for '" << op->getName() << "', so it stays replicated";
     vertex.strategies.push_back(replicatedStrategy(op, cost, graph.shardingTarget.device));

@@ -166,6 +166,35 @@ void writeResults(mlir::Operation *op, llvm::ArrayRef<Sharding> shardings, const
                          texts(op->getResultTypes(), shardings, mesh, op->getContext()));
 }
 
+void writeUnreduced(mlir::Operation *op, AxisSet axes, const DeviceMesh &mesh) {
+  std::string names;
+  for (int axis = 0; axis < mesh.numAxes(); ++axis)
+    if (axes >> axis & 1)
+      names += (names.empty() ? "" : ",") + mesh.axes()[axis].name;
+  op->setDiscardableAttr(kUnreducedAttr, mlir::StringAttr::get(op->getContext(), names));
+}
+
+mlir::FailureOr<AxisSet> readUnreduced(mlir::Attribute attribute, const DeviceMesh &mesh,
+                                       llvm::function_ref<mlir::InFlightDiagnostic()> emitError) {
+  AxisSet axes = 0;
+  if (!attribute)
+    return axes;
+  auto text = llvm::dyn_cast<mlir::StringAttr>(attribute);
+  llvm::SmallVector<llvm::StringRef> names;
+  if (text)
+    text.getValue().split(names, ',');
+  for (llvm::StringRef name : names) {
+    const int axis = mesh.axisIndex(name.str());
+    if (axis < 0 || axes >> axis & 1)
+      return emitError() << "expected '" << kUnreducedAttr
+                         << "' to name axes of the mesh, each once, got " << attribute;
+    axes |= AxisSet(1) << axis;
+  }
+  if (!text)
+    return emitError() << "expected '" << kUnreducedAttr << "' to be a string, got " << attribute;
+  return axes;
+}
+
 MaybeShardings readOperands(mlir::Operation *op, const DeviceMesh &mesh) {
   return readList(op, kOperands, op->getOperandTypes(), mesh);
 }
@@ -203,12 +232,14 @@ void eraseChoices(mlir::ModuleOp module) {
   module.walk([&](mlir::Operation *op) {
     op->removeDiscardableAttr(kOperands);
     op->removeDiscardableAttr(kResultShardingsAttr);
+    op->removeDiscardableAttr(kUnreducedAttr);
     if (auto func = llvm::dyn_cast<mlir::FunctionOpInterface>(op)) {
       for (unsigned argument = 0; argument < func.getNumArguments(); ++argument)
-        func.removeArgAttr(argument, kShardingOfValueAttr);
+        for (llvm::StringRef name : {kShardingOfValueAttr, kUnreducedAttr})
+          func.removeArgAttr(argument, name);
       for (unsigned result = 0; result < func.getNumResults(); ++result)
-        func.removeResultAttr(result,
-                              mlir::StringAttr::get(module.getContext(), kShardingOfValueAttr));
+        for (llvm::StringRef name : {kShardingOfValueAttr, kUnreducedAttr})
+          func.removeResultAttr(result, mlir::StringAttr::get(module.getContext(), name));
     }
   });
 }

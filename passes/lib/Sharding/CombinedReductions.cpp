@@ -74,7 +74,7 @@ std::vector<int64_t> ShardingGraph::reductionTimes(llvm::ArrayRef<int> choices) 
       continue;
     const Vertex &vertex = allVertices[number->second];
     const Strategy &strategy = vertex.strategies[choices[number->second]];
-    if (strategy.collectives.size() != 1)
+    if (strategy.collectives.size() != 1 || strategy.unreduced)
       continue;
     const auto &[collective, axes, unused] = strategy.collectives.front();
     if (collective != CollectiveKind::AllReduce && collective != CollectiveKind::ReduceScatter)

@@ -37,7 +37,7 @@ bool isPrice(double seconds) { return seconds >= 0 && seconds < kMaxSeconds; }
 llvm::LogicalResult ShardingGraph::checkPrices() const {
   for (const Vertex &vertex : allVertices)
     for (const Strategy &strategy : vertex.strategies)
-      if (const double price = strategy.seconds * vertex.multiplicity; !isPrice(price))
+      if (const double price = vertex.seconds(strategy); !isPrice(price))
         return (vertex.op ? vertex.op->emitError() : func->emitError())
                << "expected every cost below " << inSeconds(kMaxSeconds) << ", got "
                << inSeconds(price) << " for strategy '" << strategy.name << "'" << kWhatToDo;

@@ -67,7 +67,7 @@ ShardingProblem ShardingGraph::problem() const {
     node.interval = vertex.live;
     node.usages = vertex.usages;
     for (const Strategy &strategy : vertex.strategies)
-      node.costs.push_back(picoseconds(strategy.seconds * vertex.multiplicity));
+      node.costs.push_back(picoseconds(vertex.seconds(strategy)));
     problem.nodes.push_back(std::move(node));
   }
   for (const Flow &flow : allFlows)

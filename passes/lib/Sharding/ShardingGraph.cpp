@@ -39,8 +39,9 @@ std::vector<PredictedCollective> ShardingGraph::collectives(llvm::ArrayRef<int> 
   };
   for (auto [vertex, choice] : llvm::zip(allVertices, choices))
     for (const Collective &collective : vertex.strategies[choice].collectives)
-      add(collective, alpa::seconds(collective, shardingTarget.mesh), vertex.multiplicity,
-          vertex.op, "partial sums of " + vertex.strategies[choice].name);
+      add(collective, alpa::seconds(collective, shardingTarget.mesh),
+          vertex.reductionRuns(vertex.strategies[choice]), vertex.op,
+          "partial sums of " + vertex.strategies[choice].name);
 
   for (const Flow &flow : allFlows) {
     const ReshardTree tree = treeOf(flow, choices);
@@ -69,8 +70,8 @@ ShardingGraph::Seconds ShardingGraph::seconds(llvm::ArrayRef<int> choices) const
     double sums = 0;
     for (const Collective &collective : strategy.collectives)
       sums += alpa::seconds(collective, shardingTarget.mesh);
-    result.collectives += sums * vertex.multiplicity;
-    result.compute += (strategy.seconds - sums) * vertex.multiplicity;
+    result.collectives += sums * vertex.reductionRuns(strategy);
+    result.compute += vertex.seconds(strategy) - sums * vertex.reductionRuns(strategy);
   }
   for (const Flow &flow : allFlows)
     for (const ReshardTree::Step &step : treeOf(flow, choices).steps)
@@ -81,9 +82,13 @@ ShardingGraph::Seconds ShardingGraph::seconds(llvm::ArrayRef<int> choices) const
 std::map<std::string, double> ShardingGraph::phaseSeconds(llvm::ArrayRef<int> choices) const {
   std::map<std::string, double> result;
   for (auto [vertex, choice] : llvm::zip(allVertices, choices))
-    if (vertex.kind != Vertex::Kind::Argument)
-      result[phaseNameOf(topLevel(vertex.op)).str()] +=
-          vertex.strategies[choice].seconds * vertex.multiplicity;
+    if (vertex.kind != Vertex::Kind::Argument) {
+      const Strategy &strategy = vertex.strategies[choice];
+      const double once = strategy.unreduced ? strategy.reductionSeconds : 0;
+      result[phaseNameOf(topLevel(vertex.op)).str()] += vertex.seconds(strategy) - once;
+      if (once > 0)
+        result[name(Phase::Update).str()] += once;
+    }
   for (const Flow &flow : allFlows)
     result[flow.phase.str()] += treeOf(flow, choices).seconds() * flow.runs;
   return result;
@@ -101,6 +106,8 @@ void ShardingGraph::write(llvm::ArrayRef<int> choices) {
     case Vertex::Kind::Op:
       writeOperands(vertex.op, strategy.operands, shardingTarget.mesh);
       writeResults(vertex.op, strategy.results, shardingTarget.mesh);
+      if (strategy.unreduced)
+        writeUnreduced(vertex.op, strategy.unreduced, shardingTarget.mesh);
       break;
     case Vertex::Kind::Carried:
       carried[vertex.op].push_back(strategy.results[0]); // in order of the index

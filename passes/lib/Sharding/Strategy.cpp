@@ -155,15 +155,19 @@ private:
       scattered.name += ">" + std::to_string(dim);
       addCollective(scattered, CollectiveKind::ReduceScatter, reduced[0],
                     bytesOf(type, partial.results[0]));
-      scattered.seconds +=
+      const double transposition =
           transposeSeconds(partial.results[0], dim, shape, elementBytesOf(type), mesh, device);
+      scattered.seconds += transposition;
+      scattered.reductionSeconds += transposition;
       strategies.push_back(std::move(scattered));
     }
   }
 
   void addCollective(Strategy &strategy, CollectiveKind kind, AxisSet axes, int64_t bytes) const {
     strategy.collectives.push_back({kind, axes, bytes});
-    strategy.seconds += seconds(strategy.collectives.back(), mesh);
+    const double added = seconds(strategy.collectives.back(), mesh);
+    strategy.seconds += added;
+    strategy.reductionSeconds += added;
   }
 
   int64_t bytesOf(mlir::Type type, const Sharding &sharding) const {

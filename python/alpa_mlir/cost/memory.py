@@ -23,6 +23,7 @@ from alpa_mlir.ir.functions import (
     phase_of,
     spec_of_value,
 )
+from alpa_mlir.ir.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def stage_memory(
         passing_bytes(forward) + temporary_bytes.get("forward", 0),
         passing_bytes(backward) + temporary_bytes.get("backward", 0),
     )
-    update = (_update_bytes(f, _names(sums), mesh) for f in of_phase.get("update", []))
+    sum_specs = {name_of(value): spec_of_value(value) for value in sums}
+    update = (_update_bytes(f, sum_specs, mesh) for f in of_phase.get("update", []))
     return StageMemory(
         state_bytes + num_microbatches * _num_bytes(slices, mesh) + sum_bytes + task_bytes,
         _num_bytes(kept, mesh),
@@ -86,9 +88,12 @@ def stage_memory(
     )
 
 
-def _update_bytes(function: FunctionSummary, sums: set[str], mesh: LogicalMesh) -> int:
-    """What comes from other stages, and new state that does not take the place of the old."""
-    received = [a for a in function.arguments if not is_once(a) and name_of(a) not in sums]
+def _update_bytes(function: FunctionSummary, sums: Mapping[str, Spec], mesh: LogicalMesh) -> int:
+    """What comes from other stages, sums once they are reduced, and new state that does not take
+    the place of the old."""
+    received = [
+        a for a in function.arguments if not is_once(a) and sums.get(name_of(a)) != spec_of_value(a)
+    ]
     donated = [a for a in function.arguments if is_once(a) and is_donated(a)]
     new_bytes = _num_bytes(function.results, mesh) - _num_bytes(donated, mesh)
     return _num_bytes(received, mesh) + max(0, new_bytes)

@@ -14,6 +14,7 @@ from jax.extend.mlir.dialects import func
 from jax.interpreters import mlir
 
 from alpa_mlir.errors import CompileError
+from alpa_mlir.ir.spec import UnreducedSpec, shardy_text
 
 
 def register_lowering(primitive: Primitive, rule: Callable[..., Sequence[Any]]) -> None:
@@ -49,6 +50,14 @@ def call_module(
         module_context.module, name, module, dst_symtab=module_context.symbol_table
     )
     return list(func.CallOp(types, ir.FlatSymbolRefAttr.get(merged), list(operands)).results)
+
+
+def constrained(value: Any, spec: UnreducedSpec) -> Any:
+    """The value with its sharding on @mesh, which JAX expects of what it has as unreduced."""
+    sharding = ir.Attribute.parse(shardy_text(spec, spec.unreduced), value.type.context)
+    return ir.Operation.create(
+        "sdy.sharding_constraint", [value.type], [value], {"sharding": sharding}
+    ).result
 
 
 def _move_meshes(source: Any, target: Any) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alpa_mlir._native import FunctionSummary, ValueKind, ValueSummary, value_name, value_number
-from alpa_mlir.ir.spec import Spec, parse_spec, replicated
+from alpa_mlir.ir.spec import Spec, UnreducedSpec, parse_spec, replicated
 
 INDEX = value_name(ValueKind.MICROBATCH)
 
@@ -112,4 +112,6 @@ def is_donated(value: ValueSummary) -> bool:
 def spec_of_value(value: ValueSummary) -> Spec:
     """How it lies; replicated where nothing is said (constants)."""
     text = value.attributes.get("alpa.sharding")
-    return parse_spec(text) if text else replicated(len(value.shape))
+    spec = parse_spec(text) if text else replicated(len(value.shape))
+    unreduced = value.attributes.get("alpa.unreduced")
+    return UnreducedSpec.before(spec, unreduced.split(",")) if unreduced else spec

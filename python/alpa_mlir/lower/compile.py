@@ -13,10 +13,11 @@ from typing import Any
 
 import jax
 from jax.extend.core import Primitive
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from alpa_mlir.errors import CompileError
-from alpa_mlir.ir.embed import call_module, register_lowering
+from alpa_mlir.ir.embed import call_module, constrained, register_lowering
+from alpa_mlir.ir.spec import UnreducedSpec, named_sharding
 from alpa_mlir.program.annotated import AnnotatedProgram
 
 
@@ -24,7 +25,7 @@ def jit_program(program: AnnotatedProgram, mesh: Mesh) -> Callable[..., Any]:
     """A `jax.jit` function of the user's pytrees that runs `program` on `mesh`."""
 
     def run(*args: Any) -> Any:
-        results = _program_p.bind(*jax.tree.leaves(args), program=program)
+        results = _program_p.bind(*jax.tree.leaves(args), program=program, mesh=mesh)
         return program.out_tree.unflatten(results)
 
     run.__name__ = run.__qualname__ = program.name
@@ -71,12 +72,26 @@ _program_p.multiple_results = True
 
 
 @_program_p.def_abstract_eval
-def _result_avals(*_: Any, program: AnnotatedProgram) -> Sequence[Any]:
-    return list(program.out_avals)
+def _result_avals(*_: Any, program: AnnotatedProgram, mesh: Mesh) -> Sequence[Any]:
+    """Those of sums in parts say so: JAX would not let `jax.jit` say it of other values."""
+    return [
+        aval.update(sharding=_on_abstract_mesh(named_sharding(mesh, spec)))
+        if isinstance(spec, UnreducedSpec)
+        else aval
+        for aval, spec in zip(program.out_avals, program.out_specs, strict=True)
+    ]
 
 
-def _lower(context: Any, *operands: Any, program: AnnotatedProgram) -> Sequence[Any]:
-    return call_module(context, operands, program.text, program.name, program.host_callbacks)
+def _on_abstract_mesh(sharding: NamedSharding) -> NamedSharding:
+    return NamedSharding(sharding.mesh.abstract_mesh, sharding.spec)
+
+
+def _lower(context: Any, *operands: Any, program: AnnotatedProgram, mesh: Mesh) -> Sequence[Any]:
+    results = call_module(context, operands, program.text, program.name, program.host_callbacks)
+    return [
+        constrained(result, spec) if isinstance(spec, UnreducedSpec) else result
+        for result, spec in zip(results, program.out_specs, strict=True)
+    ]
 
 
 register_lowering(_program_p, _lower)

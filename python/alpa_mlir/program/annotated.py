@@ -64,6 +64,10 @@ def leaves_of(in_tree: Any, argument: int) -> range:
 def logical_specs(specs: Sequence[Spec], avals: Sequence[Any]) -> tuple[Spec, ...]:
     """Without the dim of a PRNG key's words, which JAX does not show; nothing is not split."""
     return tuple(
-        spec[: len(aval.shape)] if aval.size else ((),) * len(aval.shape)
+        spec
+        if len(spec) == len(aval.shape) and aval.size
+        else spec[: len(aval.shape)]
+        if aval.size
+        else ((),) * len(aval.shape)
         for spec, aval in zip(specs, avals, strict=True)
     )

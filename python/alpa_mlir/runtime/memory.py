@@ -5,9 +5,9 @@ meshes, and while a task runs also that executable's temporaries. The peak is
 
     max over tasks of (live buffers + results - donated inputs + temporaries of the executable)
 
-Results that take the memory of donated inputs are counted once. Arrays that the user keeps (state
-that is not donated) live throughout. Reshards on the way of a transfer are left out: their arrays
-are gone when it is done.
+Results that take the memory of donated inputs are counted once, inputs that a task has resharded
+twice. Arrays that the user keeps (state that is not donated) live throughout. Reshards on the way
+of a transfer are left out: their arrays are gone when it is done.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ def peak_bytes(
         mesh, instruction = each.mesh, each.instruction
         match instruction:
             case Run():
+                converted = memory.converted_bytes(mesh, instruction)
                 donated = [instruction.reads[i] for i in donations[instruction.task.kind]]
                 for buffer in donated:
                     memory.release(mesh, buffer)
                 for buffer in instruction.writes:
                     memory.hold(mesh, buffer)
                 stats = compiled[instruction.task.kind].memory_analysis()
-                memory.reach_peak(mesh, stats.temp_size_in_bytes)
+                memory.reach_peak(mesh, stats.temp_size_in_bytes + converted)
             case StartSums():
                 for buffer in instruction.writes:
                     memory.hold(mesh, buffer)
@@ -83,6 +84,15 @@ class _Memory:
         self._held[mesh, buffer] = held
         for device in self._layout.devices(mesh):
             self._live[device] += held
+
+    def converted_bytes(self, mesh: int, run: Run) -> int:
+        """Of inputs that lie otherwise than the task reads them."""
+        total = 0
+        for buffer, wanted in zip(run.reads, self._layout.in_shardings(run.task.kind), strict=True):
+            if self._layout.sharding(mesh, buffer) != wanted:
+                aval = self._layout.aval(buffer)
+                total += num_bytes(wanted.shard_shape(aval.shape), aval.dtype)
+        return total
 
     def free(self, mesh: int, buffer: Buffer) -> None:
         if (mesh, buffer) not in self._of_user:

@@ -52,6 +52,14 @@ inline constexpr llvm::StringLiteral kNumMicrobatchesAttr = "alpa.num_microbatch
 /// often at once.
 inline constexpr llvm::StringLiteral kNumInFlightAttr = "alpa.num_in_flight";
 
+/// `alpa.own_sum` on a result of a stage: a sum that only the update of the stage reads
+/// (alpa-extract-stage).
+inline constexpr llvm::StringLiteral kOwnSumAttr = "alpa.own_sum";
+/// `alpa.unreduced = "x,y"` on an op with one result, and on the sum that a phase adds it to: what
+/// devices along these axes have is to be added yet. It lies not split by them; once it is reduced,
+/// as `alpa.results` or `alpa.sharding` says.
+inline constexpr llvm::StringLiteral kUnreducedAttr = "alpa.unreduced";
+
 /// `alpa.layer = 3 : i64` on an op (alpa-cluster-layers). An op without it belongs nowhere: whoever
 /// reads its results makes them.
 inline constexpr llvm::StringLiteral kLayerAttr = "alpa.layer";

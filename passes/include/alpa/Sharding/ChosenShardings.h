@@ -26,6 +26,7 @@ void writeArgument(mlir::FunctionOpInterface func, unsigned argument, const Shar
                    const DeviceMesh &mesh);
 void writeOperands(mlir::Operation *op, llvm::ArrayRef<Sharding> shardings, const DeviceMesh &mesh);
 void writeResults(mlir::Operation *op, llvm::ArrayRef<Sharding> shardings, const DeviceMesh &mesh);
+void writeUnreduced(mlir::Operation *op, AxisSet axes, const DeviceMesh &mesh);
 
 /// The mesh a module was planned for, with the rates that routes are chosen by.
 struct ChosenMesh {
@@ -37,6 +38,9 @@ mlir::FailureOr<ChosenMesh> readMesh(mlir::ModuleOp module);
 
 /// The shardings written for an op or argument; nullopt where there are none. Malformed text is a
 /// diagnostic and failure.
+/// The axes of `alpa.unreduced`, none where there is no such attribute; a failure likewise.
+mlir::FailureOr<AxisSet> readUnreduced(mlir::Attribute attribute, const DeviceMesh &mesh,
+                                       llvm::function_ref<mlir::InFlightDiagnostic()> emitError);
 using MaybeShardings = mlir::FailureOr<std::optional<llvm::SmallVector<Sharding>>>;
 MaybeShardings readOperands(mlir::Operation *op, const DeviceMesh &mesh);
 MaybeShardings readResults(mlir::Operation *op, const DeviceMesh &mesh);

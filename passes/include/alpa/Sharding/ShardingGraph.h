@@ -36,6 +36,15 @@ struct Vertex {
   Interval live;           ///< in op index time
   std::vector<Strategy> strategies;
   std::vector<int64_t> usages; ///< bytes per device, by strategy
+
+  /// In one call, of the collectives of a strategy and of the whole of it.
+  double reductionRuns(const Strategy &strategy) const {
+    return strategy.unreduced ? 1 : multiplicity;
+  }
+  double seconds(const Strategy &strategy) const {
+    return (strategy.seconds - strategy.reductionSeconds) * multiplicity +
+           strategy.reductionSeconds * reductionRuns(strategy);
+  }
 };
 
 /// A vertex that reads a value.

@@ -19,6 +19,10 @@ struct Strategy {
   llvm::SmallVector<Sharding, 1> results;
   llvm::SmallVector<Collective, 1> collectives; ///< of partial sums
   double seconds = 0;                           ///< compute and collectives, once
+  double reductionSeconds = 0;                  ///< of those, what collectives take
+  /// Axes over which partial sums stay apart until the update, which runs `collectives`; until then
+  /// the result lies without them.
+  AxisSet unreduced = 0;
   bool isFixed = false; ///< whether it is one of those that the user left, by fixing a sharding
 };
 

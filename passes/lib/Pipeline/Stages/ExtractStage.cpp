@@ -126,10 +126,14 @@ private:
         values[name.getValue()] = result;
         // Sums over examples are results even if only the stage's own update reads them: with
         // several microbatches it reads another value than the one that is made here.
-        if (!readElsewhere.contains(name.getValue()) && !function.getResultAttr(i, kAccumulateAttr))
+        const bool isReadElsewhere = readElsewhere.contains(name.getValue());
+        if (!isReadElsewhere && !function.getResultAttr(i, kAccumulateAttr))
           continue;
         returned.push_back(result);
-        resultAttributes.push_back(function.getResultAttrDict(i));
+        mlir::NamedAttrList attributes(function.getResultAttrDict(i));
+        if (!isReadElsewhere)
+          attributes.set(kOwnSumAttr, builder.getUnitAttr());
+        resultAttributes.push_back(attributes.getDictionary(builder.getContext()));
       }
     }
     mlir::func::ReturnOp::create(builder, main.getLoc(), returned);

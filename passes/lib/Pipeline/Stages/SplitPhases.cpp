@@ -102,16 +102,29 @@ struct SplitPhases : impl::SplitPhasesBase<SplitPhases> {
         return function.emitError("expected '") << kAccumulateAttr << "' on result " << i
                                                 << " to be a way to combine, got " << combiner;
       mlir::Value part = end.getOperand(i);
+      mlir::Attribute unreduced;
+      if (mlir::Operation *source = part.getDefiningOp())
+        unreduced = source->getDiscardableAttr(kUnreducedAttr);
+      if (unreduced)
+        function.setResultAttr(i, kUnreducedAttr, unreduced);
       mlir::NamedAttrList attributes;
-      for (llvm::StringRef name : {kValueAttr, kAccumulateAttr, kShardingOfValueAttr})
+      for (llvm::StringRef name :
+           {kValueAttr, kAccumulateAttr, kShardingOfValueAttr, kUnreducedAttr})
         if (mlir::Attribute attribute = function.getResultAttr(i, name))
           attributes.set(name, attribute);
       if (mlir::failed(function.insertArgument(function.getNumArguments(), part.getType(),
                                                attributes.getDictionary(function.getContext()),
                                                part.getLoc())))
         return mlir::failure();
-      mlir::Value sum = function.getArguments().back();
-      end.setOperand(i, StablehloBuilder(builder, part.getLoc()).combine(kind, sum, part));
+      mlir::Value before = function.getArguments().back();
+      mlir::Value sum = StablehloBuilder(builder, part.getLoc()).combine(kind, before, part);
+      if (unreduced) { // told of the part alone, XLA would reduce it and add that on every device
+        mlir::Attribute sharding = function.getResultAttr(i, kShardingOfValueAttr);
+        sum.getDefiningOp()->setDiscardableAttr(kResultShardingsAttr,
+                                                builder.getArrayAttr({sharding}));
+        sum.getDefiningOp()->setDiscardableAttr(kUnreducedAttr, unreduced);
+      }
+      end.setOperand(i, sum);
     }
     return mlir::success();
   }

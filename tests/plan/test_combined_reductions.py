@@ -31,8 +31,12 @@ def product(left: str) -> str:
     return f"stablehlo.dot_general {left}, %x, contracting_dims = [0] x [0] : (M, M) -> M\n"
 
 
-INDEPENDENT = f"%0 = {product('%x')}%1 = stablehlo.sine %0 : M\n%2 = {product('%x')}%3 = stablehlo.sine %2 : M\n"
-CHAIN = f"%0 = {product('%x')}%1 = stablehlo.sine %0 : M\n%2 = {product('%1')}%3 = stablehlo.sine %2 : M\n"
+def products(left_of_second: str) -> str:
+    first = f"%0 = {product('%x')}%1 = stablehlo.sine %0 : M\n"
+    return f"{first}%2 = {product(left_of_second)}%3 = stablehlo.sine %2 : M\n"
+
+
+INDEPENDENT, CHAIN = products("%x"), products("%1")
 SCATTERED = ["x=k>0", "x=i", "x=k>0", "x=i"]
 
 

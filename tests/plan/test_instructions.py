@@ -58,9 +58,8 @@ def chain(
         gradients = [f"g{i}"] + (["gt"] if is_tied and i == 0 < last else [])
         signatures[TaskKind(i, UPDATE)] = Signature((f"w{i}", *gradients), (f"n{i}",))
         kept[f"n{i}"] = frozenset([0, last] if is_tied and i == 0 else [i])
-    accumulated = {"loss", *(f"g{i}" for i in range(num_stages))}
-    if is_tied and last > 0:
-        accumulated.add("gt")
+    tied = {"gt"} if is_tied and last > 0 else set[str]()
+    accumulated = {"loss", *(f"g{i}" for i in range(num_stages)), *tied}
     return PipelineValues(
         {kind: adding(kind, each, accumulated) for kind, each in signatures.items()},
         state=frozenset(f"w{i}" for i in range(num_stages)),
@@ -86,8 +85,7 @@ def clipped(num_stages: int) -> PipelineValues:
     signatures[TaskKind(last, PROLOGUE)] = Signature(("weights",), ("total",))
     for kind in (TaskKind(last, FORWARD), TaskKind(0, BACKWARD)):
         signature = signatures[kind]
-        inputs = (*signature.inputs, "weights", "total")
-        signatures[kind] = Signature(inputs, signature.outputs)
+        signatures[kind] = Signature((*signature.inputs, "weights", "total"), signature.outputs)
     norms = tuple(f"norm{i}" for i in range(num_stages))
     for i in range(num_stages):
         signatures[TaskKind(i, UPDATE)] = Signature((f"g{i}",), (norms[i],))
@@ -96,8 +94,8 @@ def clipped(num_stages: int) -> PipelineValues:
 
 
 def clipped_schedule(name: str, num_stages: int, num_microbatches: int) -> Schedule:
-    kind = getattr(ScheduleKind, name)
-    return make_schedule(kind, num_stages, num_microbatches, num_stages - 1, 2)
+    last = num_stages - 1
+    return make_schedule(getattr(ScheduleKind, name), num_stages, num_microbatches, last, 2)
 
 
 TWO_STAGES = """\

@@ -1,7 +1,8 @@
-// Which reductions XLA runs as one. It combines all-reduces, and reduce-scatters, over the same axes
-// of the same element type as long as none needs another and their results are 30 MiB together
-// (`xla_gpu_all_reduce_combine_threshold_bytes` and its like). What the first member reduces is kept
-// until the last is there: with n devices that is n times 30 MiB where gradients are scattered.
+// Which reductions XLA runs as one. It combines all-reduces, and reduce-scatters, over the same
+// axes of the same element type as long as none needs another and their results are 30 MiB together
+// (`xla_gpu_all_reduce_combine_threshold_bytes` and its like). What the first member reduces is
+// kept until the last is there: with n devices that is n times 30 MiB where gradients are
+// scattered.
 
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ShardingGraph.h"

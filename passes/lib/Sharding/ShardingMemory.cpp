@@ -71,9 +71,8 @@ int64_t ShardingGraph::peakBytes(llvm::ArrayRef<int> choices) const {
     usage.add(vertex.live, vertex.usages[choice]);
   for (const Flow &flow : allFlows)
     forEachCopy(flow, choices, [&](Interval live, int64_t bytes) { usage.add(live, bytes); });
-  forEachWaiting(choices, [&](const Vertex &, Interval live, int64_t bytes) {
-    usage.add(live, bytes);
-  });
+  forEachWaiting(choices,
+                 [&](const Vertex &, Interval live, int64_t bytes) { usage.add(live, bytes); });
   return usage.peak();
 }
 

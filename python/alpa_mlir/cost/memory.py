@@ -2,8 +2,8 @@
 
 The sharding problem sees a stage as one program that frees activations while it makes gradients.
 The runtime runs executables: what one reads, all it returns and its temporaries exist together.
-Slices of the batch are there from the start of the step, state to its end; to sums over microbatches
-tasks add in place.
+Slices of the batch are there from the start of the step, state to its end; tasks add to sums over
+microbatches in place.
 """
 
 from __future__ import annotations

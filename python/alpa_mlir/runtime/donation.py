@@ -1,11 +1,11 @@
 """Which inputs of each executable its results may take the memory of.
 
 An input qualifies if its buffer is dead behind the task in every microbatch, or is a sum that the
-task adds to, and if nobody else can
-see its memory: not the user, whose arrays `jax.device_put` may pass on as they are, and not a mesh
-that shares devices with this one. It is donated if a result has its shape, dtype and sharding:
-XLA could not use it otherwise. State comes before other inputs (sums of gradients are like the
-parameters), so that it is updated in place and nothing old is left with the user.
+task adds to, and if nobody else can see its memory: not the user, whose arrays `jax.device_put` may
+pass on as they are, and not a mesh that shares devices with this one. It is donated if a result has
+its shape, dtype and sharding: XLA could not use it otherwise. State comes before other inputs (sums
+of gradients are like the parameters), so that it is updated in place and nothing old is left with
+the user.
 """
 
 from __future__ import annotations

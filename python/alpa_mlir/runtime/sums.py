@@ -24,7 +24,7 @@ NEUTRAL: dict[str, Callable[[Any], Any]] = {
     "mul": lambda dtype: 1,
     "min": _greatest,
     "max": _least,
-    "and": lambda dtype: True if dtype == bool else -1,
+    "and": lambda dtype: True if dtype == np.bool_ else -1,
     "or": lambda dtype: 0,
 }
 

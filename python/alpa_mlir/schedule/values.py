@@ -3,8 +3,9 @@
 Values are told apart by how often they exist in a step. *Batch* values and what forward and
 backward tasks write exist once per microbatch. *State* (parameters, optimizer state) and what the
 prologue and updates write exist once. *Accumulated* values are sums over microbatches: a task that
-writes one reads it too, and adds its microbatch's part in place (of a single microbatch, the part is
-the sum, and need not be read). Tasks that run once read a batch value as a whole, a buffer apart from its microbatches.
+writes one reads it too, and adds its microbatch's part in place (of a single microbatch, the part
+is the sum, and need not be read). Tasks that run once read a batch value as a whole, a buffer apart
+from its microbatches.
 """
 
 from __future__ import annotations

@@ -260,8 +260,8 @@ mlir::LogicalResult GraphBuilder::addOp(mlir::Operation *op, double multiplicity
     if (mlir::failed(
             keepFixedResults(graph.func, op, graph.shardingTarget.mesh, vertex.strategies)))
       return mlir::failure();
-    if (makesSumOfUpdate(graph.func, op))
-      leaveReductionsToUpdate(vertex.strategies);
+    if (std::optional<UpdateSum> sum = sumOfUpdate(graph.func, op))
+      leaveReductionsToUpdate(*sum, vertex.strategies);
   } else {
     op->emitRemark() << "no sharding rule for '" << op->getName() << "', so it stays replicated";
     vertex.strategies.push_back(replicatedStrategy(op, cost, graph.shardingTarget.device));

@@ -6,30 +6,30 @@
 
 namespace alpa {
 
-bool makesSumOfUpdate(mlir::FunctionOpInterface func, mlir::Operation *op) {
+std::optional<UpdateSum> sumOfUpdate(mlir::FunctionOpInterface func, mlir::Operation *op) {
   mlir::Operation *end = &func.getFunctionBody().front().back();
   if (op->getNumResults() != 1 || op->getParentOp() != func.getOperation() ||
       phaseOf(op) == Phase::Update ||
       integerOf(func->getAttr(kNumMicrobatchesAttr)).value_or(1) == 1)
-    return false;
-  bool isSum = false;
+    return std::nullopt;
+  std::optional<UpdateSum> sum;
   for (mlir::OpOperand &use : op->getUses()) {
     if (use.getOwner() != end) {
       if (phaseOf(use.getOwner()) != Phase::Update)
-        return false;
+        return std::nullopt;
       continue;
     }
-    auto combiner =
-        func.getResultAttrOfType<mlir::StringAttr>(use.getOperandNumber(), kAccumulateAttr);
-    if (!combiner || combiner.getValue() != "add" ||
-        !func.getResultAttr(use.getOperandNumber(), kOwnSumAttr))
-      return false;
-    isSum = true;
+    const unsigned result = use.getOperandNumber();
+    auto combiner = func.getResultAttrOfType<mlir::StringAttr>(result, kAccumulateAttr);
+    auto isOwn = func.getResultAttrOfType<mlir::BoolAttr>(result, kForUpdateAttr);
+    if (sum || !combiner || combiner.getValue() != "add" || !isOwn)
+      return std::nullopt;
+    sum = {isOwn.getValue()};
   }
-  return isSum;
+  return sum;
 }
 
-void leaveReductionsToUpdate(std::vector<Strategy> &strategies) {
+void leaveReductionsToUpdate(UpdateSum sum, std::vector<Strategy> &strategies) {
   std::vector<Strategy> all;
   for (Strategy &strategy : strategies) {
     AxisSet axes = 0;
@@ -38,12 +38,13 @@ void leaveReductionsToUpdate(std::vector<Strategy> &strategies) {
       axes |= collective.axes;
       isScattered |= collective.kind == CollectiveKind::ReduceScatter;
     }
-    if (axes && isScattered)
+    all.push_back(strategy);
+    if (axes && isScattered && sum.isOwn) {
       all.push_back(strategy);
-    all.push_back(std::move(strategy));
-    all.back().unreduced = axes;
-    if (axes && isScattered)
       all.back().name += " once";
+    }
+    if (axes && (!isScattered || sum.isOwn))
+      all.back().unreduced = axes;
   }
   strategies = std::move(all);
 }

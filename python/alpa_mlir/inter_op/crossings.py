@@ -53,7 +53,7 @@ def received_transfers(
     def received(value: str, source: int, target: int, count: int) -> PlannedTransfer:
         buffer = Buffer(value)
         aval = placements.aval(buffer)
-        ends = (placements.of(home[stage], buffer) for stage in (source, target))
+        ends = (placements.of(home[stage], buffer).reduced for stage in (source, target))
         route = find_route(aval.shape, aval.dtype, *ends)
         return PlannedTransfer(value, source, target, route.bytes, count)
 

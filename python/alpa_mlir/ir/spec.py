@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -80,7 +81,8 @@ def named_sharding(mesh: Mesh, spec: Spec) -> NamedSharding:
 
 def spec_of(sharding: NamedSharding, rank: int) -> Spec:
     """What `named_sharding` was made of, for a tensor of this rank."""
-    entries = [*sharding.spec, *[None] * (rank - len(sharding.spec))]
+    partitions = sharding.spec.partitions
+    entries = [*partitions, *[None] * (rank - len(partitions))]
     spec = tuple(
         () if entry is None else (entry,) if isinstance(entry, str) else tuple(entry)
         for entry in entries
@@ -88,3 +90,12 @@ def spec_of(sharding: NamedSharding, rank: int) -> Spec:
     unreduced = sharding.spec.unreduced
     in_order = [axis for axis in sharding.mesh.axis_names if axis in unreduced]
     return UnreducedSpec(spec, in_order) if in_order else spec
+
+
+def reduced(sharding: NamedSharding) -> NamedSharding:
+    """Of a sum in parts once it is reduced and scattered nowhere; others stay as they are."""
+    if not sharding.spec.unreduced:
+        return sharding
+    mesh: Any = sharding.mesh
+    spec = spec_of(sharding, len(sharding.spec.partitions))
+    return named_sharding(Mesh(mesh.devices, mesh.axis_names), tuple(spec))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -61,6 +61,11 @@ class Placement:
                 intervals.append((number * length, (number + 1) * length))
             tiles[device] = tuple(intervals)
         return tiles
+
+    @property
+    def reduced(self) -> Placement:
+        """Of a sum in parts once it is reduced and scattered nowhere; others stay as they are."""
+        return replace(self, spec=tuple(self.spec))
 
     @cached_property
     def in_primes(self) -> Placement:

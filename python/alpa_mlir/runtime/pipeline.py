@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Generic
 
@@ -19,9 +19,11 @@ from alpa_mlir.runtime.driver import Driver
 from alpa_mlir.runtime.energy_driver import EnergyDriver
 from alpa_mlir.runtime.executable import PlanT
 from alpa_mlir.runtime.initialize import create
-from alpa_mlir.runtime.issued import IssuedTransfer
+from alpa_mlir.runtime.issued import IssuedRun, IssuedTransfer
 from alpa_mlir.runtime.memory import peak_bytes
 from alpa_mlir.runtime.timeline import PipelineTimeline, Recorder
+from alpa_mlir.runtime.transfer.reshard import Reshard
+from alpa_mlir.runtime.transfer.transfer import CompiledTransfer
 from alpa_mlir.schedule.instructions import make_instructions
 from alpa_mlir.schedule.schedule import TaskKind
 from alpa_mlir.schedule.values import Buffer
@@ -138,13 +140,29 @@ class PipelineExecutable(Generic[PlanT]):
         return tuple(self.compiled.values())
 
     def collectives(self) -> list[HloCollective]:
-        """The collectives XLA runs in a step, forward and backward once per microbatch."""
+        """The collectives XLA runs in a step: forward and backward once per microbatch, and where
+        sums over microbatches are reduced."""
         m = self.driver.program.schedule.num_microbatches
-        return [
-            replace(each, count=each.count * (m if kind.phase.runs_per_microbatch else 1))
+        runs = [
+            (compiled, m if kind.phase.runs_per_microbatch else 1)
             for kind, compiled in self.compiled.items()
+        ]
+        runs += [(reduction.compiled, 1) for reduction in self._reductions()]
+        return [
+            replace(each, count=each.count * count)
+            for compiled, count in runs
             for each in parse_collectives(compiled.as_text() or "")
         ]
+
+    def _reductions(self) -> Iterator[Reshard]:
+        for issued in self.driver.issued:
+            match issued.issue:
+                case IssuedRun(convert=Reshard(is_reduction=True) as reduction):
+                    yield reduction
+                case IssuedTransfer(transfer=CompiledTransfer(reduction=Reshard() as reduction)):
+                    yield reduction
+                case _:
+                    pass
 
     def memory_analysis(self) -> int:
         """Peak bytes of the device that needs most while a step runs, as XLA has allocated them."""

@@ -52,9 +52,9 @@ inline constexpr llvm::StringLiteral kNumMicrobatchesAttr = "alpa.num_microbatch
 /// often at once.
 inline constexpr llvm::StringLiteral kNumInFlightAttr = "alpa.num_in_flight";
 
-/// `alpa.own_sum` on a result of a stage: a sum that only the update of the stage reads
-/// (alpa-extract-stage).
-inline constexpr llvm::StringLiteral kOwnSumAttr = "alpa.own_sum";
+/// `alpa.for_update = true` on a result of a stage: a sum that only updates read, true if only that
+/// of the stage (alpa-extract-stage).
+inline constexpr llvm::StringLiteral kForUpdateAttr = "alpa.for_update";
 /// `alpa.unreduced = "x,y"` on an op with one result, and on the sum that a phase adds it to: what
 /// devices along these axes have is to be added yet. It lies not split by them; once it is reduced,
 /// as `alpa.results` or `alpa.sharding` says.

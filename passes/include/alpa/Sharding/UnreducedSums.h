@@ -4,16 +4,23 @@
 
 #include "alpa/Sharding/Strategy.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
+#include <optional>
+#include <vector>
 
 namespace alpa {
 
-/// Whether `op` of a stage (alpa-extract-stage) makes what one of several microbatches adds to a
-/// sum, and nobody but the update of the stage reads that sum.
-bool makesSumOfUpdate(mlir::FunctionOpInterface func, mlir::Operation *op);
+/// A sum over several microbatches that only updates read.
+struct UpdateSum {
+  bool isOwn = false; ///< only the update of the stage that makes it
+};
 
-/// The strategies of such an op. All-reduces are left to the update, which costs a microbatch
-/// nothing and no memory. Where the result is scattered, the sum would be scattered too, so that
-/// leaving it whole ("x=k>0 once") is a choice of its own.
-void leaveReductionsToUpdate(std::vector<Strategy> &strategies);
+/// The sum that `op` of a stage (alpa-extract-stage) makes a microbatch's part of.
+std::optional<UpdateSum> sumOfUpdate(mlir::FunctionOpInterface func, mlir::Operation *op);
+
+/// The strategies of the op that makes parts of `sum`. All-reduces are left to the update, which
+/// costs a microbatch nothing and no memory. Where parts are scattered, the sum is scattered too, so
+/// that leaving it whole ("x=k>0 once") is a choice of its own; what other stages read is sent
+/// whole.
+void leaveReductionsToUpdate(UpdateSum sum, std::vector<Strategy> &strategies);
 
 } // namespace alpa

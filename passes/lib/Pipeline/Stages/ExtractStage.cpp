@@ -80,17 +80,22 @@ private:
   void collectReadElsewhere() {
     for (auto function : module.getOps<mlir::func::FuncOp>()) {
       if (function->hasAttr(kStageAttr) && !isOfStage(function))
-        for (unsigned i = 0; i < function.getNumArguments(); ++i)
-          add(function.getArgAttr(i, kValueAttr));
+        for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+          add(function.getArgAttr(i, kValueAttr), readElsewhere);
+          if (phaseOf(function) != Phase::Update)
+            add(function.getArgAttr(i, kValueAttr), readBeforeUpdate);
+        }
       if (function->hasAttr(kStageAttr))
         continue;
       for (unsigned i = 0; i < function.getNumResults(); ++i)
-        add(function.getResultAttr(i, kValueAttr));
+        if (!function.getResultAttr(i, kAccumulatorAttr)) // which updates read
+          for (llvm::StringSet<> *names : {&readElsewhere, &readBeforeUpdate})
+            add(function.getResultAttr(i, kValueAttr), *names);
     }
   }
-  void add(mlir::Attribute name) {
+  static void add(mlir::Attribute name, llvm::StringSet<> &names) {
     if (auto text = llvm::dyn_cast_or_null<mlir::StringAttr>(name))
-      readElsewhere.insert(text.getValue());
+      names.insert(text.getValue());
   }
 
   void eraseOthers() {
@@ -127,12 +132,13 @@ private:
         // Sums over examples are results even if only the stage's own update reads them: with
         // several microbatches it reads another value than the one that is made here.
         const bool isReadElsewhere = readElsewhere.contains(name.getValue());
-        if (!isReadElsewhere && !function.getResultAttr(i, kAccumulateAttr))
+        const bool isSum = static_cast<bool>(function.getResultAttr(i, kAccumulateAttr));
+        if (!isReadElsewhere && !isSum)
           continue;
         returned.push_back(result);
         mlir::NamedAttrList attributes(function.getResultAttrDict(i));
-        if (!isReadElsewhere)
-          attributes.set(kOwnSumAttr, builder.getUnitAttr());
+        if (isSum && !readBeforeUpdate.contains(name.getValue()))
+          attributes.set(kForUpdateAttr, builder.getBoolAttr(!isReadElsewhere));
         resultAttributes.push_back(attributes.getDictionary(builder.getContext()));
       }
     }
@@ -181,6 +187,7 @@ private:
   mlir::OpBuilder builder;
   llvm::SmallVector<mlir::func::FuncOp> own;
   llvm::StringSet<> readElsewhere;
+  llvm::StringSet<> readBeforeUpdate; ///< of those, what others than updates read, or the caller
 };
 
 struct ExtractStage : impl::ExtractStageBase<ExtractStage> {

@@ -6,7 +6,7 @@ knows XLA to make one by one (cpp/core/Reshard.h), over prime factors of the mes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,10 +27,15 @@ _ANY_DEVICE = DeviceSpec({"f32": 1.0}, 1.0, 0, has_reduce_scatter=False)
 
 @dataclass(frozen=True, eq=False)
 class Reshard:
-    """Replaces the arrays at some positions by themselves in another sharding, on the same mesh."""
+    """Replaces the arrays at some positions by themselves in another sharding, on the same mesh.
+
+    Attributes:
+      is_reduction: whether some of them are sums in parts.
+    """
 
     positions: tuple[int, ...]
-    compiled: Callable[..., Any]
+    compiled: jax.stages.Compiled
+    is_reduction: bool = False
 
     def __call__(self, arrays: Arrays) -> Arrays:
         results = list(arrays)
@@ -62,7 +67,8 @@ def compile_reshard(
         out_shardings=tuple(targets[i] for i in positions),
     )
     structs = [jax.ShapeDtypeStruct(avals[i].shape, avals[i].dtype) for i in positions]
-    return Reshard(positions, jitted.lower(*structs).compile())
+    is_reduction = any(sources[i].spec.unreduced for i in positions)
+    return Reshard(positions, jitted.lower(*structs).compile(), is_reduction)
 
 
 def _through(array: Any, steps: Sequence[NamedSharding]) -> Any:

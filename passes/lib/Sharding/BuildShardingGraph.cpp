@@ -97,6 +97,7 @@ OpCost GraphBuilder::costOf(mlir::Operation *op) const {
   cost.memoryBytes =
       static_cast<double>((isMap ? 0 : traffic.read) + (isFusedAway(op) ? 0 : traffic.written));
   cost.elementType = op->getNumOperands() ? elementTypeName(op->getOperand(0).getType()) : "f32";
+  cost.opClass = costClass(op);
   return cost;
 }
 

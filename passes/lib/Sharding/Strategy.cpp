@@ -4,6 +4,7 @@
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/Partitioner.h"
+#include "core/mesh/OpSeconds.h"
 #include <algorithm>
 
 namespace alpa {
@@ -173,10 +174,37 @@ private:
 
 } // namespace
 
+std::string costClass(mlir::Operation *op) {
+  switch (kindOf(op)) {
+  case OpKind::DotGeneral: {
+    mlir::FailureOr<DotDims> dims = dotDims(op);
+    const bool isBatched = mlir::succeeded(dims) && !dims->lhsBatch.empty();
+    return isBatched ? "batched_product" : "product";
+  }
+  case OpKind::RaggedDot:
+    return "batched_product";
+  case OpKind::Convolution:
+    return "convolution";
+  case OpKind::Reduce:
+  case OpKind::ReduceWindow:
+    return "reduce";
+  case OpKind::Transpose:
+    return "transpose";
+  case OpKind::Gather:
+  case OpKind::DynamicSlice:
+    return "gather";
+  case OpKind::Scatter:
+  case OpKind::DynamicUpdateSlice:
+    return "scatter";
+  default:
+    return "elementwise";
+  }
+}
+
 double computeSeconds(const OpCost &cost, int64_t numShards, const DeviceSpec &device) {
-  const double compute = cost.flops / device.flopsPerSecond(cost.elementType);
-  const double memory = cost.memoryBytes / device.memoryBytesPerSecond;
-  return std::max(compute, memory) / static_cast<double>(numShards);
+  const double part = 1.0 / static_cast<double>(numShards);
+  return seconds(
+      OpWork{cost.opClass, cost.elementType, cost.flops * part, cost.memoryBytes * part}, device);
 }
 
 std::vector<Strategy> enumerateStrategies(mlir::Operation *op, const ShardingRule &rule,

@@ -8,7 +8,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from alpa_mlir._native import MAX_MESH_AXES
-from alpa_mlir.cluster.cluster import Cluster, Link
+from alpa_mlir.cluster.cluster import Cluster
+from alpa_mlir.cluster.link import Link
 from alpa_mlir.errors import ArgumentError, ClusterError
 from alpa_mlir.fields import Checked, Count
 

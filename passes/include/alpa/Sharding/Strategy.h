@@ -27,7 +27,11 @@ struct OpCost {
   double flops = 0;
   double memoryBytes = 0; ///< moved to and from memory, all operands and results unsharded
   std::string elementType;
+  std::string opClass = "elementwise"; ///< see costClass()
 };
+
+/// The class of ops whose measured curves an op is priced by; see OpWork.
+std::string costClass(mlir::Operation *op);
 
 /// Every strategy of `op` under `rule`: each axis splits one factor or none. Factors that need
 /// replication or permute are not split, nor is a reduction whose partial results XLA cannot
@@ -39,7 +43,7 @@ std::vector<Strategy> enumerateStrategies(mlir::Operation *op, const ShardingRul
 /// The one strategy of an op nothing is known of: every operand and result replicated.
 Strategy replicatedStrategy(mlir::Operation *op, const OpCost &cost, const DeviceSpec &device);
 
-/// Seconds of one shard's share of an op on one device: the roofline of FLOPs and memory traffic.
+/// Seconds of one shard's share of an op on one device, computing or moving data.
 double computeSeconds(const OpCost &cost, int64_t numShards, const DeviceSpec &device);
 
 } // namespace alpa

@@ -10,6 +10,7 @@ every stage is run so, and compared by stage. Programs are timed without donatin
 and compiled once more with it for their memory.
 
 Writes a JSON and a plan per case, so that a later model can be held against the same measurements.
+Started again with the same folder, it goes on behind the last case: XLA may end the process.
 """
 
 import os
@@ -297,11 +298,18 @@ def main(
         "size": size,
         "cases": [],
     }
+    path = output / "stage_seconds.json"
+    if path.exists():  # of a run that XLA ended
+        report = json.loads(path.read_text())
+    done = {record["name"] for record in report["cases"]}
     start = time.perf_counter()
     print(f"{device.device_kind}; priced by {report['priced_by']}", flush=True)
     for case in CASES:
-        if (names and case.name not in names) or time.perf_counter() - start > seconds:
+        is_wanted = (not names or case.name in names) and case.name not in done
+        if not is_wanted or time.perf_counter() - start > seconds:
             continue
+        ended = {"name": case.name, "parts": [], "failure": "the process ended"}
+        path.write_text(json.dumps({**report, "cases": [*report["cases"], ended]}))
         try:
             record, plan = measure(case, cluster, size, device)
             plan.save(output / f"plan-{case.name}.json")
@@ -311,7 +319,7 @@ def main(
             record = {"name": case.name, "parts": [], "failure": traceback.format_exc()}
             print(f"{case.name}: {record['failure']}", flush=True)
         report["cases"].append(record)
-        (output / "stage_seconds.json").write_text(json.dumps(report, indent=1) + "\n")
+        path.write_text(json.dumps(report, indent=1) + "\n")
     sys.exit(any("failure" in record for record in report["cases"]))
 
 

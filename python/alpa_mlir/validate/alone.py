@@ -120,7 +120,7 @@ def _line_alone(line: str, types: dict[str, str]) -> str:
         if opcode.startswith(("all-", "collective-", "reduce-scatter", "ragged-all", "send", "recv")):
             raise CompileError(f"expected a collective that is known, got '{opcode}': {line[:200]}")
         return line
-    operands = re.findall(r"%?([\w.\-]+)(?:,|$)", match["operands"].strip())
+    operands = re.findall(r"%?([\w.\-#]+)(?:,|$)", match["operands"].strip())
     return _rewritten(match, rule(match, operands, types))
 
 
@@ -134,7 +134,7 @@ def _same(match: re.Match[str], operands: list[str], types: dict[str, str]) -> s
         return f"tuple({', '.join('%' + operand for operand in operands)})"
     if len(operands) != 1:
         raise CompileError(f"expected one operand, got {len(operands)}: {match[0][:200]}")
-    return f"copy(%{operands[0]})"
+    return f"reshape(%{operands[0]})"
 
 
 def _gathered(match: re.Match[str], operands: list[str], types: dict[str, str]) -> str:
@@ -154,10 +154,18 @@ def _sizes(
 ) -> tuple[int, list[int], list[int]]:
     """The dim that is gathered or scattered, and the dims of result and operand."""
     dim = re.search(r"dimensions=\{(\d+)\}", match["rest"])
-    result, operand = _DIMS.match(match["type"]), _DIMS.match(types[operands[0]])
+    result, operand = _DIMS.match(match["type"]), _DIMS.match(_type_of(operands[0], types))
     if dim is None or result is None or operand is None or len(operands) != 1:
         raise CompileError(f"expected one array and one dim, got {match[0][:200]}")
     return int(dim[1]), _ints(result[1]), _ints(operand[1])
+
+
+def _type_of(operand: str, types: dict[str, str]) -> str:
+    """`name#2` is the third element of a tuple."""
+    name, _, element = operand.partition("#")
+    if not element:
+        return types[name]
+    return re.findall(r"\w+\[[\d,]*\]", types[name])[int(element)]
 
 
 def _ints(text: str) -> list[int]:
@@ -169,6 +177,7 @@ _RULES: dict[str, Callable[[re.Match[str], list[str], dict[str, str]], str]] = {
     "all-to-all": _same,
     "collective-permute": _same,
     "collective-broadcast": _same,
+    "copy": _same,  # which StableHLO does not have
     "all-gather": _gathered,
     "reduce-scatter": _scattered,
 }

@@ -32,7 +32,7 @@ def measure(
     key = ProfileKey.of(devices)
     is_cpu = key.platform == "cpu"
     scale, types = (SMALL, ["f32"]) if is_cpu else (LARGE, ["f32", "bf16", "f16"])
-    timer = Timer(devices, seconds_per_repeat=0.02, runs_at_once=1 if is_cpu else 8)
+    timer = Timer(devices, *((0.02, 1) if is_cpu else (0.04, 8)))
     ops = all_ops(scale, types, len(devices))
     num_threads = max(1, min(8, (os.cpu_count() or 1) // 2))
     at_once = 4 * num_threads

@@ -18,7 +18,8 @@ from alpa_mlir.fields import AS_WRITTEN, Checked, Count, Seconds, WholeNumber, c
 
 # Products are counted by FLOP, memory-bound ops by the bytes they move.
 ProductClass = Literal["product", "batched_product", "convolution"]
-MemoryClass = Literal["elementwise", "reduce", "transpose", "gather", "scatter"]
+# Products that are slow for their traffic have curves of that, too.
+MemoryClass = Literal["elementwise", "reduce", "transpose", "gather", "scatter", ProductClass]
 CollectiveKind = Literal[
     "all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute"
 ]
@@ -68,7 +69,8 @@ class ProductCurve(Checked):
 
 @dataclass(frozen=True)
 class MemoryCurve(Checked):
-    """Memory-bound ops of one class, by bytes read and written."""
+    """Memory-bound ops of one class, by bytes read and written. Of a class without a curve, and of
+    products without one, those of elementwise ops hold."""
 
     op_class: MemoryClass
     curve: Curve

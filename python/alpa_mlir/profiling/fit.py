@@ -27,8 +27,14 @@ from alpa_mlir.profiling.ops import MeasuredOp
 
 # Sizes within this factor make one point.
 _SAME_SIZE = 1.25
-# What takes no longer than this times its traffic says nothing of how fast products are.
-_BOUND_BY_MEMORY = 1.2
+_MEMORY_CLASSES: tuple[MemoryClass, ...] = (
+    "elementwise",
+    "reduce",
+    "transpose",
+    "gather",
+    "scatter",
+    *get_args(ProductClass),
+)
 _SLOWEST_LINK_BYTES_PER_SECOND = 1.0
 
 
@@ -67,25 +73,33 @@ def fit(measurements: Sequence[Measurement]) -> Fit:
     """
     fitted = [m for m in measurements if not m.op.is_held_out]
     held_out = [m for m in measurements if m.op.is_held_out]
+    elementwise = _of(fitted, "elementwise")
+    peaks = _peak_flops(fitted)
+    if not elementwise or not peaks:
+        raise ValueError("expected measurements of elementwise ops and of products, got none")
+    largest = max(elementwise, key=lambda m: m.op.num_bytes)  # of no cache
+    bytes_per_second = largest.op.num_bytes / largest.seconds
+    moving = [m for m in fitted if _is_moving(m.op, peaks, bytes_per_second)]
     memory = tuple(
         MemoryCurve(op_class, curve)
-        for op_class in get_args(MemoryClass)
-        if (curve := _curve([(m.op.num_bytes, m.seconds) for m in _of(fitted, op_class)]))
+        for op_class in _MEMORY_CLASSES
+        if (curve := _curve([(m.op.num_bytes, m.seconds) for m in _of(moving, op_class)]))
     )
-    rates = [m.op.num_bytes / m.seconds for m in _of(fitted, "elementwise")]
-    peaks = _peak_flops(fitted)
-    if not rates or not peaks:
-        raise ValueError("expected measurements of elementwise ops and of products, got none")
-    products = _product_curves(fitted, memory)
+    products = _product_curves([m for m in fitted if m not in moving])
     collectives = _collective_curves(fitted)
-    link = _link(fitted)
     curves = {m.op_class: m.curve for m in memory}
     curves |= {f"{p.op_class} {p.element_type}": p.curve for p in products}
-    device = _device(curves, peaks, max(rates))
-    predict = _predictor(device, link)
-    return Fit(
-        products, memory, collectives, _errors(held_out, predict), peaks, max(rates), link
-    )
+    device = _device(curves, peaks, bytes_per_second)
+    errors = _errors(held_out, _predictor(device, collectives))
+    return Fit(products, memory, collectives, errors, peaks, bytes_per_second, _link(fitted))
+
+
+def _is_moving(op: MeasuredOp, peaks: Mapping[str, float], bytes_per_second: float) -> bool:
+    """Whether an op is slow for what it moves, rather than for what it computes."""
+    if op.op_class in get_args(CollectiveKind):
+        return False
+    computing = op.flops / peaks.get(op.element_type, 1.0)
+    return op.num_bytes / bytes_per_second >= computing
 
 
 def _of(measurements: Iterable[Measurement], op_class: str) -> list[Measurement]:
@@ -132,18 +146,10 @@ def _isotonic(values: Sequence[float], weights: Sequence[float]) -> list[float]:
     return [mean for mean, _, count in pools for _ in range(count)]
 
 
-def _product_curves(
-    fitted: Sequence[Measurement], memory: Sequence[MemoryCurve]
-) -> tuple[ProductCurve, ...]:
-    """Of products that are not slow for their traffic."""
-    moving = {m.op_class: m.curve for m in memory}
-    device = _device(moving, {"f32": 1e30}, 1e30)  # computes in no time
+def _product_curves(fitted: Sequence[Measurement]) -> tuple[ProductCurve, ...]:
     points: defaultdict[tuple[Any, str], list[tuple[float, float]]] = defaultdict(list)
     for m in fitted:
-        if m.op.op_class not in get_args(ProductClass):
-            continue
-        traffic = device.op_seconds("elementwise", "f32", 0.0, m.op.num_bytes)
-        if m.seconds > _BOUND_BY_MEMORY * traffic:
+        if m.op.op_class in get_args(ProductClass):
             points[m.op.op_class, m.op.element_type].append((m.op.flops, m.seconds))
     return tuple(
         ProductCurve(*key, curve)
@@ -202,25 +208,36 @@ def _link(fitted: Sequence[Measurement]) -> Link | None:
 # --- Errors ---
 
 
-def _predictor(device: DeviceSpec, link: Link | None) -> Callable[[MeasuredOp], float]:
-    def predict(op: MeasuredOp) -> float:
-        if op.op_class in get_args(CollectiveKind):
-            assert link is not None  # held out beside others
-            hops, num_bytes = _hops(op)
-            return hops * link.latency_seconds + num_bytes / link.bytes_per_second
-        return device.op_seconds(op.op_class, op.element_type, op.flops, op.num_bytes)
+def _predictor(
+    device: DeviceSpec, collectives: Sequence[CollectiveCurve]
+) -> Callable[[MeasuredOp], float | None]:
+    """Seconds of an op; None where nothing was measured of its kind."""
+    # A curve is read the same whatever it is of.
+    of_collectives = _device(
+        {f"{c.kind} {c.group_size}": c.curve for c in collectives}, {"f32": 1.0}, 1.0
+    )
+    known = {(c.kind, c.group_size) for c in collectives}
+
+    def predict(op: MeasuredOp) -> float | None:
+        if op.op_class not in get_args(CollectiveKind):
+            return device.op_seconds(op.op_class, op.element_type, op.flops, op.num_bytes)
+        if (op.op_class, op.group_size) not in known:
+            return None
+        name = f"{op.op_class} {op.group_size}"
+        return of_collectives.op_seconds(name, op.element_type, 0.0, op.num_bytes)
 
     return predict
 
 
 def _errors(
-    held_out: Sequence[Measurement], predict: Callable[[MeasuredOp], float]
+    held_out: Sequence[Measurement], predict: Callable[[MeasuredOp], float | None]
 ) -> tuple[HeldOutError, ...]:
     by_class: defaultdict[str, list[float]] = defaultdict(list)
     for m in held_out:
         is_product = m.op.op_class in get_args(ProductClass)
         name = f"{m.op.op_class} {m.op.element_type}" if is_product else m.op.op_class
-        by_class[name].append(abs(predict(m.op) - m.seconds) / m.seconds)
+        if (predicted := predict(m.op)) is not None:
+            by_class[name].append(abs(predicted - m.seconds) / m.seconds)
     return tuple(
         HeldOutError(name, len(errors), statistics.fmean(errors), max(errors))
         for name, errors in sorted(by_class.items())

@@ -28,7 +28,8 @@ class MeasuredOp:
       op_class: as curves are named (`alpa_mlir.cluster.efficiency`), or the kind of a collective.
       element_type: MLIR's name.
       operands: shapes and dtypes.
-      run: the op, of its operands; a collective runs over the axis "devices".
+      run: the op, of its operands; a collective runs over the axis "devices". None: nothing, for
+        what the rest of a measurement takes.
       flops: of products. num_bytes: read and written, or of a collective the larger of operand and
         result on a device.
       is_held_out: whether curves are made without it.
@@ -39,7 +40,7 @@ class MeasuredOp:
     op_class: str
     element_type: str
     operands: tuple[jax.ShapeDtypeStruct, ...]
-    run: Callable[..., jax.Array]
+    run: Callable[..., jax.Array] | None
     flops: float
     num_bytes: float
     is_held_out: bool = False
@@ -54,29 +55,54 @@ class MeasuredOp:
 
 @dataclass(frozen=True)
 class Scale:
-    """How large ops are where a device is so fast: the largest take some ten milliseconds."""
+    """How large ops are where a device is so fast: as large as models have them there.
 
-    largest_product: int  # rows and columns of a square one
-    largest_array_bytes: int
+    Attributes:
+      element_types: of products; the last of three is measured sparsely, as one of the others is
+        alike.
+      largest_product, smallest_product: rows and columns of a square one.
+      largest_bytes, smallest_bytes: of arrays of memory-bound ops.
+      largest_collective_bytes: on a device.
+      flops, bytes_per_second, seconds: guesses of its rates and of its shortest op, from which
+        follows how often an op is run.
+    """
+
+    element_types: tuple[str, ...]
+    largest_product: int
+    smallest_product: int
+    largest_bytes: int
+    smallest_bytes: int
     largest_collective_bytes: int
+    flops: float
+    bytes_per_second: float
+    seconds: float
+
+    def guess_seconds(self, op: MeasuredOp) -> float:
+        return max(op.flops / self.flops, op.num_bytes / self.bytes_per_second, self.seconds)
 
 
-SMALL = Scale(512, 2**24, 2**22)  # cores of a CPU
-LARGE = Scale(8192, 2**29, 2**28)
+SMALL = Scale(("f32",), 512, 64, 2**24, 2**17, 2**22, 1e10, 2e9, 2e-5)  # cores of a CPU
+LARGE = Scale(("f32", "bf16", "f16"), 8192, 256, 2**29, 2**18, 2**28, 5e14, 3e12, 4e-6)
 
 
-def all_ops(scale: Scale, element_types: list[str], num_devices: int) -> list[MeasuredOp]:
+def all_ops(scale: Scale, num_devices: int) -> list[MeasuredOp]:
     """In an order that, wherever time runs out, leaves about the same part of every kind, size and
     shape, held out or not."""
-    kinds = [list(_memory_ops(scale))]
-    kinds += [list(_convolutions(scale, element_type)) for element_type in element_types[:2]]
-    kinds += [list(_products(scale, element_type)) for element_type in element_types]
+    ops = list(_memory_ops(scale))
+    for number, element_type in enumerate(scale.element_types):
+        products = list(_products(scale, element_type))
+        ops += products if number < 2 else products[::3]
+        if number < 2:
+            ops += _convolutions(scale, element_type)
     if num_devices > 1:
-        kinds.append(list(_collectives(scale, num_devices)))
+        ops += _collectives(scale, num_devices)
+    kinds: dict[tuple[str, str], list[MeasuredOp]] = {}
+    for op in ops:
+        kinds.setdefault((op.op_class, op.element_type), []).append(op)
     ranked = [
-        ((rank + 0.5) / len(ops), op)
-        for ops in kinds
-        for rank, op in enumerate(_spread(ops))
+        ((rank + 0.5) / len(of_kind), op)
+        for of_kind in kinds.values()
+        for rank, op in enumerate(_spread(of_kind))
     ]
     return [op for _, op in sorted(ranked, key=lambda each: each[0])]
 
@@ -92,7 +118,7 @@ def _spread(ops: list[MeasuredOp]) -> list[MeasuredOp]:
 def _products(scale: Scale, element_type: str) -> Iterator[MeasuredOp]:
     """Squares, tall and wide ones, shallow and deep ones; batches of them."""
     n = scale.largest_product
-    while n >= 64:
+    while n >= scale.smallest_product:
         yield _product(element_type, 1, n, n, n)
         # Of other shapes and of sizes between the powers of two.
         yield _product(element_type, 1, n // 4 * 3, n // 2, n // 4 * 3, is_held_out=True)
@@ -128,7 +154,7 @@ def _product(
 def _convolutions(scale: Scale, element_type: str) -> Iterator[MeasuredOp]:
     """3x3 over images, channels from many to few, as networks have them."""
     channels = scale.largest_product // 8
-    while channels >= 8:
+    while channels >= scale.smallest_product // 8:
         for size, batch, is_held_out in ((16, 8, False), (14, 12, True), (32, 8, False)):
             yield _convolution(element_type, batch, size, channels, is_held_out)
         channels //= 2
@@ -164,15 +190,22 @@ def _convolution(
 
 
 def _memory_ops(scale: Scale) -> Iterator[MeasuredOp]:
-    num_bytes = scale.largest_array_bytes
-    step = 0
-    while num_bytes >= 2**14:
+    for num_bytes, is_held_out in _sizes(scale.largest_bytes, scale.smallest_bytes, 2):
         rows = max(8, num_bytes // 4 // 1024)
         columns = num_bytes // 4 // rows
-        is_held_out = step % 3 == 2
         yield from _memory_ops_of(rows, columns, is_held_out)
-        num_bytes //= 3 if is_held_out else 2
-        step += 1
+
+
+def _sizes(largest: int, smallest: int, step: int) -> Iterator[tuple[int, bool]]:
+    """Sizes that fall by such steps, and whether they are held out, as every third is; these lie
+    between two others."""
+    size, number = largest, 0
+    while size >= smallest:
+        yield size, False
+        number += 1
+        if number % 2 == 0 and size // step >= smallest:
+            yield size // step * 4 // 3, True
+        size //= step
 
 
 def _memory_ops_of(rows: int, columns: int, is_held_out: bool) -> Iterator[MeasuredOp]:
@@ -214,13 +247,9 @@ def _scattered(table: jax.Array, updates: jax.Array, indices: jax.Array) -> jax.
 def _collectives(scale: Scale, num_devices: int) -> Iterator[MeasuredOp]:
     """Over all devices, and over halves of them, each collective within its group."""
     sizes = [n for n in (num_devices, num_devices // 2, 2) if n > 1 and num_devices % n == 0]
-    num_bytes = scale.largest_collective_bytes
-    step = 0
-    while num_bytes >= 2**12:
+    for num_bytes, is_held_out in _sizes(scale.largest_collective_bytes, 2**12, 4):
         for group_size in dict.fromkeys(sizes):
-            yield from _collectives_of(num_bytes, num_devices, group_size, step % 3 == 2)
-        num_bytes //= 3 if step % 3 == 2 else 4
-        step += 1
+            yield from _collectives_of(num_bytes, num_devices, group_size, is_held_out)
 
 
 def _collectives_of(

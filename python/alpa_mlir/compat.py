@@ -18,7 +18,7 @@ def stablehlo_of_hlo(text: str) -> bytes:
 
     Nothing public reads HLO: `jax.stages.Compiled.as_text` only writes it.
     """
-    from jaxlib import _hlo, _jax
+    from jaxlib import _hlo, _jax  # pyright: ignore[reportAttributeAccessIssue]
 
     proto = _hlo.hlo_module_from_text(text).as_serialized_hlo_module_proto()
     return _jax.mlir.hlo_to_stablehlo(proto)

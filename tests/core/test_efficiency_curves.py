@@ -1,6 +1,7 @@
 """Seconds by measured curves: interpolation, what falls back on what, and what is refused."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from alpa_mlir._native import DeviceSpec
@@ -83,8 +84,8 @@ def test_points_that_are_no_curve_are_refused(points: tuple[list[float], list[fl
     st.lists(st.floats(0, 1e15), min_size=2, max_size=20),
 )
 def test_larger_op_never_takes_less(points: list[tuple[float, float]], sizes: list[float]) -> None:
-    rising = sorted({size: seconds for size, seconds in points}.items())
+    rising = sorted(dict(points).items())
     seconds = sorted(second for _, second in rising)
     curves: Curves = {"elementwise": ([size for size, _ in rising], seconds)}
     taken = [moved(curves, size) for size in sorted(sizes)]
-    assert all(a <= b * (1 + 1e-12) for a, b in zip(taken, taken[1:], strict=False))
+    assert all(a <= b * (1 + 1e-12) for a, b in pairwise(taken))

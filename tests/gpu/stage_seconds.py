@@ -193,7 +193,9 @@ def whole(lowered: Lowered, device: Any) -> dict[str, Any]:
     seconds, compiled = seconds_and_compiled(alone(lowered.program, mesh), device)
     communication = communication_seconds(plan.collectives)
     num_bytes = peak_bytes(compiled, device)
-    return part("step", plan, plan.step_seconds, communication, seconds, plan.memory_bytes, num_bytes)
+    return part(
+        "step", plan, plan.step_seconds, communication, seconds, plan.memory_bytes, num_bytes
+    )
 
 
 def stages(lowered: LoweredPipeline, device: Any) -> list[dict[str, Any]]:
@@ -229,7 +231,13 @@ def stages(lowered: LoweredPipeline, device: Any) -> list[dict[str, Any]]:
         communication = communication_seconds(stage.collectives)
         num_bytes = max(peaks[cpus[each]] for each in stage.devices)
         record = part(
-            f"stage {number}", plan, predicted, communication, seconds, stage.memory_bytes, num_bytes
+            f"stage {number}",
+            plan,
+            predicted,
+            communication,
+            seconds,
+            stage.memory_bytes,
+            num_bytes,
         )
         record["programs"] = programs
         record["phases"] = [stage.forward_seconds, stage.backward_seconds, stage.update_seconds]

@@ -203,8 +203,8 @@ std::string costClass(mlir::Operation *op) {
 
 double computeSeconds(const OpCost &cost, int64_t numShards, const DeviceSpec &device) {
   const double part = 1.0 / static_cast<double>(numShards);
-  return seconds(
-      OpWork{cost.opClass, cost.elementType, cost.flops * part, cost.memoryBytes * part}, device);
+  return seconds(OpWork{cost.opClass, cost.elementType, cost.flops * part, cost.memoryBytes * part},
+                 device);
 }
 
 std::vector<Strategy> enumerateStrategies(mlir::Operation *op, const ShardingRule &rule,

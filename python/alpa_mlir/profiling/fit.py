@@ -12,7 +12,6 @@ from typing import Any, get_args
 import numpy as np
 
 from alpa_mlir._native import DeviceSpec
-from alpa_mlir.cluster.link import Link
 from alpa_mlir.cluster.efficiency import (
     CollectiveCurve,
     CollectiveKind,
@@ -23,6 +22,7 @@ from alpa_mlir.cluster.efficiency import (
     ProductClass,
     ProductCurve,
 )
+from alpa_mlir.cluster.link import Link
 from alpa_mlir.profiling.ops import MeasuredOp
 
 # Sizes within this factor make one point.

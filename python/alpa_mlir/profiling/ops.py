@@ -220,9 +220,7 @@ def _memory_ops_of(rows: int, columns: int, is_held_out: bool) -> Iterator[Measu
     yield memory_op("gather", operands=(array, indices), run=_gathered, num_bytes=moved)
     moved = 3 * size + 4 * rows  # reads the updates, and the elements they change
     operands = (array, array, indices)
-    yield memory_op(
-        "scatter", operands=operands, run=_scattered, num_bytes=moved, is_in_place=True
-    )
+    yield memory_op("scatter", operands=operands, run=_scattered, num_bytes=moved, is_in_place=True)
 
 
 def _affine(x: jax.Array) -> jax.Array:
@@ -256,9 +254,7 @@ def _collectives_of(
     num_bytes: int, num_devices: int, group_size: int, is_held_out: bool
 ) -> Iterator[MeasuredOp]:
     """`num_bytes` on a device, of the whole array where a collective gathers or scatters it."""
-    groups = [
-        list(range(first, first + group_size)) for first in range(0, num_devices, group_size)
-    ]
+    groups = [list(range(first, first + group_size)) for first in range(0, num_devices, group_size)]
     rows = max(1, num_bytes // 4 // 64 // group_size) * group_size
     whole = jax.ShapeDtypeStruct((rows, 64), jnp.float32)
     part = jax.ShapeDtypeStruct((rows // group_size, 64), jnp.float32)

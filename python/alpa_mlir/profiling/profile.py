@@ -6,10 +6,10 @@ import datetime
 import os
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import jax
-import jaxlib
 
 from alpa_mlir.cluster.efficiency import Efficiency
 from alpa_mlir.cluster.profile import Profile, ProfileKey
@@ -96,7 +96,7 @@ def make_profile(
     return Profile(
         key=key,
         date=date,
-        versions={"jax": jax.__version__, "jaxlib": jaxlib.__version__, **_runtime(devices[0])},
+        versions={"jax": jax.__version__, "jaxlib": version("jaxlib"), **_runtime(devices[0])},
         seconds=seconds,
         num_ops=len(measurements),
         peak_flops=found.peak_flops,
@@ -111,5 +111,5 @@ def make_profile(
 
 def _runtime(device: Any) -> dict[str, str]:
     """The version of what JAX drives the device with, as it tells it."""
-    version = str(getattr(device.client, "platform_version", "")).replace("\n", ", ").strip()
-    return {"platform": version} if version else {}
+    told = str(getattr(device.client, "platform_version", "")).replace("\n", ", ").strip()
+    return {"platform": told} if told else {}

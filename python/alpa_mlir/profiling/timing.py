@@ -90,9 +90,7 @@ class Timer:
             out_specs=split,
             check_vma=False,
         )
-        structs = [
-            jax.ShapeDtypeStruct((self._mesh.size, *s.shape), s.dtype) for s in op.operands
-        ]
+        structs = [jax.ShapeDtypeStruct((self._mesh.size, *s.shape), s.dtype) for s in op.operands]
         whole = jax.eval_shape(function, *structs)
         return jax.ShapeDtypeStruct(whole.shape[1:], whole.dtype)
 

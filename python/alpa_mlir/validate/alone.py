@@ -117,7 +117,9 @@ def _line_alone(line: str, types: dict[str, str]) -> str:
         return _rewritten(match, "constant(0)")
     rule = _RULES.get(opcode)
     if rule is None:
-        if opcode.startswith(("all-", "collective-", "reduce-scatter", "ragged-all", "send", "recv")):
+        if opcode.startswith(
+            ("all-", "collective-", "reduce-scatter", "ragged-all", "send", "recv")
+        ):
             raise CompileError(f"expected a collective that is known, got '{opcode}': {line[:200]}")
         return line
     operands = re.findall(r"%?([\w.\-#]+)(?:,|$)", match["operands"].strip())

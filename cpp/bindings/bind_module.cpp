@@ -66,5 +66,5 @@ void bindModule(nb::module_ &m) {
       .def("structure_key", &alpa::Module::structureKey, nb::call_guard<nb::gil_scoped_release>(),
            "As content_hash, equal for modules that do the same to different values of a step.")
       .def("text", &alpa::Module::text, nb::arg("with_locations") = false,
-           nb::call_guard<nb::gil_scoped_release>());
+           nb::arg("with_data") = true, nb::call_guard<nb::gil_scoped_release>());
 }

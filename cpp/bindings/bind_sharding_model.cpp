@@ -17,27 +17,49 @@ namespace {
 
 using Curves = std::map<std::string, std::pair<std::vector<double>, std::vector<double>>>;
 
+double collectiveSeconds(const alpa::DeviceMesh &mesh, const std::string &kind,
+                         const std::vector<std::string> &axes, int64_t bytes) {
+  const std::optional<alpa::CollectiveKind> known = alpa::collectiveKind(kind);
+  if (!known)
+    throw std::invalid_argument("expected a kind of collective, got '" + kind + "'");
+  alpa::Collective collective{*known, 0, bytes};
+  for (const std::string &axis : axes) {
+    if (mesh.axisIndex(axis) < 0)
+      throw std::invalid_argument("expected axes of the mesh, got '" + axis + "'");
+    collective.axes |= alpa::AxisSet(1) << mesh.axisIndex(axis);
+  }
+  return alpa::seconds(collective, mesh);
+}
+
 void bindMesh(nb::module_ &m) {
   m.attr("MAX_MESH_AXES") = alpa::kMaxMeshAxes;
+  nb::class_<alpa::Link>(m, "Link").def(nb::init<double, double>(), nb::arg("latency_seconds"),
+                                        nb::arg("bytes_per_second"));
   nb::class_<alpa::DeviceMesh>(m, "DeviceMesh")
       .def(
           "__init__",
           [](alpa::DeviceMesh *self, const std::vector<std::string> &names,
-             const std::vector<int64_t> &sizes, const std::vector<double> &latencies,
-             const std::vector<double> &bandwidths) {
-            if (sizes.size() != names.size() || latencies.size() != names.size() ||
-                bandwidths.size() != names.size())
-              throw std::invalid_argument(
-                  "expected one size, latency and bandwidth per mesh axis, got " +
-                  std::to_string(names.size()) + " names");
-            new (self) alpa::DeviceMesh();
+             const std::vector<int64_t> &sizes, int64_t devicesPerNode, const alpa::Link &intraNode,
+             const alpa::Link &interNode) {
+            if (sizes.size() != names.size())
+              throw std::invalid_argument("expected one size per mesh axis, got " +
+                                          std::to_string(names.size()) + " names and " +
+                                          std::to_string(sizes.size()) + " sizes");
+            std::vector<alpa::DeviceMeshAxis> axes;
             for (size_t i = 0; i < names.size(); ++i)
-              self->axes.push_back({names[i], sizes[i], latencies[i], bandwidths[i]});
-            self->check();
+              axes.push_back({names[i], sizes[i]});
+            const alpa::MeshLinks links{devicesPerNode, intraNode, interNode};
+            alpa::DeviceMesh mesh(std::move(axes), links);
+            mesh.check(); // before there is an object to destroy
+            new (self) alpa::DeviceMesh(std::move(mesh));
           },
-          nb::arg("axis_names"), nb::arg("axis_sizes"), nb::arg("axis_latency_seconds"),
-          nb::arg("axis_bandwidth"))
-      .def_prop_ro("num_devices", &alpa::DeviceMesh::numDevices);
+          nb::arg("axis_names"), nb::arg("axis_sizes"), nb::arg("devices_per_node"),
+          nb::arg("intra_node"), nb::arg("inter_node"))
+      .def_prop_ro("num_devices", &alpa::DeviceMesh::numDevices)
+      .def("collective_seconds", &collectiveSeconds, nb::arg("kind"), nb::arg("axes"),
+           nb::arg("bytes"),
+           "Of one named as in HLO, e.g. \"all-reduce\"; bytes are the larger of operand and "
+           "result, per device.");
 
   nb::class_<alpa::DeviceSpec>(m, "DeviceSpec")
       .def(
@@ -165,6 +187,7 @@ void bindShardingModel(nb::module_ &m) {
       .def("seconds", &Model::seconds, nb::arg("choices"), released)
       .def("cost", &Model::cost, nb::arg("choices"), released)
       .def("phase_seconds", &Model::phaseSeconds, nb::arg("choices"), released)
+      .def("peak_bytes", &Model::peakBytes, nb::arg("choices"), released)
       .def("phase_temporary_bytes", &Model::phaseTemporaryBytes, nb::arg("choices"), released)
       .def("boundary", &Model::boundary, nb::arg("choices"), released);
   m.def("strategy_spaces", &alpa::strategySpaces);

@@ -105,7 +105,9 @@ void bindPipelineSimulator(nb::module_ &m) {
       .def(nb::init<double, double, double, double, double>(), nb::kw_only(),
            nb::arg("forward_seconds"), nb::arg("backward_seconds") = 0.0,
            nb::arg("update_seconds") = 0.0, nb::arg("send_forward_seconds") = 0.0,
-           nb::arg("send_backward_seconds") = 0.0);
+           nb::arg("send_backward_seconds") = 0.0)
+      .def_ro("send_forward_seconds", &StageDurations::sendForwardSeconds)
+      .def_ro("send_backward_seconds", &StageDurations::sendBackwardSeconds);
   nb::class_<SimulatedPipeline>(m, "SimulatedPipeline", "A schedule on a clock.")
       .def_prop_ro("times",
                    [](const SimulatedPipeline &pipeline) {

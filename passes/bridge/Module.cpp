@@ -22,6 +22,9 @@
 namespace alpa {
 namespace {
 
+/// Constants of more elements are large: of fewer, the indices of a gather may matter to a pass.
+constexpr int64_t kMaxPlannedElements = 1 << 14;
+
 std::shared_ptr<mlir::MLIRContext> makeContext() {
   auto context = std::make_shared<mlir::MLIRContext>(mlir::MLIRContext::Threading::DISABLED);
   context->allowUnregisteredDialects();
@@ -161,12 +164,14 @@ std::string Module::structureKey() const {
   return nameless->contentHash();
 }
 
-std::string Module::text(bool withLocations) const {
+std::string Module::text(bool withLocations, bool withData) const {
   std::string text;
   llvm::raw_string_ostream stream(text);
   mlir::OpPrintingFlags flags;
   flags.printGenericOpForm();
   flags.enableDebugInfo(withLocations, false);
+  if (!withData)
+    flags.elideLargeElementsAttrs(kMaxPlannedElements);
   state->module->print(stream, flags);
   return text;
 }

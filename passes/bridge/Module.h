@@ -61,8 +61,9 @@ public:
   /// remarks and warnings.
   std::vector<Diagnostic> run(const std::string &pipeline);
 
-  /// Generic-form text, with locations when `withLocations`.
-  std::string text(bool withLocations = false) const;
+  /// Generic-form text, with locations when `withLocations`. Without data, constants of many
+  /// elements are a type and no more: what shardings are planned from, not what is compiled.
+  std::string text(bool withLocations = false, bool withData = true) const;
 
   /// How many layers alpa-cluster-layers made; 0 before it.
   int64_t numLayers() const;

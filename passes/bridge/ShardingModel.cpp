@@ -115,7 +115,7 @@ std::vector<CollectiveReport> ShardingModel::collectives(const std::vector<int> 
     report.kind = name(predicted.collective.kind);
     for (int axis = 0; axis < mesh.numAxes(); ++axis)
       if (predicted.collective.axes >> axis & 1)
-        report.axes.push_back(mesh.axes[axis].name);
+        report.axes.push_back(mesh.axes()[axis].name);
     report.bytes = predicted.collective.bytes;
     report.count = predicted.count;
     report.seconds = predicted.seconds;
@@ -149,6 +149,11 @@ int64_t ShardingModel::cost(const std::vector<int> &choices) const {
 std::map<std::string, double> ShardingModel::phaseSeconds(const std::vector<int> &choices) const {
   check(choices);
   return state->graph->phaseSeconds(choices);
+}
+
+int64_t ShardingModel::peakBytes(const std::vector<int> &choices) const {
+  check(choices);
+  return state->graph->peakBytes(choices);
 }
 
 std::map<std::string, int64_t>

@@ -71,6 +71,8 @@ public:
   int64_t cost(const std::vector<int> &choices) const;
   /// Seconds of a step by `alpa.phase`.
   std::map<std::string, double> phaseSeconds(const std::vector<int> &choices) const;
+  /// Peak bytes, those of copies included that reshards make; the problem's do not.
+  int64_t peakBytes(const std::vector<int> &choices) const;
   /// Peak bytes by `alpa.phase` of what lives within the phase.
   std::map<std::string, int64_t> phaseTemporaryBytes(const std::vector<int> &choices) const;
   BoundaryReport boundary(const std::vector<int> &choices) const;

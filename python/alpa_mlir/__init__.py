@@ -4,6 +4,9 @@ from alpa_mlir.cluster import Cluster as Cluster
 from alpa_mlir.cluster import Device as Device
 from alpa_mlir.cluster import Link as Link
 from alpa_mlir.create_state import create_state as create_state
+from alpa_mlir.energy.frontier import EnergyFrontier as EnergyFrontier
+from alpa_mlir.energy.power_model import PowerModel as PowerModel
+from alpa_mlir.energy.profile import EnergyProfile as EnergyProfile
 from alpa_mlir.errors import AlpaError as AlpaError
 from alpa_mlir.options import Auto as Auto
 from alpa_mlir.options import DataParallel as DataParallel

@@ -47,5 +47,9 @@ class ClusterError(AlpaError):
     """A cluster description is wrong, or does not fit the devices that are there."""
 
 
+class EnergyError(AlpaError):
+    """An energy profile is wrong or lacks something, or no plan keeps the time asked for."""
+
+
 class CompileError(AlpaError):
     """XLA refused the annotated module."""

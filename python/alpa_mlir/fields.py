@@ -92,6 +92,10 @@ Seconds = Annotated[float, Ge(0), Le(_MOST_SECONDS), AS_WRITTEN]
 # Bytes or FLOP in a second; at a slower one, picoseconds leave 64 bits.
 Rate = Annotated[float, Ge(1), Le(1e30), AS_WRITTEN]
 Runs = Annotated[float, Ge(0), Le(1e15), AS_WRITTEN]
+Megahertz = Annotated[float, Ge(0), Le(1e6), AS_WRITTEN]
+Watts = Annotated[float, Ge(0), Le(1e9), AS_WRITTEN]
+# Measured ones below 0 are refused where a problem is made of them, by the name of the task.
+Joules = Annotated[float, Ge(-1e12), Le(1e12), AS_WRITTEN]
 Fraction = Annotated[float, Ge(0), Le(1), AS_WRITTEN]
 
 

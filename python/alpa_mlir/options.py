@@ -12,6 +12,7 @@ from alpa_mlir.fields import (
     TUPLE_OR_LIST,
     Count,
     Fraction,
+    Joules,
     MemoryBytes,
     Seconds,
     WholeNumber,
@@ -120,7 +121,23 @@ class SearchedPipeline(PipelineMethod):
 @dataclass(frozen=True)
 class Auto(SearchedPipeline):
     """Everything searched: stages, submeshes, microbatches, schedule, and the sharding of every op
-    (Alpa's both passes). One stage over all devices is among the plans."""
+    (Alpa's both passes). One stage over all devices is among the plans.
+
+    Attributes:
+      objective: "time" is the fastest step. "energy" is the pipeline whose step draws least once
+        frequencies are planned (`plan.energy`), by the power model of the cluster's devices.
+      max_step_seconds, max_joules: limits of a step; with one, "time" is the fastest pipeline at
+        planned frequencies.
+    """
+
+    objective: Literal["time", "energy"] = "time"
+    max_step_seconds: Seconds | None = None
+    max_joules: Joules | None = None
+
+    @property
+    def plans_energy(self) -> bool:
+        limits = (self.max_step_seconds, self.max_joules)
+        return self.objective == "energy" or any(limit is not None for limit in limits)
 
     @property
     def asks_for_pipeline(self) -> bool:

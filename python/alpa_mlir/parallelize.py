@@ -9,6 +9,7 @@ compile  lower/        a module → an XLA executable on a mesh of devices
 run      runtime/      of a pipeline: static instructions for every mesh
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -17,11 +18,13 @@ from jax.core import Tracer
 from jax.sharding import NamedSharding
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
-from alpa_mlir.errors import ArgumentError, ArgumentMismatchError
+from alpa_mlir.energy.clocks import Clocks
+from alpa_mlir.energy.frequencies import EnergyPlan
+from alpa_mlir.errors import ArgumentError, ArgumentMismatchError, EnergyError
 from alpa_mlir.frontend.batch import BatchDimsSpec
 from alpa_mlir.frontend.signature import Call, Signature, is_weak
 from alpa_mlir.frontend.trace import TracedProgram, trace
-from alpa_mlir.frontend.user_sharding import are_on_several_meshes, user_mesh
+from alpa_mlir.frontend.user_sharding import are_on_several_meshes, user_devices, user_mesh
 from alpa_mlir.lower.pipeline import lower_pipeline
 from alpa_mlir.lower.whole import lower_whole
 from alpa_mlir.options import (
@@ -37,6 +40,7 @@ from alpa_mlir.planner import Prepared, plan_program, prepare
 from alpa_mlir.plans import Plan
 from alpa_mlir.progress import Stopwatch
 from alpa_mlir.report.progress import terminal_progress
+from alpa_mlir.runtime.pipeline import PipelineExecutable
 from alpa_mlir.stations import AnyExecutable, Lowered, LoweredPipeline, Traced
 
 
@@ -107,8 +111,10 @@ class ParallelFunction:
         self._planned: dict[Any, tuple[Prepared, Plan]] = {}
         self._executables: dict[Any, AnyExecutable] = {}
         self._own_meshes: set[Any] = set()
-        self._latest: AnyExecutable | None = None
-        self._latest_static: tuple[Any, ...] = ()
+        # The executable of the last call, and the static arguments that it was compiled for.
+        self._latest: tuple[AnyExecutable, tuple[Any, ...]] | None = None
+        # Held while planning and compiling: a thread that wants the same waits for it.
+        self._lock = threading.RLock()
         self.stopwatch = Stopwatch(signature.name, terminal_progress())
         self.__name__ = signature.name
         self.__doc__ = signature.fn.__doc__
@@ -146,11 +152,12 @@ class ParallelFunction:
         latest = self._latest
         if latest is not None and not kwargs and not any(map(is_weak, args)):
             signature = self._signature
+            executable, static = latest
             try:
                 if not signature.static_argnums:
-                    return latest(*args)
-                if signature.static(args) == self._latest_static:
-                    return latest(*signature.dynamic(args))
+                    return executable(*args)
+                if signature.static(args) == static:
+                    return executable(*signature.dynamic(args))
             except ArgumentMismatchError:
                 pass
         return self._call(self._signature.bind(args, kwargs))
@@ -171,18 +178,37 @@ class ParallelFunction:
         """Plans and compiles; later calls with arguments of these types run the result."""
         return self._compile(self._signature.bind(args, kwargs))
 
+    def set_energy_plan(self, plan: EnergyPlan | None, clocks: Clocks | None = None) -> None:
+        """Runs the compiled pipeline with a frequency for every task; None ends it.
+
+        Args:
+          plan: `step.plan(...).energy(profile).plan(point)`.
+          clocks: who sets them; None is NVML through `zeus` (`pip install 'alpa_mlir[energy]'`).
+
+        Raises:
+          EnergyError: no pipeline has been compiled yet, the plan is of another one, or clocks
+            cannot be set here.
+        """
+        if not isinstance(self.executable, PipelineExecutable):
+            raise EnergyError(
+                f"expected {self.__name__} to be compiled to a pipeline before it gets an energy "
+                "plan; call it once, or step.compile(...)"
+            )
+        self.executable.set_energy_plan(plan, clocks)
+
     def _call(self, call: Call) -> Any:
         if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(call.arguments)):
             raise ArgumentError(
                 f"the parallelized {self.__name__} cannot be called inside jax.jit, jax.grad or "
                 "another transformation; transform the function first and parallelize the result"
             )
-        executable = self._executables.get(self._key(call)) or self._compile(call)
+        with self._lock:
+            executable = self._executables.get(self._key(call)) or self._compile(call)
         dynamic = self._signature.dynamic(call.arguments)
         result = executable(*executable.place(*dynamic))
         self._own_meshes.update(_meshes_of(result))
         if not call.has_keywords and not any(map(is_weak, jax.tree.leaves(dynamic))):
-            self._latest, self._latest_static = executable, self._signature.static(call.arguments)
+            self._latest = executable, self._signature.static(call.arguments)
         return result
 
     def _trace(self, call: Call) -> TracedProgram:
@@ -213,6 +239,11 @@ class ParallelFunction:
         mesh = user_mesh(leaves)
         return mesh if mesh and mesh.num_devices == self.cluster.num_devices else None
 
+    def _devices(self, call: Call, plan: Plan) -> tuple[Any, ...] | None:
+        """Those of the mesh on which the arguments stay, in the user's order."""
+        leaves = jax.tree.leaves(self._signature.dynamic(call.arguments))
+        return user_devices(leaves) if self._mesh_of(leaves) == plan.mesh else None
+
     def _key(self, call: Call) -> Any:
         """What decides whether two calls can run the same executable.
 
@@ -229,11 +260,12 @@ class ParallelFunction:
 
     def _plan(self, call: Call) -> tuple[Prepared, Plan]:
         key = self._key(call)
-        if key not in self._planned:
-            prepared = prepare(self._trace(call), self.stopwatch)
-            data = plan_program(prepared, self._method, self.cluster, self.stopwatch)
-            self._planned[key] = prepared, Plan.of(data)
-        return self._planned[key]
+        with self._lock:
+            if key not in self._planned:
+                prepared = prepare(self._trace(call), self.stopwatch)
+                data = plan_program(prepared, self._method, self.cluster, self.stopwatch)
+                self._planned[key] = prepared, Plan.of(data)
+            return self._planned[key]
 
     def _lower(self, call: Call) -> Lowered | LoweredPipeline:
         prepared, plan = self._plan(call)
@@ -241,7 +273,8 @@ class ParallelFunction:
         with self.stopwatch("lower"):
             if plan.is_pipeline:
                 return LoweredPipeline(lower_pipeline(program, steps, plan), plan)
-            return Lowered(lower_whole(program, steps.normal, plan), plan)
+            annotated = lower_whole(program, steps.normal, plan)
+            return Lowered(annotated, plan, self._devices(call, plan))
 
     def _compile(self, call: Call) -> AnyExecutable:
         lowered = self._lower(call)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
+from alpa_mlir.energy.objective import choose_by_energy
 from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError, PassError
 from alpa_mlir.frontend.trace import TracedProgram
 from alpa_mlir.inter_op.layers import LayeredSteps
@@ -16,7 +17,7 @@ from alpa_mlir.intra_op.describe import make_plan
 from alpa_mlir.intra_op.shard import normalize, replay, shard
 from alpa_mlir.options import Auto, FixedPlan, FollowPlacement, Method, SearchedPipeline
 from alpa_mlir.plan.check import check_tensors
-from alpa_mlir.plan.data import PlanData
+from alpa_mlir.plan.data import SCHEDULES, PlanData
 from alpa_mlir.progress import Stopwatch
 
 
@@ -59,11 +60,40 @@ def plan_program(
 def _plan(prepared: Prepared, method: Method, cluster: Cluster, stopwatch: Stopwatch) -> PlanData:
     if isinstance(method, FollowPlacement) and method.leader.is_pipeline:
         return plan_pipeline(prepared.program, prepared.steps, method, cluster, stopwatch)
+    if isinstance(method, Auto) and method.plans_energy:
+        return choose_by_energy(_pipelines(prepared, method, cluster, stopwatch), method)
     if isinstance(method, Auto) and not method.asks_for_pipeline:
         return _pipeline_or_whole(prepared, method, cluster, stopwatch)
     if isinstance(method, SearchedPipeline):
         return plan_pipeline(prepared.program, prepared.steps, method, cluster, stopwatch)
     return _plan_whole(prepared, method, cluster, stopwatch)
+
+
+def _pipelines(
+    prepared: Prepared, method: Auto, cluster: Cluster, stopwatch: Stopwatch
+) -> list[PlanData]:
+    """The fastest plan under every schedule in question.
+
+    Raises:
+      InfeasibleError: none fits into memory.
+    """
+    training = tuple(name for name in SCHEDULES if name != "inference")
+    schedules = training if method.schedule == "auto" else (method.schedule,)
+    plans: dict[str, PlanData] = {}
+    refusal: InfeasibleError | None = None
+    for schedule in schedules:
+        asked = replace(method, schedule=schedule)
+        try:
+            plan = plan_pipeline(prepared.program, prepared.steps, asked, cluster, stopwatch)
+        except InfeasibleError as error:
+            refusal = error
+            continue
+        plans[plan.schedule] = plan
+        if plan.schedule == "inference":  # a step without backward has this one, whatever was asked
+            break
+    if not plans and refusal:
+        raise refusal
+    return list(plans.values())
 
 
 def _check_fits(prepared: Prepared, plan: PlanData) -> None:

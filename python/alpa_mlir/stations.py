@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from alpa_mlir.cost.headroom import scheduler_options
 from alpa_mlir.frontend.trace import TracedProgram
 from alpa_mlir.ir import jaxlib
 from alpa_mlir.lower.compile import compile_program
@@ -36,10 +37,16 @@ class Traced:
 
 @dataclass(frozen=True, eq=False)
 class Lowered:
-    """The function with its plan written into the module."""
+    """The function with its plan written into the module.
+
+    Attributes:
+      devices: those of the mesh the user has placed the arguments on, in its row-major order.
+        None, or others than the cluster's: it runs on the cluster's, in JAX's order.
+    """
 
     program: AnnotatedProgram
     plan: Plan
+    devices: tuple[Any, ...] | None = None
 
     def as_text(self) -> str:
         """StableHLO with a mesh, argument and result shardings and sharding constraints."""
@@ -48,13 +55,18 @@ class Lowered:
     def compile(self, compiler_options: dict[str, Any] | None = None) -> Executable[Plan]:
         """Compiles for the devices of this process.
 
+        Args:
+          compiler_options: of XLA; they go before those that keep it within the planned memory.
+
         Raises:
           ClusterError: there are too few. CompileError: XLA refused the module.
         """
-        mesh = self.plan.mesh.over(self.plan.cluster.devices())
-        compiled, log = with_captured_log(
-            lambda: compile_program(self.program, mesh, compiler_options)
-        )
+        options = _options(self.plan, compiler_options)
+        devices = self.plan.cluster.devices()
+        if self.devices and set(self.devices) <= set(devices):
+            devices = list(self.devices)
+        mesh = self.plan.mesh.over(devices)
+        compiled, log = with_captured_log(lambda: compile_program(self.program, mesh, options))
         shardings = self.program.in_shardings(mesh)
         return Executable(self.plan, self.program, compiled, shardings, rematerializations(log))
 
@@ -82,12 +94,17 @@ class LoweredPipeline:
         """Compiles every task for the devices of this process.
 
         Args:
+          compiler_options: of XLA; they go before those that keep it within the planned memory.
           shared: executables of other pipelines, such as those of one plan under other schedules.
 
         Raises:
           ClusterError: there are too few. CompileError: XLA refused a task, which is named.
         """
         devices = self.plan.cluster.devices()
-        return compile_pipeline(
-            self.program, devices, compiler_options, shared=shared, plan=self.plan
-        )
+        options = _options(self.plan, compiler_options)
+        return compile_pipeline(self.program, devices, options, shared=shared, plan=self.plan)
+
+
+def _options(plan: Plan, given: dict[str, Any] | None) -> dict[str, Any] | None:
+    """None where there are none, so that an executable is found in the caches of `jax.jit`."""
+    return {**scheduler_options(plan.cluster.device, plan.memory_bytes), **(given or {})} or None

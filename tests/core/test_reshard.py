@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from alpa_mlir._native import DeviceMesh, DeviceSpec, ReshardTable, all_shardings
+from alpa_mlir._native import DeviceMesh, DeviceSpec, Link, ReshardTable, all_shardings
 from hypothesis import given
 from hypothesis import strategies as st
+from oracles.meshes import one_node_mesh
 
 
 def mesh(*sizes: int, bandwidth: float = 1e9) -> DeviceMesh:
-    names = list("xyz"[: len(sizes)])
-    return DeviceMesh(names, list(sizes), [1e-6] * len(sizes), [bandwidth] * len(sizes))
+    return one_node_mesh(sizes, 1e-9, bandwidth)
 
 
 def device(memory_bandwidth: float = 1e11) -> DeviceSpec:
@@ -32,25 +32,22 @@ def test_mesh_has_the_product_of_its_axes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "sizes", "latencies", "bandwidths", "message"),
+    ("names", "sizes", "node", "link", "message"),
     [
-        ([], [], [], [], "expected a mesh of one to 3 axes, got 0"),
-        (["x", "x"], [2, 2], [0, 0], [1, 1], "distinct names, got 'x' twice"),
-        (["x"], [0], [0], [1], "axis 'x' to have at least 1 device, got 0"),
-        (["x"], [2], [0], [0], "bandwidth above 0"),
-        (["x"], [2], [-1], [1], "latency of at least 0"),
-        (["x"], [2, 2], [0], [1], "one size, latency and bandwidth per mesh axis, got 1 names"),
+        ([], [], 1, (0, 1), "expected a mesh of one to 3 axes, got 0"),
+        (["x", "x"], [2, 2], 1, (0, 1), "distinct names, got 'x' twice"),
+        (["x"], [0], 1, (0, 1), "axis 'x' to have at least 1 device, got 0"),
+        (["x"], [2], 0, (0, 1), "at least 1 device per node, got 0"),
+        (["x"], [2], 1, (0, 0), "bandwidth above 0 .* between nodes, got 0 bytes/s"),
+        (["x"], [2], 1, (-1, 1), "latency of at least 0, both finite, between nodes"),
+        (["x"], [2, 2], 1, (0, 1), "one size per mesh axis, got 1 names and 2 sizes"),
     ],
 )
 def test_mesh_that_cannot_be_is_refused(
-    names: list[str],
-    sizes: list[int],
-    latencies: list[float],
-    bandwidths: list[float],
-    message: str,
+    names: list[str], sizes: list[int], node: int, link: tuple[float, float], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        DeviceMesh(names, sizes, latencies, bandwidths)
+        DeviceMesh(names, sizes, node, Link(0, 1), Link(*link))
 
 
 @pytest.mark.parametrize(
@@ -152,11 +149,39 @@ def test_routes_end_at_their_target_and_no_detour_is_cheaper(data: st.DataObject
 
 def test_collectives_cost_what_the_alpha_beta_model_says() -> None:
     # 256 bytes over 4 devices at 1 byte/s and no latency to speak of; local copies are free.
-    on = DeviceMesh(["x"], [4], [0.0], [1.0])
+    on = one_node_mesh([4], 0.0, 1.0)
     table = ReshardTable([8, 8], 4, on, device(memory_bandwidth=1e30))
     assert table.seconds(on, "{x},{}", "{},{}") == pytest.approx(256 * 3 / 4)  # all-gather
     assert table.seconds(on, "{x},{}", "{},{x}") == pytest.approx(64 * 3 / 4)  # all-to-all
     assert table.seconds(on, "{},{}", "{},{x}") == pytest.approx(0)  # slice
+
+
+def gpu(memory_bandwidth: float) -> DeviceSpec:
+    return DeviceSpec({"f32": 1e12}, memory_bandwidth, 0, has_reduce_scatter=True)
+
+
+def test_gathers_of_minor_dims_transpose_on_gpus() -> None:
+    # Of 256 bytes that are gathered the link takes next to no time, memory reads and writes all.
+    on = one_node_mesh([2], 0.0, 1e30)
+    on_gpu, on_cpu = (ReshardTable([8, 8], 4, on, spec) for spec in (gpu(1.0), device(1.0)))
+    assert on_gpu.seconds(on, "{x},{}", "{},{}") == pytest.approx(512)
+    assert on_gpu.seconds(on, "{},{x}", "{},{}") == pytest.approx(512 + 512)
+    assert on_cpu.seconds(on, "{},{x}", "{},{}") == pytest.approx(512)
+
+
+def test_dim_after_those_of_one_element_is_the_major_one() -> None:
+    on = one_node_mesh([2, 2], 0.0, 1e30)
+    table = ReshardTable([1, 2, 8], 4, on, gpu(1.0))
+    assert table.seconds(on, "{},{x},{}", "{},{},{}") == pytest.approx(128)
+    assert table.seconds(on, "{},{y},{x}", "{},{y},{}") == pytest.approx(64)
+
+
+def test_all_to_all_transposes_on_the_side_of_each_minor_dim() -> None:
+    on = one_node_mesh([2], 0.0, 1e30)
+    table = ReshardTable([8, 8, 8], 4, on, gpu(1.0))
+    assert table.seconds(on, "{x},{},{}", "{},{x},{}") == pytest.approx(2048 + 2048)
+    assert table.seconds(on, "{},{x},{}", "{x},{},{}") == pytest.approx(2048 + 2048)
+    assert table.seconds(on, "{},{x},{}", "{},{},{x}") == pytest.approx(2048 + 2 * 2048)
 
 
 # --- Trees: one value for several readers ---

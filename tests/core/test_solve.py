@@ -135,6 +135,16 @@ def test_solve_without_time_takes_what_the_reductions_found() -> None:
     assert solve(problem, time_limit_seconds=0).cost == 5
 
 
+def test_solve_without_time_still_looks_for_an_answer() -> None:
+    """On a busy machine the reductions may take all of the time."""
+    problem = large_problem(0)
+    reduced = ReducibleProblem(problem)
+    reduced.reduce()
+    assert len(reduced.core().node_offsets) > 2
+    solution = solve(problem, time_limit_seconds=0)
+    assert problem.evaluate(solution.choices.tolist()).is_feasible
+
+
 def test_solve_any_gap_is_not_no_answer() -> None:
     """Four nodes in three colours: two are equal, which costs so much that it looks forbidden."""
     problem = ShardingProblem()

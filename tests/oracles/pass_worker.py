@@ -24,6 +24,7 @@ MEMORY_BYTES = 4 << 30
 WAY = (
     "alpa-normalize",
     "alpa-unroll-loops",
+    "alpa-join-chunks{num-microbatches=4}",
     "alpa-analyze-training",
     "alpa-split-microbatches{num-microbatches=2}",
     "alpa-cluster-layers{num-layers=2}",
@@ -46,7 +47,8 @@ def load(path: str) -> Any:
 def shard(native: Any, module: Any, sizes: list[int]) -> None:
     """All that the planner asks of a sharding model, then what lowering does with the answer."""
     names = list("xyz"[: len(sizes)])
-    mesh = native.DeviceMesh(names, sizes, [1e-5] * len(sizes), [1e11] * len(sizes))
+    link = native.Link(1e-5, 1e11)
+    mesh = native.DeviceMesh(names, sizes, 4, link, link)
     device = native.DeviceSpec({"f32": 1e14}, 1e12, 0, True)
     model = native.ShardingModel(module, mesh, device)
     last = [len(model.strategy_names(vertex)) - 1 for vertex in range(model.num_vertices)]

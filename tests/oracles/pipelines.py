@@ -46,6 +46,22 @@ class TaskFunction:
     outputs: tuple[str, ...]
 
 
+def adding(kind: TaskKind, task: TaskFunction) -> TaskFunction:
+    """The task of a microbatch, which takes the sums that it has parts of last, and adds these."""
+    sums = tuple(v for v in task.outputs if v in ("loss", "tied") or v.startswith("g"))
+    if not kind.phase.runs_per_microbatch or not sums:
+        return task
+    num_inputs, places = len(task.inputs), [task.outputs.index(value) for value in sums]
+
+    def fn(*args: Any) -> tuple[Any, ...]:
+        results = list(task.fn(*args[:num_inputs]))
+        for place, total in zip(places, args[num_inputs:], strict=True):
+            results[place] += total
+        return tuple(results)
+
+    return TaskFunction(fn, (*task.inputs, *sums), task.outputs)
+
+
 def lower_task(
     name: str, task: TaskFunction, avals: dict[str, Any], specs: Callable[[str], Spec]
 ) -> AnnotatedProgram:
@@ -154,7 +170,7 @@ def tasks_of(num_stages: int) -> dict[TaskKind, TaskFunction]:
             (f"w{s}", f"b{s}", f"gw{s}", f"gb{s}", "count", *norms),
             (f"new_w{s}", f"new_b{s}"),
         )
-    return tasks
+    return {kind: adding(kind, task) for kind, task in tasks.items()}
 
 
 def initial_state(num_stages: int) -> dict[str, Any]:
@@ -301,6 +317,8 @@ def _lower_tasks(
     for name, aval in batch.items():
         avals[name] = jax.ShapeDtypeStruct((size, *aval.shape[1:]), aval.dtype)
     avals["index"] = jax.ShapeDtypeStruct((), jnp.int32)
+    avals["loss"] = jax.ShapeDtypeStruct((), jnp.float32)
+    avals |= {f"g{name}": aval for name, aval in state.items()} | {"tied": state["w0"]}
     order = {PROLOGUE: 0, FORWARD: 1, BACKWARD: 2, UPDATE: 3}
     tasks = tasks_of(len(placements))
     kinds = sorted(

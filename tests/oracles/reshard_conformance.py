@@ -7,12 +7,14 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
-from alpa_mlir._native import DeviceMesh, DeviceSpec, ReshardTable, all_shardings
+from alpa_mlir._native import DeviceSpec, ReshardTable, all_shardings
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.ir.spec import Spec, named_sharding
 from alpa_mlir.validate.collectives import bytes_by_kind, parse_collectives
 from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
 from jax.lax import with_sharding_constraint
+
+from oracles.meshes import one_node_mesh
 
 
 class ReshardTrial:
@@ -20,10 +22,7 @@ class ReshardTrial:
 
     def __init__(self, mesh_shape: tuple[int, ...], shape: tuple[int, ...]) -> None:
         mesh = LogicalMesh.of_shape(mesh_shape)
-        sizes = list(mesh.axis_sizes)
-        self.native = DeviceMesh(
-            list(mesh.axis_names), sizes, [1e-6] * len(sizes), [1e9] * len(sizes)
-        )
+        self.native = one_node_mesh(mesh_shape)
         self.table = ReshardTable(
             list(shape), 4, self.native, DeviceSpec({"f32": 1e12}, 1e11, 0, False)
         )

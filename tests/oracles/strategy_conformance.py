@@ -14,7 +14,6 @@ import jax
 import numpy as np
 from alpa_mlir._native import (
     FORBIDDEN_COST,
-    DeviceMesh,
     DeviceSpec,
     Module,
     ShardingModel,
@@ -30,6 +29,7 @@ from alpa_mlir.validate.collectives import bytes_by_kind, parse_collectives
 from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
 
 from oracles.annotated_boundary import read_boundary
+from oracles.meshes import one_node_mesh
 
 TOLERANCE = 1e-4
 
@@ -88,11 +88,8 @@ class StrategyTrial:
 
     def model(self) -> ShardingModel:
         self.module = Module.parse(self.text)
-        sizes = list(self.mesh.axis_sizes)
         # Communication is all that costs.
-        mesh = DeviceMesh(
-            list(self.mesh.axis_names), sizes, [1e-6] * len(sizes), [1e8] * len(sizes)
-        )
+        mesh = one_node_mesh(self.mesh.axis_sizes, bytes_per_second=1e8)
         device = DeviceSpec({"f32": 1e18}, 1e15, 0, self.has_reduce_scatter)
         return ShardingModel(self.module, mesh, device)
 

@@ -105,3 +105,25 @@ func.func public @deviations(%w: tensor<4xf32>, %x: tensor<8x4xf32> {alpa.batch}
   %4 = stablehlo.subtract %1, %3 : tensor<8x4xf32>
   return %4 : tensor<8x4xf32>
 }
+
+// -----
+
+// A step without an update returns the gradient itself: it is backward all the same.
+
+// REMARK: gradient of argument 0, 'tensor<4xf32>'
+// CHECK-LABEL: @gradients_only
+// CHECK-SAME: %arg0: tensor<4xf32> {alpa.gradient = 0 : i64, alpa.role = "parameter"}
+// CHECK: exponential {{.*}}alpa.phase = "forward"
+// CHECK: multiply {{.*}}alpa.phase = "backward"
+// CHECK: across dimensions = [0] {alpa.accumulate = ["add"], alpa.gradient_of = [0], alpa.phase = "backward"
+func.func public @gradients_only(%w: tensor<4xf32> {alpa.gradient = 0 : i64}, %x: tensor<8x4xf32> {alpa.batch}) -> (tensor<4xf32>, tensor<f32>) {
+  %0 = stablehlo.broadcast_in_dim %w, dims = [1] : (tensor<4xf32>) -> tensor<8x4xf32>
+  %1 = stablehlo.multiply %0, %x : tensor<8x4xf32>
+  %2 = stablehlo.exponential %1 : tensor<8x4xf32>
+  %zero = stablehlo.constant dense<0.0> : tensor<f32>
+  %loss = stablehlo.reduce(%2 init: %zero) applies stablehlo.add across dimensions = [0, 1] : (tensor<8x4xf32>, tensor<f32>) -> tensor<f32>
+  %3 = stablehlo.multiply %2, %x : tensor<8x4xf32>
+  %zero_0 = stablehlo.constant dense<0.0> : tensor<f32>
+  %4 = stablehlo.reduce(%3 init: %zero_0) applies stablehlo.add across dimensions = [0] : (tensor<8x4xf32>, tensor<f32>) -> tensor<4xf32>
+  return %4, %loss : tensor<4xf32>, tensor<f32>
+}

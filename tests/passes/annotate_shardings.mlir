@@ -7,7 +7,7 @@
 // CHECK-NEXT: %[[R:.*]] = sdy.sharding_constraint %arg0 <@mesh, [{}, {"x"}]>
 // CHECK-NEXT: %[[T:.*]] = stablehlo.tanh %[[R]] : tensor<4x6xf32>
 // CHECK-NEXT: return %[[T]]
-module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], latency_seconds = [1.0e-05], memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 8, has_reduce_scatter = true, inter_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, intra_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
   func.func public @main(%arg0: tensor<4x6xf32> {alpa.sharding = "{x},{}"}) -> tensor<4x6xf32> {
     %0 = stablehlo.tanh %arg0 {alpa.operands = ["{},{x}"], alpa.results = ["{},{x}"]} : tensor<4x6xf32>
     return %0 : tensor<4x6xf32>
@@ -21,7 +21,7 @@ module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], late
 // CHECK: %[[D:.*]] = stablehlo.dot_general %arg0, %arg1, contracting_dims = [1] x [0] : (
 // CHECK-NEXT: %[[C:.*]] = sdy.sharding_constraint %[[D]] <@mesh, [{"x"}, {}]>
 // CHECK-NEXT: return %[[C]]
-module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], latency_seconds = [1.0e-05], memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 8, has_reduce_scatter = true, inter_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, intra_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
   func.func public @main(%arg0: tensor<4x6xf32> {alpa.sharding = "{},{x}"}, %arg1: tensor<6x4xf32> {alpa.sharding = "{x},{}"}) -> tensor<4x4xf32> {
     %0 = stablehlo.dot_general %arg0, %arg1, contracting_dims = [1] x [0] {alpa.operands = ["{},{x}", "{x},{}"], alpa.results = ["{x},{}"],
            sdy.sharding_rule = #sdy.op_sharding_rule<([i, k], [k, j])->([i, j]) {i=4, j=4, k=6} reduction={k}>} : (tensor<4x6xf32>, tensor<6x4xf32>) -> tensor<4x4xf32>
@@ -44,7 +44,7 @@ module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], late
 // CHECK-NEXT: %[[STEP:.*]] = sdy.sharding_constraint %[[OWN]] <@mesh, [{"x"}, {"y"}]>
 // CHECK-NEXT: %[[BACK:.*]] = sdy.sharding_constraint %[[STEP]] <@mesh, [{"x", "y"}, {}]>
 // CHECK-NEXT: return %[[BACK]]
-module attributes {alpa.mesh = {axes = ["x", "y"], bytes_per_second = [1.0e+11, 1.0e+11], latency_seconds = [1.0e-05, 1.0e-05], memory_bytes_per_second = 1.0e+12, sizes = [2, 2]}} {
+module attributes {alpa.mesh = {axes = ["x", "y"], devices_per_node = 8, has_reduce_scatter = true, inter_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, intra_node = {bytes_per_second = 1.0e+11, latency_seconds = 0.0}, memory_bytes_per_second = 1.0e+12, sizes = [2, 2]}} {
   func.func public @shared(%arg0: tensor<4x6xf32> {alpa.sharding = "{x,y},{}", alpa.state = 0 : i64}) -> tensor<4x6xf32> {
     %0 = stablehlo.sine %arg0 {alpa.operands = ["{},{y}"], alpa.results = ["{},{y}"]} : tensor<4x6xf32>
     %1 = stablehlo.cosine %arg0 {alpa.operands = ["{},{y}"], alpa.results = ["{},{y}"]} : tensor<4x6xf32>
@@ -64,7 +64,7 @@ module attributes {alpa.mesh = {axes = ["x", "y"], bytes_per_second = [1.0e+11, 
 // CHECK-NEXT: stablehlo.sine %[[PIECE]]
 // CHECK-NEXT: stablehlo.cosine %arg0
 // CHECK-NEXT: stablehlo.tanh %[[WHOLE]]
-module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], latency_seconds = [1.0e-05], memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 8, has_reduce_scatter = true, inter_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, intra_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
   func.func public @view(%arg0: tensor<4x6xf32> {alpa.sharding = "{x},{}"}) -> (tensor<4x6xf32>, tensor<4x6xf32>, tensor<4x6xf32>) {
     %0 = stablehlo.sine %arg0 {alpa.operands = ["{},{x}"], alpa.results = ["{},{x}"]} : tensor<4x6xf32>
     %1 = stablehlo.cosine %arg0 {alpa.operands = ["{x},{}"], alpa.results = ["{x},{}"]} : tensor<4x6xf32>
@@ -80,7 +80,7 @@ module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], late
 // CHECK-LABEL: @new_axis
 // CHECK-NEXT: %[[B:.*]] = stablehlo.broadcast_in_dim %arg0
 // CHECK-NEXT: sdy.sharding_constraint %[[B]] <@mesh, [{"x"}, {}]>
-module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], latency_seconds = [1.0e-05], memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 8, has_reduce_scatter = true, inter_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, intra_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
   func.func public @new_axis(%arg0: tensor<6xf32> {alpa.sharding = "{}"}) -> tensor<4x6xf32> {
     %0 = stablehlo.broadcast_in_dim %arg0, dims = [1] {alpa.operands = ["{}"], alpa.results = ["{x},{}"]} : (tensor<6xf32>) -> tensor<4x6xf32>
     return %0 : tensor<4x6xf32>
@@ -98,7 +98,7 @@ module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], late
 // CHECK: stablehlo.sine
 // CHECK: %[[NEXT:.*]] = sdy.sharding_constraint %{{.*}} <@mesh, [{"x"}]>
 // CHECK: stablehlo.return %[[NEXT]]
-module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], latency_seconds = [1.0e-05], memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 8, has_reduce_scatter = true, inter_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, intra_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
   func.func public @loop(%arg0: tensor<i1> {alpa.sharding = ""}) -> tensor<4xf32> {
     %c = stablehlo.constant dense<1.0> : tensor<4xf32>
     %0 = stablehlo.while(%x = %c) : tensor<4xf32> attributes {alpa.results = ["{x}"]}
@@ -121,7 +121,7 @@ module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], late
 // CHECK-NOT: @old
 // CHECK: %[[R:.*]] = sdy.sharding_constraint %arg0 <@mesh, [{"x"}]>
 // CHECK-NEXT: sdy.sharding_constraint %[[R]] <@mesh, [{"x"}]>
-module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], latency_seconds = [1.0e-05], memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 8, has_reduce_scatter = true, inter_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, intra_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
   sdy.mesh @old = <["x"=2]>
   func.func public @main(%arg0: tensor<4xf32> {alpa.sharding = "{}", sdy.sharding = #sdy.sharding<@old, [{}]>}) -> (tensor<4xf32> {sdy.sharding = #sdy.sharding<@old, [{?}]>}) {
     %0 = sdy.sharding_constraint %arg0 <@old, [{?}]> {alpa.operands = ["{x}"], alpa.results = ["{x}"]} : tensor<4xf32>

@@ -1,12 +1,12 @@
 // RUN: rm -rf %t && split-file %s %t
-// RUN: alpa-opt %t/tanh.mlir '--alpa-choose-strategies=mesh=x=2 choices=0,1' | FileCheck %s --check-prefix=TANH
-// RUN: alpa-opt %t/tanh.mlir '--alpa-choose-strategies=mesh=x=2 choices-file=%t/list.json' | FileCheck %s --check-prefix=TANH
-// RUN: alpa-opt %t/tanh.mlir '--alpa-choose-strategies=mesh=x=2 choices-file=%t/solution.json' | FileCheck %s --check-prefix=TANH
+// RUN: alpa-opt %t/tanh.mlir '--alpa-choose-strategies=mesh=x=2 devices-per-node=2 inter-node-bytes-per-second=1.25e10 choices=0,1' | FileCheck %s --check-prefix=TANH
+// RUN: alpa-opt %t/tanh.mlir '--alpa-choose-strategies=mesh=x=2 devices-per-node=2 inter-node-bytes-per-second=1.25e10 choices-file=%t/list.json' | FileCheck %s --check-prefix=TANH
+// RUN: alpa-opt %t/tanh.mlir '--alpa-choose-strategies=mesh=x=2 devices-per-node=2 inter-node-bytes-per-second=1.25e10 choices-file=%t/solution.json' | FileCheck %s --check-prefix=TANH
 
 // The example of Passes.td, with the choices as option, as list and as solution file. The mesh keeps the rates that
 // routes are chosen by.
 
-// TANH: module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.000000e+11], latency_seconds = [1.000000e-05], memory_bytes_per_second = 1.000000e+12 : f64, sizes = [2]}}
+// TANH: module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 2 : i64, has_reduce_scatter = true, inter_node = {bytes_per_second = 1.250000e+10 : f64, latency_seconds = 1.000000e-05 : f64}, intra_node = {bytes_per_second = 1.000000e+11 : f64, latency_seconds = 1.000000e-05 : f64}, memory_bytes_per_second = 1.000000e+12 : f64, sizes = [2]}}
 // TANH: %arg0: tensor<4x3xf32> {alpa.sharding = "{},{}"}
 // TANH: stablehlo.tanh %arg0 {alpa.operands = ["{x},{}"], alpa.results = ["{x},{}"]
 

@@ -1,5 +1,5 @@
 // RUN: rm -rf %t && split-file %s %t
-// RUN: alpa-opt %t/by_two.mlir --split-input-file --alpa-enumerate-strategies=mesh=x=2 | FileCheck %s --check-prefixes=TANH,LOOP,SCATTER,BARRIER
+// RUN: alpa-opt %t/by_two.mlir --split-input-file --alpa-enumerate-strategies=mesh=x=2 | FileCheck %s --check-prefixes=TANH,LOOP,SCATTER,ROWS,BARRIER
 // RUN: alpa-opt %t/dot.mlir --alpa-enumerate-strategies=mesh=x=2,y=4 | FileCheck %s --check-prefix=DOT
 // RUN: alpa-opt %t/dot.mlir '--alpa-enumerate-strategies=mesh=x=2 has-reduce-scatter=false' | FileCheck %s --check-prefix=CPU
 // RUN: alpa-opt %t/dot.mlir --alpa-enumerate-strategies=mesh=x=1 | FileCheck %s --check-prefix=ONE
@@ -64,6 +64,23 @@ func.func public @main(%arg0: tensor<8x4xf32>, %arg1: tensor<2x1xi32>, %arg2: te
   }) {sdy.sharding_rule = #sdy.op_sharding_rule<([k, j], [i, l], [i, j])->([k, j]) {i=1, j=4, k=8, l=1} reduction={i} need_replication={l}>}
      : (tensor<8x4xf32>, tensor<1x1xi32>, tensor<1x4xf32>) -> tensor<8x4xf32>
   return %0, %1 : tensor<8x4xf32>, tensor<8x4xf32>
+}
+
+// -----
+
+// One update in each row of a batching dim: several updates, so what they go to may be split.
+
+// ROWS: "stablehlo.scatter"
+// ROWS: alpa.strategies = ["replicated", "x=i", "x=j"]
+
+func.func public @main(%arg0: tensor<8x4xf32>, %arg1: tensor<8x1xi32>, %arg2: tensor<8xf32>) -> tensor<8x4xf32> {
+  %0 = "stablehlo.scatter"(%arg0, %arg1, %arg2) <{scatter_dimension_numbers = #stablehlo.scatter<inserted_window_dims = [1], input_batching_dims = [0], scatter_indices_batching_dims = [0], scatter_dims_to_operand_dims = [1], index_vector_dim = 1>}> ({
+  ^bb0(%a: tensor<f32>, %b: tensor<f32>):
+    %sum = stablehlo.add %a, %b : tensor<f32>
+    stablehlo.return %sum : tensor<f32>
+  }) {sdy.sharding_rule = #sdy.op_sharding_rule<([i, j], [i, k], [i])->([i, j]) {i=8, j=4, k=1} need_replication={k}>}
+     : (tensor<8x4xf32>, tensor<8x1xi32>, tensor<8xf32>) -> tensor<8x4xf32>
+  return %0 : tensor<8x4xf32>
 }
 
 // -----

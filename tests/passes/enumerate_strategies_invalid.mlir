@@ -6,8 +6,9 @@
 // RUN: not alpa-opt %t/plain.mlir --alpa-enumerate-strategies=mesh=a=2,b=2,c=2,d=2 2>&1 | FileCheck %s --check-prefix=AXES
 // RUN: not alpa-opt %t/plain.mlir --alpa-enumerate-strategies=mesh=x=0 2>&1 | FileCheck %s --check-prefix=SIZE
 // RUN: not alpa-opt %t/plain.mlir --alpa-enumerate-strategies=mesh=x=2,x=2 2>&1 | FileCheck %s --check-prefix=TWICE
-// RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 bytes-per-second=0' 2>&1 | FileCheck %s --check-prefix=RATE
-// RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 latency-seconds=nan' 2>&1 | FileCheck %s --check-prefix=NAN
+// RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 intra-node-bytes-per-second=0' 2>&1 | FileCheck %s --check-prefix=RATE
+// RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 inter-node-latency-seconds=nan' 2>&1 | FileCheck %s --check-prefix=NAN
+// RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 devices-per-node=0' 2>&1 | FileCheck %s --check-prefix=NODE
 // RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 peak-flops=-1' 2>&1 | FileCheck %s --check-prefix=PEAK
 // RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 strategy-space=best' 2>&1 | FileCheck %s --check-prefix=SPACE
 // RUN: not alpa-opt %t/plain.mlir '--alpa-enumerate-strategies=mesh=x=2 problem-file=%t/missing/p.json' 2>&1 | FileCheck %s --check-prefix=FILE
@@ -17,8 +18,9 @@
 // AXES: error: expected mesh=x=2,y=4 with one to 3 axes, got 4
 // SIZE: error: expected mesh axes such as x=2 with distinct names, got 'x=0'
 // TWICE: error: expected mesh axes such as x=2 with distinct names, got 'x=2'
-// RATE: error: expected a bandwidth above 0 and a latency of at least 0, both finite, for axis 'x', got 0 bytes/s and 1e-05 s
-// NAN: error: expected a bandwidth above 0 and a latency of at least 0, both finite, for axis 'x', got 1e+11 bytes/s and nan s
+// RATE: error: expected a bandwidth above 0 and a latency of at least 0, both finite, within nodes, got 0 bytes/s and 1e-05 s
+// NAN: error: expected a bandwidth above 0 and a latency of at least 0, both finite, between nodes, got 1e+11 bytes/s and nan s
+// NODE: error: expected at least 1 device per node, got 0
 // PEAK: error: expected a positive and finite peak FLOP/s for 'f32', got -1
 // SPACE: error: expected a strategy space of auto, data, zero2, zero3, got 'best'
 // FILE: error: cannot write '{{.*}}p.json': No such file or directory

@@ -276,3 +276,40 @@ func.func public @pieces_that_are_read(%x: tensor<8x3xf32>, %last: tensor<4x3xf3
   %2 = stablehlo.reshape %1 : (tensor<4x2x3xf32>) -> tensor<8x3xf32>
   return %2, %1 : tensor<8x3xf32>, tensor<4x2x3xf32>
 }
+
+// -----
+
+// What is moved and moved back stays where it was; turning the same way twice is something else.
+
+// CHECK-LABEL: @back_again
+// CHECK-NEXT: %[[TURNED:.*]] = stablehlo.transpose %arg0, dims = [1, 2, 0] {{.*}}: (tensor<8x3x2xf32>) -> tensor<3x2x8xf32>
+// CHECK-NEXT: %[[TWICE:.*]] = stablehlo.transpose %[[TURNED]], dims = [1, 2, 0] {{.*}}: (tensor<3x2x8xf32>) -> tensor<2x8x3xf32>
+// CHECK-NEXT: return %arg0, %[[TWICE]]
+func.func public @back_again(%x: tensor<8x3x2xf32>) -> (tensor<8x3x2xf32>, tensor<2x8x3xf32>) {
+  %0 = stablehlo.transpose %x, dims = [1, 2, 0] : (tensor<8x3x2xf32>) -> tensor<3x2x8xf32>
+  %1 = stablehlo.reshape %0 : (tensor<3x2x8xf32>) -> tensor<48xf32>
+  %2 = stablehlo.reshape %1 : (tensor<48xf32>) -> tensor<3x2x8xf32>
+  %3 = stablehlo.transpose %2, dims = [2, 0, 1] : (tensor<3x2x8xf32>) -> tensor<8x3x2xf32>
+  %4 = stablehlo.transpose %0, dims = [1, 2, 0] : (tensor<3x2x8xf32>) -> tensor<2x8x3xf32>
+  return %3, %4 : tensor<8x3x2xf32>, tensor<2x8x3xf32>
+}
+
+// -----
+
+// What is made for an op of a phase belongs to the phase.
+
+// CHECK-LABEL: @pieces_of_a_phase
+// CHECK: stablehlo.constant {{.*}}alpa.phase = "backward"{{.*}} : tensor<8x3xf32>
+// CHECK: stablehlo.multiply {{.*}}alpa.phase = "backward"{{.*}} : tensor<8x3xf32>
+// CHECK: stablehlo.constant {{.*}}alpa.phase = "backward"{{.*}} : tensor<8x3xf32>
+// CHECK-NOT: stablehlo.reshape
+// CHECK: return
+func.func public @pieces_of_a_phase(%x: tensor<8x3xf32>) -> tensor<8x3xf32> {
+  %0 = stablehlo.reshape %x {alpa.phase = "backward"} : (tensor<8x3xf32>) -> tensor<4x2x3xf32>
+  %two = stablehlo.constant {alpa.phase = "backward"} dense<2.0> : tensor<4x2x3xf32>
+  %1 = stablehlo.multiply %0, %two {alpa.phase = "backward"} : tensor<4x2x3xf32>
+  %three = stablehlo.constant {alpa.phase = "backward"} dense<3.0> : tensor<4x2x3xf32>
+  %2 = stablehlo.add %1, %three {alpa.phase = "backward"} : tensor<4x2x3xf32>
+  %3 = stablehlo.reshape %2 {alpa.phase = "backward"} : (tensor<4x2x3xf32>) -> tensor<8x3xf32>
+  return %3 : tensor<8x3xf32>
+}

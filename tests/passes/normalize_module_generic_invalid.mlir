@@ -30,7 +30,15 @@ func.func private @f(%arg0: tensor<2xf32>) -> tensor<f32> {
 
 // -----
 
-// expected-error@+1 {{expected a body of one block, got 2 blocks}}
+func.func public @main(%arg0: tensor<f32>) -> tensor<f32> {
+  // expected-error@+1 {{expected 'stablehlo.reshape' to have 1 operands, 1 results and 0 regions, got 0 operands, 1 results and 0 regions}}
+  %0 = "stablehlo.reshape"() : () -> tensor<f32>
+  return %0 : tensor<f32>
+}
+
+// -----
+
+// expected-error@+1 {{expected a body of one block that ends in func.return, got 2 blocks in @main}}
 func.func public @main(%arg0: tensor<f32>) -> tensor<f32> {
   "test.branch"()[^bb1] : () -> ()
 ^bb1:

@@ -10,9 +10,9 @@
 // CHECK: argument 3: optimizer state
 // CHECK: argument 4: optimizer state
 // CHECK: argument 5: other
-// CHECK: op 0: {{.*}} bytes live [0, 1]{{$}}
+// CHECK: op 0: {{.*}} bytes live [0, 12]{{$}}
 // CHECK: op 1: {{.*}}, batch in dim 0{{$}}
-// CHECK: op 7: {{.*}} bytes live [7, 10]{{$}}
+// CHECK: op 7: {{.*}} bytes live [7, 12]{{$}}
 // CHECK: op 10: {{.*}}, batch in dim 0{{$}}
 // CHECK: op 12: {{.*}} bytes live [12, 13]; batch reduced here
 // CHECK-NOT: , batch in

@@ -11,6 +11,7 @@ import optax
 import pytest
 from alpa_mlir import _native
 from alpa_mlir.errors import PlanError
+from alpa_mlir.models import gpt as gpt_model
 from alpa_mlir.models.workload import Workload, workload
 from alpa_mlir.parallelize import ParallelFunction
 from alpa_mlir.plan.versions import Versions
@@ -113,3 +114,14 @@ def test_prologue_is_part_of_the_plan() -> None:
     broken = replace(plan, prologue=replace(plan.prologue, stage=7))
     with pytest.raises(PlanError, match=r"prologue\.stage: expected one of .* 0 to 1, got 7"):
         alpa.parallelize(step.function, alpa.FixedPlan(broken), CLUSTER).plan(*step.arguments)
+
+
+def test_gradients_that_are_returned_are_made_where_their_layers_are(gpt: Workload) -> None:
+    """No update says what a gradient is: the backward pass is beside the forward all the same."""
+    state, batch = gpt.abstract_arguments()
+    config = gpt_model.SIZES["debug"]
+    step = jax.value_and_grad(lambda params, batch: gpt_model.loss_fn(params, batch, config))
+    plan = alpa.parallelize(step, METHOD, CLUSTER).plan(state.params, batch)
+    first, last = plan.stages
+    assert 0.5 < first.backward_seconds / last.backward_seconds < 2
+    assert {tensor.stage for tensor in plan.results[1:]} == {0, 1}

@@ -10,7 +10,7 @@ from functools import cache, partial
 import alpa_mlir as alpa
 import numpy as np
 import pytest
-from alpa_mlir._native import Module, ShardingModel
+from alpa_mlir._native import DeviceSpec, Module, ShardingModel
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.cost.device_mesh import native_device, native_mesh
 from alpa_mlir.inter_op.layers import LayeredStep, unroll_layers
@@ -89,8 +89,9 @@ def test_solver_cost_is_what_the_plan_does(
     price = found.cost * PICOSECOND
     assert sum(seconds.values()) <= price + rounding(model)
     # Where one loop reads parameters whole and the other as they lie, the problem has them go to
-    # the whole and back; the module does not go back.
-    is_exact = "gpt_scanned" not in request.node.name
+    # the whole and back; the module does not go back. In the stage of a GPT, row statistics are
+    # gathered over both axes at once and then cut, by two maps that have edges of their own.
+    is_exact = not {"gpt_scanned-(2, 4)", "gpt-stage1"} & {request.node.callspec.id}
     tolerance = rounding(model) if is_exact else 0.01 * price
     assert sum(seconds.values()) == pytest.approx(price, abs=tolerance)
 
@@ -164,3 +165,30 @@ def test_reshard_runs_as_often_as_its_value_is_made() -> None:
     # The weight is gathered before the loop, what the loop carries in each of its rounds.
     gathers = [c.count for c in model.collectives(choices) if c.kind == "all-gather"]
     assert sorted(gathers) == [1, 5]
+
+
+SUM = """
+func.func public @main(%x: tensor<8x8x4xf32>) -> tensor<4xf32> {
+  %zero = stablehlo.constant dense<0.0> : tensor<f32>
+  %0 = stablehlo.reduce(%x init: %zero) applies stablehlo.add across dimensions = [0, 1]
+       : (tensor<8x8x4xf32>, tensor<f32>) -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("has_reduce_scatter", "axes"), [(True, [["x", "y"]]), (False, [["x"], ["y"]])]
+)
+def test_sum_over_two_split_dims_is_one_all_reduce_on_gpus(
+    has_reduce_scatter: bool, axes: list[list[str]]
+) -> None:
+    """XLA makes one for each dim; its compiler for GPUs folds them."""
+    module = Module.parse(normalize(jaxlib.to_generic(SUM)).text)
+    mesh = native_mesh(LogicalMesh.of_shape((2, 4)), CLUSTER)
+    model = ShardingModel(module, mesh, DeviceSpec({"f32": 1e12}, 1e11, 0, has_reduce_scatter))
+    argument = model.strategy_names(0).index("{x},{y},{}")
+    collectives = model.collectives([argument, model.strategy_names(1).index("x=i,y=j")])
+    assert [(c.kind, c.axes, c.bytes) for c in collectives] == [
+        ("all-reduce", each, 16) for each in axes
+    ]

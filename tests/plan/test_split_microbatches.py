@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from alpa_mlir import _native
 from alpa_mlir.ir import jaxlib
 from programs.small_programs import Program
 from programs.training_steps import BATCH_NORM, STEPS
@@ -11,12 +12,22 @@ from test_normalize import lowered, run
 
 
 def split(program: Program, num_microbatches: int, options: str = "") -> str:
-    module = prepared(program)
+    module = _native.Module.parse(joined(program, num_microbatches)[0])
     module.run(
         "builtin.module(alpa-analyze-training,"
         f"alpa-split-microbatches{{num-microbatches={num_microbatches}{options}}})"
     )
     return module.text()
+
+
+def joined(program: Program, num_microbatches: int) -> tuple[str, list[str]]:
+    """The program with chunks joined and prepared again, and the remarks."""
+    module = prepared(program)
+    remarks = module.run(
+        f"builtin.module(alpa-join-chunks{{num-microbatches={num_microbatches}}},alpa-normalize)"
+    )
+    text = jaxlib.populate_rules(module.text(True)) if remarks else module.text(True)
+    return text, [remark.message for remark in remarks]
 
 
 def assert_computes_the_same(text: str, program: Program, tolerance: float = 1e-5) -> None:

@@ -50,6 +50,16 @@ def test_trace_gradients_are_not_state() -> None:
     program = traced(jax.value_and_grad(loss), PARAMS, X, batch_argnums=(1,))
     assert program.donate_argnums == ()
     assert all(a.state_result is None for a in program.arguments)
+    assert [a.gradient_result for a in program.arguments] == [1, 2, None]
+    assert "alpa.gradient = 2 : i64" in program.text
+
+
+def test_trace_next_values_and_losses_are_no_gradients() -> None:
+    program = traced(sgd, PARAMS, X, batch_argnums=(1,))
+    assert all(a.gradient_result is None for a in program.arguments)
+    scale = jax.ShapeDtypeStruct((), jnp.float32)
+    program = traced(lambda s, x: (s * x).sum(), scale, X, batch_argnums=(1,))
+    assert program.arguments[0].gradient_result is None
 
 
 def test_trace_explicit_donation_pairs_by_type() -> None:

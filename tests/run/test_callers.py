@@ -2,6 +2,8 @@
 elsewhere. A parallelized function answers as `jax.jit` does, or says what is wrong.
 """
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import alpa_mlir as alpa
@@ -10,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from alpa_mlir.errors import ArgumentError
+from alpa_mlir.parallelize import ParallelFunction
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 DATA = alpa.DataParallel()
@@ -180,6 +183,26 @@ def test_fixed_plan_takes_state_that_is_sharded_already() -> None:
     assert replayed(sharded(new_state()), BATCH)[1] == expected
 
 
+@pytest.mark.parametrize("method", [DATA, alpa.ShardParallel(), alpa.Auto()], ids=str)
+def test_order_of_the_devices_is_the_users(method: Any) -> None:
+    """As `jax.make_mesh` gives one that suits a torus, or a user who leaves the order to a job."""
+    devices = np.array(jax.devices())
+    rng = np.random.default_rng(0)
+    orders = [devices, devices[::-1], rng.permutation(devices)]
+    step = alpa.parallelize(train_step, method)
+    expected = jax.jit(train_step)(new_state(), BATCH)[1]
+    for order in orders:
+        kept = NamedSharding(Mesh(order.reshape(2, 4), ("rows", "columns")), PartitionSpec("rows"))
+        for _ in range(2):  # with what the step returns, too
+            state, loss = step(jax.device_put(new_state(), kept), BATCH)
+            np.testing.assert_allclose(loss, expected, rtol=1e-5)
+            assert state["params"]["a"].sharding.is_equivalent_to(kept, 2)
+            assert state["params"]["a"].sharding.mesh == kept.mesh
+            step(state, BATCH)
+    assert step.executable is not None
+    assert len(step._executables) == len(orders)
+
+
 def test_pipeline_takes_state_from_one_mesh() -> None:
     state, loss = alpa.parallelize(train_step, PIPELINE)(sharded(new_state()), BATCH)
     np.testing.assert_allclose(loss, jax.jit(train_step)(new_state(), BATCH)[1], rtol=1e-5)
@@ -204,3 +227,32 @@ def test_create_state_checks_what_it_creates(method: Any) -> None:
     for argnum in (0, 7, -1):
         with pytest.raises(ArgumentError, match="an argument of step that is not static"):
             alpa.create_state(new_state, like=parallel, argnum=argnum)
+
+
+@pytest.mark.parametrize("method", [DATA, PIPELINE], ids=["data", "pipeline"])
+def test_threads_that_call_a_step_wait_for_one_compilation(
+    method: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = alpa.parallelize(train_step, method)
+    compiled: list[Any] = []
+    compile_it = ParallelFunction._compile
+    monkeypatch.setattr(
+        ParallelFunction, "_compile", lambda *args: compiled.append(args) or compile_it(*args)
+    )
+    num_threads = 4
+    ready = threading.Barrier(num_threads)
+
+    def call(_: int) -> Any:
+        ready.wait()
+        return step(new_state(), BATCH)
+
+    with ThreadPoolExecutor(num_threads) as pool:
+        results = list(pool.map(call, range(num_threads)))
+    expected = jax.jit(train_step)(new_state(), BATCH)
+    for result in results:
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-5),
+            result,
+            expected,
+        )
+    assert len(compiled) == 1

@@ -11,6 +11,7 @@ PASSES = [
     "alpa-normalize",
     "alpa-analyze-training",
     "alpa-unroll-loops{all=true}",
+    "alpa-join-chunks{num-microbatches=4}",
     "alpa-split-microbatches{num-microbatches=2}",
     "alpa-print-op-graph",
 ]

@@ -14,6 +14,9 @@ from programs.random_steps.spec import RandomStep
 
 NUM_PROGRAMS = 200
 
+# Others that failed once: stages that hand on more, beside each other, than they were costed with.
+ONCE_FAILED = (1326, 1360, 1509)
+
 pytestmark = pytest.mark.xdist_group("random_steps")  # one process asks, two others run
 
 
@@ -56,6 +59,11 @@ def judged() -> list[Failure]:
 @pytest.mark.parametrize("seed", range(NUM_PROGRAMS))
 def test_random_step_is_as_on_one_device_or_refused(seed: int, judged: list[Failure]) -> None:
     assert judged[seed].verdict.kind not in FAILURES, str(judged[seed])
+
+
+def test_random_steps_that_once_failed_are_right() -> None:
+    for task, verdict in judge_all(tasks_of(ONCE_FAILED)):
+        assert verdict.kind in (OK, UNSTABLE), str(Failure(*task, verdict))
 
 
 def test_refusals_of_random_steps_are_justified(judged: list[Failure]) -> None:

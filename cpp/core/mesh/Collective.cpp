@@ -6,13 +6,30 @@
 namespace alpa {
 namespace {
 
-/// Number of devices along a set of axes.
-int64_t groupSize(AxisSet axes, const DeviceMesh &mesh) {
-  int64_t size = 1;
-  for (int axis = 0; axis < mesh.numAxes(); ++axis)
-    if (axes >> axis & 1)
-      size *= mesh.axes[axis].size;
-  return size;
+/// What a collective puts on links.
+struct Traffic {
+  double rounds = 1;      ///< of latency
+  double deviceBytes = 0; ///< that each device sends
+  double nodeBytes = 0;   ///< that the busiest node sends to others
+};
+
+Traffic traffic(const Collective &collective, const GroupSpread &spread) {
+  const double n = static_cast<double>(spread.groupSize);
+  const double bytes = static_cast<double>(collective.bytes);
+  const double ring = (n - 1) / n * bytes;
+  const double crossingGroups = static_cast<double>(spread.crossingGroups);
+  switch (collective.kind) {
+  case CollectiveKind::AllReduce: // a reduce-scatter and an all-gather
+    return {2, 2 * ring, 2 * ring * crossingGroups};
+  case CollectiveKind::AllGather:
+  case CollectiveKind::ReduceScatter:
+    return {1, ring, ring * crossingGroups};
+  case CollectiveKind::AllToAll:
+    return {1, ring, bytes / n * static_cast<double>(spread.crossingPairs)};
+  case CollectiveKind::CollectivePermute:
+    return {1, bytes, bytes * static_cast<double>(spread.crossingDevices)};
+  }
+  return {};
 }
 
 } // namespace
@@ -33,29 +50,25 @@ const char *name(CollectiveKind kind) {
   return "";
 }
 
+std::optional<CollectiveKind> collectiveKind(const std::string &text) {
+  for (CollectiveKind kind :
+       {CollectiveKind::AllReduce, CollectiveKind::AllGather, CollectiveKind::ReduceScatter,
+        CollectiveKind::AllToAll, CollectiveKind::CollectivePermute})
+    if (text == name(kind))
+      return kind;
+  return std::nullopt;
+}
+
 double seconds(const Collective &collective, const DeviceMesh &mesh) {
-  double latency = 0;
-  double bandwidth = 1e300;
-  for (int axis = 0; axis < mesh.numAxes(); ++axis)
-    if (collective.axes >> axis & 1 && mesh.axes[axis].size > 1) {
-      latency += mesh.axes[axis].latencySeconds;
-      bandwidth = std::min(bandwidth, mesh.axes[axis].bytesPerSecond);
-    }
-  const double n = static_cast<double>(groupSize(collective.axes, mesh));
-  const double bytes = static_cast<double>(collective.bytes);
-  if (n <= 1)
+  const GroupSpread &spread = mesh.spread(collective.axes);
+  if (spread.groupSize == 1)
     return 0;
-  switch (collective.kind) {
-  case CollectiveKind::AllReduce:
-    return 2 * latency + 2 * (n - 1) / n * bytes / bandwidth;
-  case CollectiveKind::AllGather:
-  case CollectiveKind::ReduceScatter:
-  case CollectiveKind::AllToAll:
-    return latency + (n - 1) / n * bytes / bandwidth;
-  case CollectiveKind::CollectivePermute:
-    return latency + bytes / bandwidth;
-  }
-  return 0;
+  const MeshLinks &links = mesh.links();
+  const Traffic sent = traffic(collective, spread);
+  const Link &farthest = spread.crossingGroups > 0 ? links.interNode : links.intraNode;
+  return sent.rounds * farthest.latencySeconds +
+         std::max(sent.deviceBytes / links.intraNode.bytesPerSecond,
+                  sent.nodeBytes / links.interNode.bytesPerSecond);
 }
 
 } // namespace alpa

@@ -4,6 +4,7 @@
 
 #include "core/mesh/DeviceMesh.h"
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace alpa {
@@ -12,9 +13,6 @@ enum class CollectiveKind { AllReduce, AllGather, ReduceScatter, AllToAll, Colle
 
 /// HLO's name: "all-reduce", ...
 const char *name(CollectiveKind kind);
-
-/// A set of mesh axes, bit i for axis i.
-using AxisSet = uint32_t;
 
 /// One collective over the devices along `axes`.
 struct Collective {
@@ -25,8 +23,16 @@ struct Collective {
   int64_t bytes = 0;
 };
 
-/// Time of a collective: latencies of its axes, and the bytes each device sends through the slowest
-/// of them. Ring algorithms: n devices send (n-1)/n of the bytes (all-reduce twice that).
+/// The kind of that name; nullopt where there is none.
+std::optional<CollectiveKind> collectiveKind(const std::string &name);
+
+/// Time of a collective that all groups along its axes run at once: the latency of the farthest
+/// link, then the bytes each device sends, or those that a node sends to others, whichever takes
+/// longer. It depends on which devices make a group, not on how axes name them.
+///
+/// Ring algorithms: n devices send (n-1)/n of the bytes (all-reduce twice that), and a ring leaves
+/// a node once, so that its devices there share what the network carries. In an all-to-all every
+/// pair of devices has something of its own to send.
 double seconds(const Collective &collective, const DeviceMesh &mesh);
 
 } // namespace alpa

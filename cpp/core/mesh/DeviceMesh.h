@@ -14,28 +14,72 @@ namespace alpa {
 /// small value type.
 inline constexpr int kMaxMeshAxes = 3;
 
-/// One axis of a logical mesh with the alpha-beta model of its links.
+/// Enumerating the devices of a mesh, to see which share a node, stays quick.
+inline constexpr int64_t kMaxMeshDevices = int64_t(1) << 20;
+
+/// The alpha-beta model of a link.
+struct Link {
+  double latencySeconds = 0;     ///< alpha: fixed time of one collective
+  double bytesPerSecond = 1e300; ///< 1 / beta
+};
+
+/// What joins the devices of a mesh: nodes take them in order, `devicesPerNode` each.
+struct MeshLinks {
+  int64_t devicesPerNode = kMaxMeshDevices;
+  Link intraNode; ///< what one device sends, wherever to
+  Link interNode; ///< what one node, all its devices together, sends to other nodes
+};
+
 struct DeviceMeshAxis {
   std::string name;
   int64_t size = 1;
-  double latencySeconds = 0;     ///< alpha: fixed time of one collective along the axis
-  double bytesPerSecond = 1e300; ///< 1 / beta: what one device sends along the axis
+};
+
+/// A set of mesh axes, bit i for axis i.
+using AxisSet = uint32_t;
+
+/// How the groups of devices along a set of axes lie in the nodes. Of nodes that are not alike, the
+/// one that has most to send counts.
+struct GroupSpread {
+  int64_t groupSize = 1;
+  /// Groups with devices in the node and elsewhere; 0 where no group leaves its node.
+  int64_t crossingGroups = 0;
+  /// How many devices of the node can send to one elsewhere when each sends to one of its group.
+  int64_t crossingDevices = 0;
+  /// Pairs of devices of one group, the first in the node and the second elsewhere.
+  int64_t crossingPairs = 0;
 };
 
 /// A logical mesh: devices in row-major order of the axes.
-struct DeviceMesh {
-  std::vector<DeviceMeshAxis> axes;
+class DeviceMesh {
+public:
+  DeviceMesh() = default;
+  /// Not checked; see `complaint`.
+  DeviceMesh(std::vector<DeviceMeshAxis> axes, MeshLinks links);
 
+  const std::vector<DeviceMeshAxis> &axes() const { return meshAxes; }
+  const MeshLinks &links() const { return meshLinks; }
   int64_t numDevices() const;
-  int numAxes() const { return static_cast<int>(axes.size()); }
+  int numAxes() const { return static_cast<int>(meshAxes.size()); }
   /// Index of the axis called `name`, or -1.
   int axisIndex(const std::string &name) const;
+  /// The mesh must have no complaint.
+  const GroupSpread &spread(AxisSet axes) const { return spreads[axes]; }
+
   /// What is wrong, as "expected ..."; empty for a mesh of one to three axes of distinct names with
-  /// sizes of at least 1, at most 2^31 - 1 devices, and finite rates: bandwidths above 0, latencies
-  /// of at least 0.
+  /// sizes of at least 1, at most kMaxMeshDevices devices, at least 1 device per node, and finite
+  /// rates: bandwidths above 0, latencies of at least 0.
   std::string complaint() const;
   /// Throws std::invalid_argument with the complaint.
   void check() const;
+
+private:
+  GroupSpread findSpread(AxisSet axes) const;
+  int64_t groupOf(int64_t device, AxisSet axes) const;
+
+  std::vector<DeviceMeshAxis> meshAxes;
+  MeshLinks meshLinks;
+  std::vector<GroupSpread> spreads; ///< by set of axes
 };
 
 /// One device, as the roofline sees it.
@@ -43,8 +87,9 @@ struct DeviceSpec {
   std::map<std::string, double> peakFlops; ///< FLOP/s by element type of MLIR ("f32", "bf16", ...)
   double memoryBytesPerSecond = 1e12;
   int64_t memoryBytes = 0; ///< 0: no limit
-  /// Whether the compiler turns an all-reduce followed by a slice into a reduce-scatter (XLA: on
-  /// GPU, not on CPU).
+  /// Whether the compiler makes collectives as XLA does on GPUs and not on CPUs: a reduce-scatter
+  /// of an all-reduce and a slice, one all-reduce of several in a row, gathers and scatters along
+  /// the major dim only.
   bool hasReduceScatter = true;
   /// Measured seconds, for seconds(OpWork): of memory-bound ops by bytes, as "elementwise"; of
   /// products by FLOP and element type, as "product bf16". Empty: the roofline of the peaks.

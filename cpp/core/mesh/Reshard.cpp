@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <functional>
 #include <limits>
+#include <numeric>
 #include <queue>
 #include <stdexcept>
 
@@ -12,12 +13,29 @@ namespace alpa {
 /// The sum of as many as there are steps in a route is finite.
 constexpr double kMaxStepSeconds = 1e300;
 
+namespace {
+
+int64_t bytesOf(const std::vector<int64_t> &shape, int64_t elementBytes) {
+  return std::accumulate(shape.begin(), shape.end(), elementBytes, std::multiplies<int64_t>());
+}
+
+} // namespace
+
+double transposeSeconds(const Sharding &sharding, int dim, const std::vector<int64_t> &shape,
+                        int64_t elementBytes, const DeviceMesh &mesh, const DeviceSpec &device) {
+  bool isMajor = true;
+  for (int before = 0; before < dim; ++before)
+    isMajor = isMajor && shape[before] == sharding.shardsOf(before, mesh);
+  if (isMajor || !device.hasReduceScatter)
+    return 0;
+  const int64_t written = bytesOf(shape, elementBytes) / sharding.numShards(mesh);
+  return 2 * static_cast<double>(written) / device.memoryBytesPerSecond; // read and written
+}
+
 ReshardTable::ReshardTable(std::vector<int64_t> tensorShape, int64_t elementBytes,
-                           const DeviceMesh &deviceMesh, const DeviceSpec &device)
-    : shape(std::move(tensorShape)), tensorBytes(elementBytes), mesh(deviceMesh),
-      memoryBytesPerSecond(device.memoryBytesPerSecond) {
-  for (int64_t size : shape)
-    tensorBytes *= size;
+                           const DeviceMesh &mesh, const DeviceSpec &device)
+    : shape(std::move(tensorShape)), elementBytes(elementBytes),
+      tensorBytes(bytesOf(shape, elementBytes)), mesh(mesh), device(device) {
   shardings = allShardings(shape, mesh, /*allOrders=*/true);
   for (size_t i = 0; i < shardings.size(); ++i)
     indices[shardings[i]] = static_cast<int>(i);
@@ -40,13 +58,14 @@ int ReshardTable::indexOf(const Sharding &sharding) const {
 
 /// Adds the step, if the tensor can lie so.
 void ReshardTable::addStep(std::vector<ReshardStep> &to, const Sharding &target,
-                           Collective collective) {
+                           Collective collective, double transposeSeconds) {
   if (!divides(target, shape, mesh))
     return;
   ReshardStep step{target, collective, 0};
   // Every step reads and writes its piece; a local slice does nothing else.
   const double written = static_cast<double>(tensorBytes / target.numShards(mesh));
-  step.seconds = alpa::seconds(step.collective, mesh) + 2 * written / memoryBytesPerSecond;
+  step.seconds = alpa::seconds(step.collective, mesh) + 2 * written / device.memoryBytesPerSecond +
+                 transposeSeconds;
   // Routes by links so slow that it never ends are found like any other.
   step.seconds = std::min(step.seconds, kMaxStepSeconds);
   slowestStep = std::max(slowestStep, step.seconds);
@@ -65,7 +84,7 @@ std::vector<ReshardStep> ReshardTable::stepsFrom(const Sharding &from) {
 /// Free axes become minor axes of a dim.
 void ReshardTable::addSlices(std::vector<ReshardStep> &to, const Sharding &from) {
   for (int axis = 0; axis < mesh.numAxes(); ++axis)
-    if (from.dimOf(axis) < 0 && mesh.axes[axis].size > 1)
+    if (from.dimOf(axis) < 0 && mesh.axes()[axis].size > 1)
       for (int dim = 0; dim < rank(); ++dim) {
         Sharding target = from;
         target.append(dim, axis);
@@ -77,21 +96,25 @@ void ReshardTable::addSlices(std::vector<ReshardStep> &to, const Sharding &from)
 /// another dim (an all-to-all).
 void ReshardTable::addGathers(std::vector<ReshardStep> &to, const Sharding &from, int dim) {
   const int64_t localBytes = tensorBytes / from.numShards(mesh);
+  auto transposed = [&](const Sharding &sharding, int along) {
+    return transposeSeconds(sharding, along, shape, elementBytes, mesh, device);
+  };
   Sharding gathered = from;
   std::vector<int> moved; // minor first
   AxisSet axes = 0;
   for (int axis; (axis = gathered.removeMinor(dim)) >= 0;) {
     moved.push_back(axis);
     axes |= AxisSet(1) << axis;
-    addStep(to, gathered,
-            {CollectiveKind::AllGather, axes, tensorBytes / gathered.numShards(mesh)});
+    addStep(to, gathered, {CollectiveKind::AllGather, axes, tensorBytes / gathered.numShards(mesh)},
+            transposed(gathered, dim));
     for (int other = 0; other < rank(); ++other) {
       if (other == dim)
         continue;
       Sharding target = gathered;
       for (auto it = moved.rbegin(); it != moved.rend(); ++it)
         target.append(other, *it);
-      addStep(to, target, {CollectiveKind::AllToAll, axes, localBytes});
+      addStep(to, target, {CollectiveKind::AllToAll, axes, localBytes},
+              transposed(from, other) + transposed(target, dim));
     }
   }
 }

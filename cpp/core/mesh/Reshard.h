@@ -14,6 +14,13 @@
 
 namespace alpa {
 
+/// Seconds in which a device writes its piece of a tensor anew because a collective runs along
+/// `dim`: XLA's for GPUs run along the major dim only, so what a gather makes or a reduce-scatter
+/// reads is transposed, as is what an all-to-all cuts and what it puts together. `sharding` is how
+/// that lies. Nothing on CPUs, nor where the dims before `dim` have one element on a device.
+double transposeSeconds(const Sharding &sharding, int dim, const std::vector<int64_t> &shape,
+                        int64_t elementBytes, const DeviceMesh &mesh, const DeviceSpec &device);
+
 /// One step of a route. A slice has no collective: `collective.axes` is empty and its bytes are
 /// what is written.
 struct ReshardStep {
@@ -52,15 +59,17 @@ private:
   const std::vector<Reached> &routesFrom(int source) const;
   int rank() const { return static_cast<int>(shape.size()); }
   std::vector<ReshardStep> stepsFrom(const Sharding &from);
-  void addStep(std::vector<ReshardStep> &to, const Sharding &target, Collective collective);
+  void addStep(std::vector<ReshardStep> &to, const Sharding &target, Collective collective,
+               double transposeSeconds = 0);
   void addSlices(std::vector<ReshardStep> &to, const Sharding &from);
   void addGathers(std::vector<ReshardStep> &to, const Sharding &from, int dim);
   void addPermutes(std::vector<ReshardStep> &to, const Sharding &from);
 
   std::vector<int64_t> shape;
+  int64_t elementBytes;
   int64_t tensorBytes;
   DeviceMesh mesh;
-  double memoryBytesPerSecond;
+  DeviceSpec device;
   double slowestStep = 0;
   std::vector<Sharding> shardings;
   std::map<Sharding, int> indices;

@@ -36,7 +36,7 @@ int64_t Sharding::shardsOf(int dim, const DeviceMesh &mesh) const {
   int64_t product = 1;
   for (int axis = 0; axis < mesh.numAxes(); ++axis)
     if (dims[axis] == dim)
-      product *= mesh.axes[axis].size;
+      product *= mesh.axes()[axis].size;
   return product;
 }
 
@@ -44,7 +44,7 @@ int64_t Sharding::numShards(const DeviceMesh &mesh) const {
   int64_t product = 1;
   for (int axis = 0; axis < mesh.numAxes(); ++axis)
     if (dims[axis] >= 0)
-      product *= mesh.axes[axis].size;
+      product *= mesh.axes()[axis].size;
   return product;
 }
 
@@ -54,7 +54,7 @@ std::string Sharding::str(int rank, const DeviceMesh &mesh) const {
     text += dim ? ",{" : "{";
     bool first = true;
     for (int axis : axesOf(dim)) {
-      text += (first ? "" : ",") + mesh.axes[axis].name;
+      text += (first ? "" : ",") + mesh.axes()[axis].name;
       first = false;
     }
     text += "}";
@@ -118,7 +118,7 @@ std::vector<Sharding> allShardings(const std::vector<int64_t> &shape, const Devi
           if (dim >= 0)
             extended.append(dim, axis);
           // An axis of one device splits nothing; leaving it out keeps one name for one layout.
-          if (dim < 0 || mesh.axes[axis].size > 1)
+          if (dim < 0 || mesh.axes()[axis].size > 1)
             next.push_back(extended);
         }
       partial = std::move(next);

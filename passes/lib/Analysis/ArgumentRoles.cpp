@@ -11,11 +11,13 @@ std::vector<ArgumentRole> argumentRoles(const OpGraph &graph, const Meetings &me
   std::vector<ArgumentRole> roles;
   for (mlir::BlockArgument argument : function.getArguments()) {
     unsigned number = argument.getArgNumber();
-    bool isTrained = isFloating(argument.getType()) && meetings.meetsBatch.contains(argument);
-    roles.push_back(function.getArgAttr(number, kBatchAttr)    ? ArgumentRole::Batch
-                    : !function.getArgAttr(number, kStateAttr) ? ArgumentRole::Other
-                    : isTrained                                ? ArgumentRole::Parameter
-                                                               : ArgumentRole::OptimizerState);
+    const bool isState = static_cast<bool>(function.getArgAttr(number, kStateAttr));
+    const bool isTrained = (isState || function.getArgAttr(number, kGradientAttr)) &&
+                           isFloating(argument.getType()) && meetings.meetsBatch.contains(argument);
+    roles.push_back(function.getArgAttr(number, kBatchAttr) ? ArgumentRole::Batch
+                    : isTrained                             ? ArgumentRole::Parameter
+                    : isState                               ? ArgumentRole::OptimizerState
+                                                            : ArgumentRole::Other);
   }
   return roles;
 }

@@ -104,11 +104,12 @@ private:
       if (std::optional<BatchDim> dim = result.of(operand); dim && loop) {
         BatchDim counted = {0, dim->size, dim->minor};
         examples = examples ? coarser(*examples, counted) : std::optional(counted);
-        if (!examples || examples->size * examples->minor != loop->numIterations)
+        if (!examples || loop->numIterations % (examples->size * examples->minor) != 0)
           return false;
       }
     if (!loop)
       return false;
+    loop->period = examples->size * examples->minor;
     for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
       if (std::optional<BatchDim> dim = result.of(operand))
         setCarried(op, i, *dim);

@@ -33,7 +33,7 @@ private:
     std::optional<int64_t> trips = tripCount(whileOp);
     if (!trips || *trips < 1)
       return false;
-    loop.numIterations = *trips;
+    loop.numIterations = loop.period = *trips;
     for (mlir::BlockArgument argument : body.getArguments()) {
       mlir::BlockArgument inCondition =
           whileCondition(whileOp).getArgument(argument.getArgNumber());
@@ -133,9 +133,14 @@ private:
       return false;
     const bool isForward = start->factor == 1 && start->offset == 0;
     const bool isReversed = start->factor == -1 && start->offset == loop.numIterations - 1;
-    if (isForward || isReversed)
-      loop.accesses[op] = {dim, isReversed};
-    return isForward || isReversed;
+    if (!isForward && !isReversed)
+      return false;
+    // In two directions, one iteration would read two examples.
+    if (!loop.accesses.empty() && loop.isReversed != isReversed)
+      return false;
+    loop.isReversed = isReversed;
+    loop.accesses[op] = dim;
+    return true;
   }
 
   /// factor * counter + offset

@@ -1,6 +1,7 @@
 // Computes live intervals; see the header.
 
 #include "alpa/Analysis/Liveness.h"
+#include "alpa/Analysis/RunOrder.h"
 #include "alpa/IR/Stablehlo.h"
 #include <map>
 
@@ -8,7 +9,7 @@ namespace alpa {
 namespace {
 
 /// Whether the results of `op` lie where its operands did: a view, or an update in place of a
-/// buffer that nobody else reads.
+/// buffer that nobody else reads (a constant is none).
 bool isInPlace(mlir::Operation *op) {
   switch (kindOf(op)) {
   case OpKind::Reshape:
@@ -17,7 +18,7 @@ bool isInPlace(mlir::Operation *op) {
     return true;
   case OpKind::DynamicUpdateSlice:
   case OpKind::Scatter:
-    return op->getNumOperands() > 0 && op->getOperand(0).hasOneUse();
+    return op->getNumOperands() > 0 && op->getOperand(0).hasOneUse() && !updatesConstant(op);
   default:
     return false;
   }
@@ -28,35 +29,11 @@ bool isCarriedUnchanged(mlir::Operation *op, unsigned index) {
   return isWhile(op) && isLoopInvariant(whileBody(op).getArgument(index));
 }
 
-/// Whether what operand `index` of `op` holds is still needed while result `index` is: under a new
-/// name, or to be broadcast again.
-bool livesOn(mlir::Operation *op, unsigned index) {
-  if (index >= op->getNumResults())
-    return false;
-  return isInPlace(op) || isCarriedUnchanged(op, index) ||
-         (kindOf(op) == OpKind::BroadcastInDim && isFusedAway(op));
-}
-
-/// Whether the buffer of an argument may be reused once it has been read for the last time.
-bool isDonated(mlir::FunctionOpInterface func, unsigned argument) {
-  return func.getArgAttr(argument, "tf.aliasing_output") ||
-         func.getArgAttr(argument, "jax.buffer_donor");
-}
-
 } // namespace
 
-bool isFusedAway(mlir::Operation *op) {
-  const bool isBroadcast = kindOf(op) == OpKind::BroadcastInDim;
-  if (!(isBroadcast || isElementwise(op)) || op->getNumResults() != 1 || op->use_empty() ||
-      !(isBroadcast || op->getResult(0).hasOneUse()))
-    return false;
-  return llvm::all_of(op->getUsers(), [&](mlir::Operation *user) {
-    return user->getBlock() == op->getBlock() && (isElementwise(user) || isReduction(user));
-  });
-}
-
-Liveness::Liveness(mlir::FunctionOpInterface func) {
-  count(func.getFunctionBody());
+Liveness::Liveness(mlir::FunctionOpInterface func) : fused(func) {
+  for (mlir::Operation *op : runOrder(func))
+    count(op);
   // Uses come after what they use, so one sweep from the end knows the last use of every value that
   // another lives on as.
   for (mlir::Operation *op : llvm::reverse(ops)) {
@@ -70,36 +47,49 @@ Liveness::Liveness(mlir::FunctionOpInterface func) {
     live[argument] = {0, isDonated(func, argument.getArgNumber()) ? lastUse(argument) : now};
 }
 
-void Liveness::count(mlir::Region &region) {
-  for (mlir::Block &block : region)
-    for (mlir::Operation &op : block) {
-      const int64_t begin = now++;
-      ops.push_back(&op);
-      if (isWhile(&op) || kindOf(&op) == OpKind::Branch)
-        for (mlir::Region &nested : op.getRegions())
-          count(nested);
-      times[&op] = {begin, now};
-    }
+void Liveness::count(mlir::Operation *op) {
+  const int64_t begin = now++;
+  ops.push_back(op);
+  if (isWhile(op) || kindOf(op) == OpKind::Branch)
+    for (mlir::Region &region : op->getRegions())
+      for (mlir::Operation &nested : region.getOps())
+        count(&nested);
+  times[op] = {begin, now};
+}
+
+/// The result of `op` as which operand `index` lives on: under a new name, or to be computed with
+/// again in the readers of a map.
+mlir::Value Liveness::livesOnAs(mlir::Operation *op, unsigned index) const {
+  if (isFusedAway(op))
+    return op->getResult(0);
+  const bool livesOn =
+      index < op->getNumResults() && (isInPlace(op) || isCarriedUnchanged(op, index));
+  return livesOn ? op->getResult(index) : mlir::Value();
 }
 
 /// Needs the last uses of all later values.
 int64_t Liveness::lastUse(mlir::Value value) const {
   int64_t last = 0;
-  for (mlir::OpOperand &use : value.getUses()) {
-    mlir::Operation *user = use.getOwner();
-    const unsigned number = use.getOperandNumber();
-    // What a nested op reads lives until the op around it, in the block of the value, is over.
-    mlir::Operation *ancestor = value.getParentBlock()->findAncestorOpInBlock(*user);
-    const bool isTakenOver = user == ancestor && isWhile(user) && !isCarriedUnchanged(user, number);
-    const Interval time = times.lookup(ancestor);
-    last = std::max(last, isTakenOver ? time.begin : time.end);
-    if (livesOn(user, number))
-      last = std::max(last, lastUses.lookup(user->getResult(number)));
-  }
+  for (mlir::OpOperand &use : value.getUses())
+    last = std::max(last, intervalOf(use).end);
   return last;
 }
 
-bool Liveness::needsMemory(mlir::Value value) {
+/// Needs the last uses of all that the reader makes.
+Interval Liveness::intervalOf(mlir::OpOperand &use) const {
+  mlir::Operation *user = use.getOwner();
+  const unsigned number = use.getOperandNumber();
+  // What a nested op reads lives until the op around it, in the block of the value, is over.
+  mlir::Operation *ancestor = use.get().getParentBlock()->findAncestorOpInBlock(*user);
+  Interval interval = times.lookup(ancestor);
+  if (user == ancestor && isWhile(user) && !isCarriedUnchanged(user, number))
+    interval.end = interval.begin; // the loop takes it over
+  if (mlir::Value other = livesOnAs(user, number))
+    interval.end = std::max(interval.end, lastUses.lookup(other));
+  return interval;
+}
+
+bool Liveness::needsMemory(mlir::Value value) const {
   auto result = llvm::dyn_cast<mlir::OpResult>(value);
   if (!result)
     return true;

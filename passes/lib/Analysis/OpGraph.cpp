@@ -29,6 +29,7 @@ int producerOf(mlir::Value value, const OpGraph &graph) {
 Traffic trafficOf(mlir::Operation *op) {
   mlir::ValueRange operands = op->getOperands();
   int64_t results = bytesOf(op->getResults());
+  const int64_t filled = updatesConstant(op) ? results : 0;
   switch (kindOf(op)) {
   case OpKind::Constant:
   case OpKind::Reshape:
@@ -45,13 +46,13 @@ Traffic trafficOf(mlir::Operation *op) {
   case OpKind::DynamicUpdateSlice:
     if (operands.size() > 1) {
       int64_t update = bytes(operands[1].getType());
-      return {update, update};
+      return {update, update, filled};
     }
     break;
   case OpKind::Scatter: // reads indices, updates, and the elements they change
     if (operands.size() == 3) {
       int64_t update = bytes(operands[2].getType());
-      return {bytes(operands[1].getType()) + 2 * update, update};
+      return {bytes(operands[1].getType()) + 2 * update, update, filled};
     }
     break;
   default:
@@ -106,7 +107,7 @@ void OpGraph::addBlock(mlir::Block &block, double multiplicity) {
     node.op = &op;
     node.flops = flops(&op);
     node.bytesRead = traffic.read;
-    node.bytesWritten = traffic.written;
+    node.bytesWritten = traffic.written + traffic.filled;
     node.multiplicity = multiplicity;
     if (isWhile(&op) || isBranch(&op)) {
       std::optional<int64_t> trips = isWhile(&op) ? tripCount(&op) : 1;

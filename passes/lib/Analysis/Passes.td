@@ -9,7 +9,8 @@ def AnalyzeTraining : Pass<"alpa-analyze-training", "::mlir::ModuleOp"> {
   let summary = "Finds the structure of a training step: phases, gradients, what microbatches would sum";
   let description = [{
     Needs: a module that alpa-normalize left, with the sharding rules of `sdy-populate-op-sharding-rules`; batch arguments
-    marked `alpa.batch`, state arguments `alpa.state = <result>`. Nothing else in the program need be marked.
+    marked `alpa.batch`, state arguments `alpa.state = <result>`, parameters of a step that returns gradients instead
+    `alpa.gradient = <result>`. Nothing else in the program need be marked.
 
     Leaves: `alpa.role` on every argument and `alpa.phase` on every op. Ops at which the batch ends in a sum (the frontier)
     have `alpa.accumulate`, how results of microbatches combine, and `alpa.gradient_of`, the parameters whose gradient

@@ -38,16 +38,16 @@ std::string list(llvm::ArrayRef<int> indices) {
   return "[" + text + "]";
 }
 
-/// The number of the first op that does not begin before `time`.
+/// How many ops begin before `time`: the number of the first that does not, in program order.
 int64_t opAt(int64_t time, const OpGraph &graph, const Liveness &liveness) {
   auto beginsBefore = [&](const OpNode &node) { return liveness.timeOf(node.op).begin < time; };
-  return llvm::partition_point(graph.nodes(), beginsBefore) - graph.nodes().begin();
+  return llvm::count_if(graph.nodes(), beginsBefore);
 }
 
 std::string describe(mlir::Value value, const OpGraph &graph, const Liveness &liveness,
                      const BatchDims &batch) {
   const Interval live = liveness.intervalOf(value);
-  const int64_t size = Liveness::needsMemory(value) ? bytes(value.getType()) : 0;
+  const int64_t size = liveness.needsMemory(value) ? bytes(value.getType()) : 0;
   std::string text = std::to_string(size) + " bytes live [" +
                      std::to_string(opAt(live.begin, graph, liveness)) + ", " +
                      std::to_string(opAt(live.end, graph, liveness) - 1) + "]";

@@ -119,14 +119,18 @@ private:
   int numTrials = 0;
 };
 
-/// Batch arguments of which the n-th examples of `numChunks` chunks count as one.
-BatchDims::Given interleaved(const OpGraph &graph, const BatchDims &batch, int64_t numChunks) {
+} // namespace
+
+mlir::FailureOr<BatchDims> batchInChunks(const OpGraph &graph, const BatchDims &batch,
+                                         int64_t numChunks) {
   BatchDims::Given given;
   for (mlir::BlockArgument argument : graph.function().getArguments())
     if (std::optional<BatchDim> dim = batch.of(argument); dim && dim->size % numChunks == 0)
       given[argument] = {dim->dim, dim->size / numChunks, 1};
-  return given;
+  return RearrangedBatch(graph, std::move(given)).find();
 }
+
+namespace {
 
 /// The batch counted in chunks such that `numMicrobatches` divide it, or fewer examples meet; none
 /// where that helps nothing. Fails with a diagnostic.
@@ -138,7 +142,7 @@ mlir::FailureOr<std::optional<BatchDims>> inChunks(const OpGraph &graph, const B
   if (isDivided && numMixing == 0)
     return std::optional<BatchDims>();
   for (int64_t numChunks : batch.groupings()) {
-    auto other = RearrangedBatch(graph, interleaved(graph, batch, numChunks)).find();
+    mlir::FailureOr<BatchDims> other = batchInChunks(graph, batch, numChunks);
     if (mlir::failed(other))
       return mlir::failure();
     const TrainingPhases found = trainingPhases(graph, *other);
@@ -155,7 +159,7 @@ mlir::FailureOr<StepAnalysis> StepAnalysis::of(mlir::ModuleOp module, int64_t nu
   mlir::FailureOr<OpGraph> graph = OpGraph::build(module);
   if (mlir::failed(graph))
     return mlir::failure();
-  mlir::FailureOr<BatchDims> batch = RearrangedBatch(*graph, {}).find();
+  mlir::FailureOr<BatchDims> batch = RearrangedBatch(*graph, BatchDims::Given()).find();
   if (mlir::failed(batch))
     return mlir::failure();
   if (numMicrobatches > 1) {

@@ -78,15 +78,21 @@ private:
                : combinationOf(op);
   }
 
+  /// The result that is the next value of an argument, or else its gradient.
+  std::optional<int64_t> resultOf(unsigned argument) const {
+    mlir::func::FuncOp function = graph.function();
+    std::optional<int64_t> next = integerOf(function.getArgAttr(argument, kStateAttr));
+    return next ? next : integerOf(function.getArgAttr(argument, kGradientAttr));
+  }
+
   /// From the next value of each parameter back through the update.
   void findOwners() {
     llvm::DenseMap<mlir::Value, FrontierValue *> frontier;
     for (FrontierValue &value : result.frontier)
       frontier[value.value] = &value;
-    mlir::func::FuncOp function = graph.function();
-    mlir::Operation &terminator = function.getBody().front().back();
+    mlir::Operation &terminator = graph.function().getBody().front().back();
     for (auto [number, role] : llvm::enumerate(result.roles)) {
-      std::optional<int64_t> next = integerOf(function.getArgAttr(number, kStateAttr));
+      std::optional<int64_t> next = resultOf(number);
       if (role != ArgumentRole::Parameter || !next || *next < 0 ||
           *next >= terminator.getNumOperands())
         continue;
@@ -250,6 +256,23 @@ llvm::StringRef name(ReductionKind kind) {
     return "or";
   }
   return "";
+}
+
+ReductionKind reductionNamed(llvm::StringRef text) {
+  for (ReductionKind kind : {ReductionKind::Add, ReductionKind::Mul, ReductionKind::Min,
+                             ReductionKind::Max, ReductionKind::And, ReductionKind::Or})
+    if (name(kind) == text)
+      return kind;
+  return ReductionKind::None;
+}
+
+mlir::RankedTensorType FrontierValue::sumType() const {
+  auto type = llvm::cast<mlir::RankedTensorType>(value.getType());
+  auto element = llvm::dyn_cast<mlir::FloatType>(type.getElementType());
+  const bool isNarrow = element && element.getWidth() < 32;
+  return isNarrow && combine == ReductionKind::Add && !isJoined
+             ? type.clone(mlir::Float32Type::get(type.getContext()))
+             : type;
 }
 
 bool TrainingPhases::isGradientFound(int parameter) const {

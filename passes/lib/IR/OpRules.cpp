@@ -119,17 +119,28 @@ void replicateUselessFactors(ShardingRule &rule, bool isCustomCall) {
       rule.factorKinds[factor] = FactorKind::NeedReplication;
 }
 
+/// What is summed over is gone.
+bool reducesIntoResults(const ShardingRule &rule) {
+  std::vector<bool> inResults = factorsIn(rule.results, rule.numFactors());
+  for (int factor = 0; factor < rule.numFactors(); ++factor)
+    if (inResults[factor] && rule.factorKinds[factor] == FactorKind::Reduction)
+      return true;
+  return false;
+}
+
 /// XLA turns a scatter of one update into a dynamic_update_slice, and on devices that do not own
 /// the updated row may read another one for it (a dynamic_slice of a dynamic_slice is merged
-/// without clamping): the rows must not be split. Seen up to jaxlib 0.10.2.
+/// without clamping): the rows must not be split. Seen up to jaxlib 0.10.2. One update of each row
+/// of a batching dim stays a scatter.
 void replicateRowsOfSingleUpdate(ShardingRule &rule, mlir::Operation *op) {
   if (kindOf(op) != OpKind::Scatter || rule.operands.size() != 3)
     return;
   std::vector<bool> inInput = factorsIn(rule.operands.front(), rule.numFactors());
+  std::vector<bool> inIndices = factorsIn(rule.operands[1], rule.numFactors());
   std::vector<bool> inUpdates = factorsIn(rule.operands.back(), rule.numFactors());
   int64_t numUpdates = 1;
   for (int factor = 0; factor < rule.numFactors(); ++factor)
-    if (inUpdates[factor] && !inInput[factor])
+    if (inUpdates[factor] && inIndices[factor])
       numUpdates *= rule.factorSizes[factor];
   if (numUpdates > 1)
     return;
@@ -159,6 +170,11 @@ mlir::FailureOr<ShardingRule> ruleFor(mlir::Operation *op) {
   }
   if (!usesFactorsOnce(*rule)) {
     op->emitOpError("expected a sharding rule with each factor at most once in a tensor, got '")
+        << print(*rule) << "'";
+    return mlir::failure();
+  }
+  if (reducesIntoResults(*rule)) {
+    op->emitOpError("expected a sharding rule whose reduction factors are in no result, got '")
         << print(*rule) << "'";
     return mlir::failure();
   }

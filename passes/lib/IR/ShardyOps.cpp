@@ -19,7 +19,7 @@ TensorShardingText shardingText(const Sharding &sharding, int rank, const Device
   for (int dim = 0; dim < rank; ++dim) {
     DimShardingText dimText;
     for (int axis : sharding.axesOf(dim))
-      dimText.axes.push_back(mesh.axes[axis].name);
+      dimText.axes.push_back(mesh.axes()[axis].name);
     text.dims.push_back(std::move(dimText));
   }
   return text;
@@ -28,7 +28,7 @@ TensorShardingText shardingText(const Sharding &sharding, int rank, const Device
 void makeMesh(mlir::ModuleOp module, llvm::StringRef name, const DeviceMesh &mesh) {
   mlir::OpBuilder builder = mlir::OpBuilder::atBlockBegin(module.getBody());
   MeshText text;
-  for (const DeviceMeshAxis &axis : mesh.axes)
+  for (const DeviceMeshAxis &axis : mesh.axes())
     text.axes.push_back({axis.name, axis.size});
   mlir::OperationState state(module.getLoc(), kMeshOp);
   state.propertiesAttr = builder.getDictionaryAttr({

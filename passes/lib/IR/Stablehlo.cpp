@@ -178,6 +178,14 @@ bool isConstantLike(mlir::Operation *op) {
          isSplatConstant(op);
 }
 
+bool updatesConstant(mlir::Operation *op) {
+  const OpKind kind = kindOf(op);
+  if ((kind != OpKind::Scatter && kind != OpKind::DynamicUpdateSlice) || op->getNumOperands() == 0)
+    return false;
+  mlir::Operation *updated = op->getOperand(0).getDefiningOp();
+  return updated && isConstantLike(updated);
+}
+
 bool isRemovable(mlir::Operation *op) {
   switch (kindOf(op)) {
   case OpKind::Collective:

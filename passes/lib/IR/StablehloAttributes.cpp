@@ -152,6 +152,7 @@ mlir::FailureOr<ConvDims> convDims(mlir::Operation *op) {
 mlir::FailureOr<Dims> broadcastDims(mlir::Operation *op) {
   return integers(op, "broadcast_dimensions");
 }
+mlir::FailureOr<Dims> permutation(mlir::Operation *op) { return integers(op, "permutation"); }
 mlir::FailureOr<Dims> reducedDims(mlir::Operation *op) { return integers(op, "dimensions"); }
 mlir::FailureOr<Dims> windowDims(mlir::Operation *op) { return integers(op, "window_dimensions"); }
 mlir::FailureOr<int64_t> concatenateDim(mlir::Operation *op) { return integer(op, "dimension"); }

@@ -78,6 +78,15 @@ mlir::Value StablehloBuilder::reshape(mlir::Value value, llvm::ArrayRef<int64_t>
   return make("stablehlo.reshape", tensorOf(value).clone(shape), value)->getResult(0);
 }
 
+mlir::Value StablehloBuilder::transpose(mlir::Value value, llvm::ArrayRef<int64_t> permutation) {
+  llvm::SmallVector<int64_t> shape;
+  for (int64_t dim : permutation)
+    shape.push_back(tensorOf(value).getDimSize(dim));
+  mlir::NamedAttribute dims =
+      builder.getNamedAttr("permutation", builder.getDenseI64ArrayAttr(permutation));
+  return make("stablehlo.transpose", tensorOf(value).clone(shape), value, dims)->getResult(0);
+}
+
 mlir::Value StablehloBuilder::broadcast(mlir::Value scalar, mlir::RankedTensorType type) {
   mlir::NamedAttribute dims =
       builder.getNamedAttr("broadcast_dimensions", builder.getDenseI64ArrayAttr({}));
@@ -100,6 +109,10 @@ mlir::Value StablehloBuilder::barrier(mlir::Value value) {
 
 mlir::Value StablehloBuilder::subtract(mlir::Value a, mlir::Value b) {
   return make("stablehlo.subtract", a.getType(), {a, b})->getResult(0);
+}
+
+mlir::Value StablehloBuilder::divide(mlir::Value a, mlir::Value b) {
+  return make("stablehlo.divide", a.getType(), {a, b})->getResult(0);
 }
 
 mlir::Value StablehloBuilder::slice(mlir::Value value, llvm::ArrayRef<int64_t> starts,
@@ -246,7 +259,8 @@ mlir::Attribute splatElement(mlir::Value value) {
   if (!op || kindOf(op) != OpKind::Constant)
     return {};
   auto splat = llvm::dyn_cast_or_null<mlir::SplatElementsAttr>(op->getAttr("value"));
-  return splat ? splat.getSplatValue<mlir::Attribute>() : mlir::Attribute();
+  const bool fits = splat && splat.getElementType() == mlir::getElementTypeOrSelf(value.getType());
+  return fits ? splat.getSplatValue<mlir::Attribute>() : mlir::Attribute();
 }
 
 } // namespace alpa

@@ -20,7 +20,8 @@ void eraseDead(mlir::Region &region);
 /// Removes conversions of a value to the type it has.
 void removeIdleConversions(mlir::Region &region);
 
-/// Computes in the shape they come from and go back to what elementwise ops do in another.
+/// Computes in the shape they come from and go back to what elementwise ops do in another, and
+/// leaves where it is what is moved and moved back.
 void removeDetours(mlir::Region &region);
 
 /// Gathers and scatters whose indices count the rows of a dim walk along that dim.

@@ -3,6 +3,7 @@
 
 #include "Normalize.h"
 #include "alpa/IR/Attributes.h"
+#include "alpa/IR/CheckModule.h"
 #include "alpa/Passes.h"
 
 namespace alpa {
@@ -24,17 +25,14 @@ mlir::func::FuncOp publicFunction(mlir::ModuleOp module) {
       error << "none";
     return {};
   }
-  if (!functions.front().getBody().hasOneBlock()) {
-    functions.front().emitError("expected a body of one block, got ")
-        << functions.front().getBody().getBlocks().size() << " blocks";
-    return {};
-  }
   return functions.front();
 }
 
 struct NormalizeModule : impl::NormalizeModuleBase<NormalizeModule> {
   void runOnOperation() override {
     mlir::ModuleOp module = getOperation();
+    if (mlir::failed(checkModule(module)))
+      return signalPassFailure();
     mlir::func::FuncOp main = publicFunction(module);
     if (!main || mlir::failed(inlineCalls(module, main)))
       return signalPassFailure();

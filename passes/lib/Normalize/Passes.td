@@ -15,11 +15,11 @@ def NormalizeModule : Pass<"alpa-normalize", "::mlir::ModuleOp"> {
     gone. Ops without effect whose results nobody uses are gone, and of equal ops in a block one is left; optimization
     barriers are never merged. Every user of a constant (a splat broadcast, reshaped or converted, and an iota count as
     such) has a copy of its own right before it, so that a constant ties nothing together; tables larger than 1 KiB are
-    shared. What elementwise ops do between a reshape and one back is done in the first shape. Starts of dynamic slices
-    and updates (and of gathers of one window) that may be out of range are clamped by an op of their own, for XLA
-    forgets to clamp them where it merges or divides slices; one that constants, iotas, counters of loops or another
-    clamp keep in range is not. Loops, branches and custom calls stay. Every op of the function, of its loops and of
-    its branches has `alpa.op`, its number in program order.
+    shared. What elementwise ops do between a reshape and one back is done in the first shape, and a reshape or transpose
+    that undoes the one before it is none. Starts of dynamic slices and updates (and of gathers of one window) that may
+    be out of range are clamped by an op of their own, for XLA forgets to clamp them where it merges or divides slices;
+    one that constants, iotas, counters of loops or another clamp keep in range is not. Loops, branches and custom calls
+    stay. Every op of the function, of its loops and of its branches has `alpa.op`, its number in program order.
 
     Fails: no public function or several, recursion, a callee that is unknown or has no body.
 

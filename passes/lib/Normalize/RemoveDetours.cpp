@@ -1,7 +1,9 @@
-// Elements that are reshaped, computed with one by one, and reshaped back never needed the other
-// shape. Where it cuts the batch in pieces (B as B/2 times 2), examples are told apart without it.
+// Elements that are reshaped, computed with one by one (or left alone), and reshaped back never
+// needed the other shape, nor did those that are transposed and transposed back. Where it cuts the
+// batch in pieces (B as B/2 times 2), examples are told apart without it.
 
 #include "Normalize.h"
+#include "alpa/IR/Attributes.h"
 #include "alpa/IR/ShardyText.h"
 #include "alpa/IR/StablehloBuilder.h"
 #include "mlir/IR/IRMapping.h"
@@ -51,7 +53,7 @@ public:
       mlir::OpBuilder builder(op);
       mlir::Operation *copy = op->clone();
       for (mlir::OpOperand &operand : copy->getOpOperands())
-        operand.set(atHome(operand.get(), mapping, builder));
+        operand.set(atHome(operand.get(), op, mapping, builder));
       copy->getResult(0).setType(staticType(op->getResult(0)).clone(home));
       copy->removeDiscardableAttr(kShardingRuleAttr);
       builder.insert(copy);
@@ -104,18 +106,26 @@ private:
     return true;
   }
 
-  mlir::Value atHome(mlir::Value value, mlir::IRMapping &mapping, mlir::OpBuilder &builder) const {
+  /// What stands for `value`, which `reader` reads. Ops that are made for it belong where that
+  /// does.
+  mlir::Value atHome(mlir::Value value, mlir::Operation *reader, mlir::IRMapping &mapping,
+                     mlir::OpBuilder &builder) const {
     mlir::RankedTensorType type = staticType(value);
     if (type.getRank() == 0)
       return value;
     StablehloBuilder make(builder, value.getLoc());
-    if (mlir::Attribute element = splatElement(value))
-      return make.splat(type.clone(home), element);
     mlir::Operation *op = value.getDefiningOp();
-    if (isReshape(op))
+    mlir::Attribute element = splatElement(value);
+    if (!element && isReshape(op))
       return op->getOperand(0);
-    return isSpread(op) ? make.broadcast(op->getOperand(0), type.clone(home))
-                        : mapping.lookup(value);
+    if (!element && !isSpread(op))
+      return mapping.lookup(value);
+    mlir::Value made = element ? make.splat(type.clone(home), element)
+                               : make.broadcast(op->getOperand(0), type.clone(home));
+    for (llvm::StringRef name : {kPhaseAttr, kRoundAttr})
+      if (mlir::Attribute attribute = reader->getDiscardableAttr(name))
+        made.getDefiningOp()->setDiscardableAttr(name, attribute);
+    return made;
   }
 
   mlir::Operation *back;
@@ -125,18 +135,49 @@ private:
   bool hasWayIn = false;
 };
 
+bool isTranspose(mlir::Operation *op) {
+  return op && kindOf(op) == OpKind::Transpose && op->getNumOperands() == 1 &&
+         op->getNumResults() == 1;
+}
+
+bool undoes(mlir::Operation *second, mlir::Operation *first) {
+  mlir::FailureOr<Dims> there = permutation(first), back = permutation(second);
+  if (mlir::failed(there) || mlir::failed(back) || there->size() != back->size())
+    return false;
+  for (auto [to, from] : llvm::enumerate(*back))
+    if (from < 0 || from >= static_cast<int64_t>(there->size()) ||
+        (*there)[from] != static_cast<int64_t>(to))
+      return false;
+  return true;
+}
+
+/// What `op` restores, which the op before it had moved; null if there is nothing such.
+mlir::Value undone(mlir::Operation *op) {
+  mlir::Operation *before = op->getOperand(0).getDefiningOp();
+  const bool isUndone = (isReshape(op) && isReshape(before)) ||
+                        (isTranspose(op) && isTranspose(before) && undoes(op, before));
+  return isUndone && staticType(op->getResult(0)) &&
+                 before->getOperand(0).getType() == op->getResult(0).getType()
+             ? before->getOperand(0)
+             : mlir::Value();
+}
+
 } // namespace
 
 void removeDetours(mlir::Region &region) {
-  llvm::SmallVector<mlir::Operation *> reshapes;
+  llvm::SmallVector<mlir::Operation *> moves;
   region.walk([&](mlir::Operation *op) {
-    if (isReshape(op))
-      reshapes.push_back(op);
+    if (isReshape(op) || isTranspose(op))
+      moves.push_back(op);
   });
-  for (mlir::Operation *reshape : reshapes)
-    if (!reshape->use_empty())
-      if (Detour detour(reshape); detour.find())
-        detour.remove();
+  for (mlir::Operation *move : moves) {
+    if (move->use_empty())
+      continue;
+    if (mlir::Value origin = undone(move))
+      move->getResult(0).replaceAllUsesWith(origin);
+    else if (Detour detour(move); isReshape(move) && detour.find())
+      detour.remove();
+  }
 }
 
 } // namespace alpa

@@ -142,6 +142,7 @@ private:
   /// Constrains `value` itself where needed, then gives each use the sharding it reads, by the
   /// steps that were planned for (ReshardTree).
   void annotate(mlir::Value value, const Source &source) {
+    const ReshardTable &table = tables.of(movedType(value)); // asked while its readers are its own
     mlir::OpBuilder builder(module.getContext());
     builder.setInsertionPointAfterValue(value);
     mlir::Value made = value;
@@ -152,7 +153,7 @@ private:
     std::vector<Sharding> wanted;
     for (const Demand &demand : demands[value])
       wanted.push_back(demand.sharding);
-    const ReshardTree tree = reshardTree(tables.of(value.getType()), source.sharding, wanted);
+    const ReshardTree tree = reshardTree(table, source.sharding, wanted);
     llvm::SmallVector<mlir::Value> reached; // by step
     auto at = [&](int step) { return step < 0 ? made : reached[step]; };
     for (const ReshardTree::Step &step : tree.steps)
@@ -176,7 +177,7 @@ private:
       if (!(demand.sharding == source.sharding))
         return true;
     for (int axis = 0; axis < mesh.numAxes(); ++axis) {
-      if (mesh.axes[axis].size == 1)
+      if (mesh.axes()[axis].size == 1)
         continue;
       if (source.sharding.dimOf(axis) >= 0 ? !arrives(source.op, axis) : !isOnlyForwarded(value))
         return true;

@@ -11,6 +11,7 @@
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/FixedShardings.h"
+#include "alpa/Sharding/Partitioner.h"
 #include "alpa/Sharding/ShardingGraph.h"
 
 namespace alpa {
@@ -44,9 +45,9 @@ private:
   int addVertex(Vertex vertex);
   mlir::ValueRange valuesOf(const Vertex &vertex);
   void addUsages(Vertex &vertex);
-  void addFlow(mlir::Value value, mlir::Operation *reader, int vertex, unsigned operand);
+  void addFlow(mlir::OpOperand &use, int vertex, unsigned operand);
   Flow &flowOf(mlir::Value value, const Source &source, mlir::Operation *reader);
-  bool isKnown(const Flow &flow, const Reader &reader) const;
+  Reader *findKnown(Flow &flow, const Reader &reader) const;
   void setSource(mlir::Value value, int vertex, unsigned result) {
     sources[value] = {vertex, result};
   }
@@ -94,8 +95,9 @@ OpCost GraphBuilder::costOf(mlir::Operation *op) const {
   const Traffic traffic = trafficOf(op);
   // What an op that only maps elements reads was most likely written by the same fusion.
   const bool isMap = isElementwise(op) || kindOf(op) == OpKind::BroadcastInDim;
-  cost.memoryBytes =
-      static_cast<double>((isMap ? 0 : traffic.read) + (isFusedAway(op) ? 0 : traffic.written));
+  cost.memoryBytes = static_cast<double>((isMap ? 0 : traffic.read) +
+                                         (liveness.isFusedAway(op) ? 0 : traffic.written));
+  cost.filledBytes = static_cast<double>(traffic.filled);
   cost.elementType = op->getNumOperands() ? elementTypeName(op->getOperand(0).getType()) : "f32";
   cost.opClass = costClass(op);
   return cost;
@@ -144,20 +146,22 @@ void GraphBuilder::addUsages(Vertex &vertex) {
   for (const Strategy &strategy : vertex.strategies) {
     int64_t usage = 0;
     for (auto [value, sharding] : llvm::zip(valuesOf(vertex), strategy.results))
-      if (Liveness::needsMemory(value))
+      if (liveness.needsMemory(value))
         usage += bytes(value.getType()) / sharding.numShards(graph.shardingTarget.mesh);
     vertex.usages.push_back(copies * usage);
   }
 }
 
-void GraphBuilder::addFlow(mlir::Value value, mlir::Operation *reader, int vertex,
-                           unsigned operand) {
-  auto source = sources.find(value);
+void GraphBuilder::addFlow(mlir::OpOperand &use, int vertex, unsigned operand) {
+  auto source = sources.find(use.get());
   if (source == sources.end() || source->second.vertex == vertex) // or carried on as it came
     return;
-  Flow &flow = flowOf(value, source->second, reader);
-  if (!isKnown(flow, {vertex, operand}))
-    flow.readers.push_back({vertex, operand});
+  Flow &flow = flowOf(use.get(), source->second, use.getOwner());
+  const Reader reader{vertex, operand, liveness.intervalOf(use)};
+  if (Reader *known = findKnown(flow, reader))
+    known->live.end = std::max(known->live.end, reader.live.end);
+  else
+    flow.readers.push_back(reader);
 }
 
 /// The flow of `value` to the phase of `reader`. What is returned is resharded where it is made.
@@ -172,16 +176,17 @@ Flow &GraphBuilder::flowOf(mlir::Value value, const Source &source, mlir::Operat
     double count = runs.lookup(value.getParentBlock());
     if (where && value.getParentBlock() == &body)
       count = runsInStep(where, count);
-    graph.allFlows.push_back({value, source.vertex, source.result, phase, count, {}});
+    graph.allFlows.push_back(
+        {value, movedType(value), source.vertex, source.result, phase, count, {}});
   }
   return graph.allFlows[found->second];
 }
 
-/// Whether a vertex reads the value already, and always in the same sharding: the square of a value
-/// is one reader.
-bool GraphBuilder::isKnown(const Flow &flow, const Reader &reader) const {
+/// The reader that stands for `reader`: of the same vertex, and always in the same sharding (the
+/// square of a value is one reader). Null for none.
+Reader *GraphBuilder::findKnown(Flow &flow, const Reader &reader) const {
   const int numStrategies = static_cast<int>(graph.allVertices[reader.vertex].strategies.size());
-  return llvm::any_of(flow.readers, [&](const Reader &known) {
+  auto found = llvm::find_if(flow.readers, [&](const Reader &known) {
     if (known.vertex != reader.vertex)
       return false;
     for (int strategy = 0; strategy < numStrategies; ++strategy)
@@ -189,6 +194,7 @@ bool GraphBuilder::isKnown(const Flow &flow, const Reader &reader) const {
         return false;
     return true;
   });
+  return found == flow.readers.end() ? nullptr : found;
 }
 
 mlir::LogicalResult GraphBuilder::addArguments() {
@@ -265,7 +271,7 @@ mlir::LogicalResult GraphBuilder::addOp(mlir::Operation *op, double multiplicity
   for (mlir::OpResult result : op->getResults())
     setSource(result, number, result.getResultNumber());
   for (mlir::OpOperand &operand : op->getOpOperands())
-    addFlow(operand.get(), op, number, operand.getOperandNumber());
+    addFlow(operand, number, operand.getOperandNumber());
   return mlir::success();
 }
 
@@ -295,14 +301,14 @@ mlir::LogicalResult GraphBuilder::addLoop(mlir::Operation *op, double multiplici
   for (mlir::OpOperand &initial : op->getOpOperands()) {
     const unsigned index = initial.getOperandNumber();
     carried.push_back(addCarried(op, index, multiplicity));
-    addFlow(initial.get(), op, carried[index], 0);
+    addFlow(initial, carried[index], 0);
     setSource(condition.getArgument(index), carried[index], 0);
     setSource(body.getArgument(index), carried[index], 0);
   }
   if (mlir::failed(visit(condition, inside)) || mlir::failed(visit(body, inside)))
     return mlir::failure();
   for (mlir::OpOperand &next : body.back().getOpOperands())
-    addFlow(next.get(), next.getOwner(), carried[next.getOperandNumber()], 0);
+    addFlow(next, carried[next.getOperandNumber()], 0);
   return mlir::success();
 }
 
@@ -314,7 +320,7 @@ mlir::LogicalResult GraphBuilder::addBranch(mlir::Operation *op, double multipli
     if (mlir::failed(visit(branch.front(), multiplicity)))
       return mlir::failure();
     for (mlir::OpOperand &yielded : branch.front().back().getOpOperands())
-      addFlow(yielded.get(), yielded.getOwner(), carried[yielded.getOperandNumber()], 0);
+      addFlow(yielded, carried[yielded.getOperandNumber()], 0);
   }
   return mlir::success();
 }
@@ -324,7 +330,7 @@ mlir::LogicalResult GraphBuilder::addBranch(mlir::Operation *op, double multipli
 void GraphBuilder::addBarrier(mlir::Operation *op, double multiplicity) {
   for (mlir::OpOperand &operand : op->getOpOperands()) {
     const unsigned index = operand.getOperandNumber();
-    addFlow(operand.get(), op, addCarried(op, index, multiplicity), 0);
+    addFlow(operand, addCarried(op, index, multiplicity), 0);
   }
 }
 
@@ -333,7 +339,28 @@ void GraphBuilder::addReturn(mlir::Operation *op) {
   // vertices of the arguments are the first ones, in order.
   for (unsigned argument = 0; argument < graph.func.getNumArguments(); ++argument)
     if (std::optional<unsigned> result = updatedBy(graph.func, argument))
-      addFlow(op->getOperand(*result), op, static_cast<int>(argument), 0);
+      addFlow(op->getOpOperand(*result), static_cast<int>(argument), 0);
+}
+
+/// Which splits there are, and what they cost, follows from sizes.
+static llvm::LogicalResult checkSizesAreKnown(mlir::FunctionOpInterface func) {
+  auto check = [](mlir::Value value) -> llvm::LogicalResult {
+    auto type = llvm::dyn_cast<mlir::ShapedType>(value.getType());
+    if (!type || type.hasStaticShape())
+      return mlir::success();
+    return mlir::emitError(value.getLoc()) << "expected a tensor whose sizes are known, got "
+                                           << type << "; export the program for concrete shapes";
+  };
+  auto bad = func.walk([&](mlir::Block *block) {
+    bool isGood = llvm::all_of(block->getArguments(),
+                               [&](mlir::Value value) { return mlir::succeeded(check(value)); });
+    for (mlir::Operation &op : *block)
+      isGood = isGood && llvm::all_of(op.getResults(), [&](mlir::Value value) {
+                 return mlir::succeeded(check(value));
+               });
+    return isGood ? mlir::WalkResult::advance() : mlir::WalkResult::interrupt();
+  });
+  return mlir::success(!bad.wasInterrupted());
 }
 
 mlir::FailureOr<ShardingGraph> ShardingGraph::build(mlir::ModuleOp module,
@@ -341,8 +368,11 @@ mlir::FailureOr<ShardingGraph> ShardingGraph::build(mlir::ModuleOp module,
   if (mlir::failed(checkModule(module)))
     return mlir::failure();
   for (auto func : module.getOps<mlir::FunctionOpInterface>())
-    if (!func.isExternal())
+    if (!func.isExternal()) {
+      if (mlir::failed(checkSizesAreKnown(func)))
+        return mlir::failure();
       return GraphBuilder(func, target).run();
+    }
   return module.emitError() << "expected a function to shard, got none";
 }
 

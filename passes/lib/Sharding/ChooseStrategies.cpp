@@ -65,8 +65,9 @@ struct ChooseStrategies : impl::ChooseStrategiesBase<ChooseStrategies> {
 
   TargetOptionValues options() {
     return {*mesh,
-            *latencySeconds,
-            *bytesPerSecond,
+            {devicesPerNode,
+             {intraNodeLatencySeconds, intraNodeBytesPerSecond},
+             {interNodeLatencySeconds, interNodeBytesPerSecond}},
             peakFlops,
             memoryBytesPerSecond,
             memoryLimitBytes,

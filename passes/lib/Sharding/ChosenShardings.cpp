@@ -35,7 +35,7 @@ mlir::FailureOr<Sharding> read(mlir::Attribute attribute, mlir::Type type, const
   const std::string canonical = sharding->str(rankOf(type), mesh);
   if (canonical != text.getValue())
     return emitError() << "expected a sharding of " << rankOf(type) << " dims, got " << text;
-  for (const DeviceMeshAxis &axis : mesh.axes)
+  for (const DeviceMeshAxis &axis : mesh.axes())
     if (axis.size == 1 && sharding->dimOf(mesh.axisIndex(axis.name)) >= 0)
       return emitError() << "expected a sharding by axes of several devices, got " << text
                          << " with '" << axis.name << "' of one";
@@ -63,26 +63,54 @@ MaybeShardings readList(mlir::Operation *op, llvm::StringRef name, mlir::TypeRan
   return std::optional(shardings);
 }
 
+mlir::Attribute linkAttribute(mlir::Builder &builder, const Link &link) {
+  return builder.getDictionaryAttr(
+      {builder.getNamedAttr("bytes_per_second", builder.getF64FloatAttr(link.bytesPerSecond)),
+       builder.getNamedAttr("latency_seconds", builder.getF64FloatAttr(link.latencySeconds))});
+}
+
+/// -1, which no rate is, where the attribute is no number.
+double number(mlir::Attribute attribute) {
+  auto value = llvm::dyn_cast_or_null<mlir::FloatAttr>(attribute);
+  return value ? value.getValueAsDouble() : -1;
+}
+
+Link readLink(mlir::DictionaryAttr link) {
+  if (!link)
+    return {-1, -1};
+  return {number(link.get("latency_seconds")), number(link.get("bytes_per_second"))};
+}
+
+/// What is missing or malformed is something that `DeviceMesh::complaint` objects to.
+MeshLinks readLinks(mlir::DictionaryAttr mesh) {
+  auto devicesPerNode = mesh.getAs<mlir::IntegerAttr>("devices_per_node");
+  return {devicesPerNode ? devicesPerNode.getInt() : 0,
+          readLink(mesh.getAs<mlir::DictionaryAttr>("intra_node")),
+          readLink(mesh.getAs<mlir::DictionaryAttr>("inter_node"))};
+}
+
 } // namespace
 
 void writeMesh(mlir::ModuleOp module, const DeviceMesh &mesh, const DeviceSpec &device) {
   mlir::Builder builder(module.getContext());
-  llvm::SmallVector<mlir::Attribute> names, sizes, latencies, rates;
-  for (const DeviceMeshAxis &axis : mesh.axes) {
+  llvm::SmallVector<mlir::Attribute> names, sizes;
+  for (const DeviceMeshAxis &axis : mesh.axes()) {
     names.push_back(builder.getStringAttr(axis.name));
     sizes.push_back(builder.getI64IntegerAttr(axis.size));
-    latencies.push_back(builder.getF64FloatAttr(axis.latencySeconds));
-    rates.push_back(builder.getF64FloatAttr(axis.bytesPerSecond));
   }
+  const MeshLinks &links = mesh.links();
   module->setDiscardableAttr(
-      kMesh, builder.getDictionaryAttr({
-                 builder.getNamedAttr("axes", builder.getArrayAttr(names)),
-                 builder.getNamedAttr("bytes_per_second", builder.getArrayAttr(rates)),
-                 builder.getNamedAttr("latency_seconds", builder.getArrayAttr(latencies)),
-                 builder.getNamedAttr("memory_bytes_per_second",
-                                      builder.getF64FloatAttr(device.memoryBytesPerSecond)),
-                 builder.getNamedAttr("sizes", builder.getArrayAttr(sizes)),
-             }));
+      kMesh,
+      builder.getDictionaryAttr({
+          builder.getNamedAttr("axes", builder.getArrayAttr(names)),
+          builder.getNamedAttr("devices_per_node", builder.getI64IntegerAttr(links.devicesPerNode)),
+          builder.getNamedAttr("has_reduce_scatter", builder.getBoolAttr(device.hasReduceScatter)),
+          builder.getNamedAttr("inter_node", linkAttribute(builder, links.interNode)),
+          builder.getNamedAttr("intra_node", linkAttribute(builder, links.intraNode)),
+          builder.getNamedAttr("memory_bytes_per_second",
+                               builder.getF64FloatAttr(device.memoryBytesPerSecond)),
+          builder.getNamedAttr("sizes", builder.getArrayAttr(sizes)),
+      }));
 }
 
 mlir::FailureOr<ChosenMesh> readMesh(mlir::ModuleOp module) {
@@ -94,29 +122,27 @@ mlir::FailureOr<ChosenMesh> readMesh(mlir::ModuleOp module) {
     auto found = dictionary.getAs<mlir::ArrayAttr>(name);
     return found ? found.getValue() : llvm::ArrayRef<mlir::Attribute>();
   };
-  auto number = [](mlir::Attribute attribute) {
-    auto value = llvm::dyn_cast_or_null<mlir::FloatAttr>(attribute);
-    return value ? value.getValueAsDouble() : 0.0;
-  };
-  const auto names = list("axes"), sizes = list("sizes"), latencies = list("latency_seconds"),
-             rates = list("bytes_per_second");
+  const auto names = list("axes"), sizes = list("sizes");
   ChosenMesh chosen;
   chosen.device.memoryBytesPerSecond = number(dictionary.get("memory_bytes_per_second"));
-  bool isValid = !names.empty() && names.size() <= kMaxMeshAxes && sizes.size() == names.size() &&
-                 latencies.size() == names.size() && rates.size() == names.size();
+  auto hasReduceScatter = dictionary.getAs<mlir::BoolAttr>("has_reduce_scatter");
+  chosen.device.hasReduceScatter = hasReduceScatter && hasReduceScatter.getValue();
+  std::vector<DeviceMeshAxis> axes;
+  bool isValid = hasReduceScatter && sizes.size() == names.size();
   for (size_t i = 0; isValid && i < names.size(); ++i) {
     auto name = llvm::dyn_cast<mlir::StringAttr>(names[i]);
     auto size = llvm::dyn_cast<mlir::IntegerAttr>(sizes[i]);
     isValid = name && size;
     if (isValid)
-      chosen.mesh.axes.push_back(
-          {name.str(), size.getInt(), number(latencies[i]), number(rates[i])});
+      axes.push_back({name.str(), size.getInt()});
   }
+  chosen.mesh = DeviceMesh(std::move(axes), readLinks(dictionary));
   chosen.device.peakFlops = {{"f32", 1}}; // nobody asks for it
   if (!isValid || !chosen.mesh.complaint().empty() || !chosen.device.complaint().empty())
     return module.emitError()
            << "expected '" << kMesh
-           << "' with distinct axes, sizes, latency_seconds, bytes_per_second and "
+           << "' with distinct axes, their sizes, devices_per_node, latency_seconds and "
+              "bytes_per_second of intra_node and inter_node, has_reduce_scatter and "
               "memory_bytes_per_second, got "
            << dictionary;
   return chosen;

@@ -62,8 +62,9 @@ struct EnumerateStrategies : impl::EnumerateStrategiesBase<EnumerateStrategies> 
 
   TargetOptionValues options() {
     return {*mesh,
-            *latencySeconds,
-            *bytesPerSecond,
+            {devicesPerNode,
+             {intraNodeLatencySeconds, intraNodeBytesPerSecond},
+             {interNodeLatencySeconds, interNodeBytesPerSecond}},
             peakFlops,
             memoryBytesPerSecond,
             memoryLimitBytes,

@@ -54,7 +54,8 @@ public:
                                       << ", got '" << name << "' twice";
         const int axis = axisFor(name, fixed.sharding);
         if (axis >= 0) {
-          if (mesh.axes[axis].size > 1) // of one device it splits nothing: strategies leave it out
+          if (mesh.axes()[axis].size >
+              1) // of one device it splits nothing: strategies leave it out
             fixed.sharding.append(static_cast<int>(dim), axis);
           continue;
         }
@@ -78,10 +79,10 @@ private:
       return named;
     auto isFree = [&](int axis) { return used.dimOf(axis) < 0; };
     std::optional<int64_t> size = userAxisSize(func->getParentOfType<mlir::ModuleOp>(), name);
-    if (named >= 0 && isFree(named) && (!size || mesh.axes[named].size == *size))
+    if (named >= 0 && isFree(named) && (!size || mesh.axes()[named].size == *size))
       return named;
     for (int axis = 0; size && axis < mesh.numAxes(); ++axis)
-      if (isFree(axis) && mesh.axes[axis].size == *size)
+      if (isFree(axis) && mesh.axes()[axis].size == *size)
         return axis;
     return -1;
   }

@@ -43,7 +43,7 @@ llvm::LogicalResult ShardingGraph::checkPrices() const {
                << inSeconds(price) << " for strategy '" << strategy.name << "'" << kWhatToDo;
   const int longestRoute = 2 * shardingTarget.mesh.numAxes();
   for (const Flow &flow : allFlows) {
-    const double price = tables->of(flow.value.getType()).slowestStepSeconds() * longestRoute;
+    const double price = tables->of(flow.type).slowestStepSeconds() * longestRoute;
     if (!isPrice(price * flow.runs))
       return mlir::emitError(flow.value.getLoc())
              << "expected every reshard to take less than " << inSeconds(kMaxSeconds)
@@ -61,7 +61,7 @@ llvm::LogicalResult ShardingGraph::checkTableBytes() const {
   for (const Flow &flow : allFlows) {
     const bool hasView = !sharing(flow).empty();
     const double made = numStrategies(flow.producer);
-    const double view = tables->of(flow.value.getType()).size();
+    const double view = tables->of(flow.type).size();
     entries += hasView ? made * view : 0;
     for (const Reader &reader : flow.readers)
       entries += (hasView ? view : made) * numStrategies(reader.vertex);

@@ -49,7 +49,7 @@ std::vector<Reader> ShardingGraph::sharing(const Flow &flow) const {
   else if (producer.kind == Vertex::Kind::Op && forwardsShardings(producer.op) &&
            llvm::all_of(readers, isMap))
     readers.clear();
-  if (readers.size() < 2 || tables->of(flow.value.getType()).size() < 2)
+  if (readers.size() < 2 || tables->of(flow.type).size() < 2)
     readers.clear();
   return readers;
 }
@@ -101,7 +101,7 @@ std::vector<int> ShardingGraph::viewShardings(const Flow &flow) const {
 }
 
 void ShardingGraph::addEdges(const Flow &flow, ShardingProblem &problem) const {
-  const ReshardTable &table = tables->of(flow.value.getType());
+  const ReshardTable &table = tables->of(flow.type);
   auto numbers = [&](int vertex, auto sharding) {
     std::vector<int> result;
     for (size_t s = 0; s < allVertices[vertex].strategies.size(); ++s)
@@ -133,7 +133,7 @@ std::vector<int> ShardingGraph::complete(llvm::ArrayRef<int> choices) const {
     const std::vector<Reader> shared = sharing(flow);
     if (shared.empty())
       continue;
-    const ReshardTable &table = tables->of(flow.value.getType());
+    const ReshardTable &table = tables->of(flow.type);
     const int from = table.indexOf(produced(flow, choices[flow.producer]));
     auto cost = [&](int source, int target) {
       return picoseconds(table.seconds(source, target) * flow.runs);

@@ -22,6 +22,10 @@ bool combinesPartialResults(mlir::Operation *op) {
   }
 }
 
+bool isFloat(mlir::Type type) {
+  return llvm::isa<mlir::FloatType>(mlir::getElementTypeOrSelf(type));
+}
+
 /// 0 where an op that nobody verified names a dim that is not there.
 int64_t sizeOf(mlir::Value value, size_t dim) {
   const std::vector<int64_t> shape = shapeOf(value.getType());
@@ -85,6 +89,25 @@ bool reducesOnWholeMeshOnly(mlir::Operation *op) {
 bool forwardsShardings(mlir::Operation *op) {
   return isElementwise(op) || kindOf(op) == OpKind::BroadcastInDim ||
          kindOf(op) == OpKind::Transpose || kindOf(op) == OpKind::Reshape;
+}
+
+mlir::Type movedType(mlir::Value value) {
+  auto isNarrower = [&](mlir::Type type) {
+    return isFloat(type) && isFloat(value.getType()) &&
+           elementBytesOf(type) < elementBytesOf(value.getType());
+  };
+  mlir::Operation *op = value.getDefiningOp();
+  if (op && isConversion(op) && isNarrower(op->getOperand(0).getType()))
+    return op->getOperand(0).getType();
+  mlir::Type widest;
+  for (mlir::Operation *reader : value.getUsers()) {
+    if (!isConversion(reader) || !isNarrower(reader->getResult(0).getType()))
+      return value.getType();
+    mlir::Type read = reader->getResult(0).getType();
+    if (!widest || elementBytesOf(widest) < elementBytesOf(read))
+      widest = read;
+  }
+  return widest ? widest : value.getType();
 }
 
 bool canSplit(mlir::Operation *op, const ShardingRule &rule, int factor) {

@@ -10,13 +10,20 @@ include "mlir/Pass/PassBase.td"
 class TargetOptions {
   list<Option> targetOptions = [
     ListOption<"mesh", "mesh", "std::string", "Axes of the mesh, as in mesh=x=2,y=4 (one to three)">,
-    ListOption<"latencySeconds", "latency-seconds", "double", "Latency of a collective, by axis [1e-5]">,
-    ListOption<"bytesPerSecond", "bytes-per-second", "double", "Bandwidth of a device, by axis [1e11]">,
+    Option<"devicesPerNode", "devices-per-node", "int64_t", "1 << 20",
+           "Nodes take the devices of the mesh in row-major order, so many each; by default one node has all">,
+    Option<"intraNodeLatencySeconds", "intra-node-latency-seconds", "double", "1e-5",
+           "Latency of a collective within nodes">,
+    Option<"intraNodeBytesPerSecond", "intra-node-bytes-per-second", "double", "1e11", "What a device sends">,
+    Option<"interNodeLatencySeconds", "inter-node-latency-seconds", "double", "1e-5",
+           "Latency of a collective between nodes">,
+    Option<"interNodeBytesPerSecond", "inter-node-bytes-per-second", "double", "1e11",
+           "What a node, all its devices together, sends to others">,
     Option<"peakFlops", "peak-flops", "double", "1e14", "FLOP/s of a device">,
     Option<"memoryBytesPerSecond", "memory-bytes-per-second", "double", "1e12", "Memory bandwidth of a device">,
     Option<"memoryLimitBytes", "memory-limit-bytes", "int64_t", "0", "Memory of a device; 0 is no limit">,
     Option<"hasReduceScatter", "has-reduce-scatter", "bool", "true",
-           "Whether XLA makes reduce-scatters for these devices (GPU: yes, CPU: no)">,
+           "Whether XLA makes reduce-scatters for these devices, and one all-reduce of several (GPU: yes, CPU: no)">,
     Option<"strategySpace", "strategy-space", "std::string", "\"auto\"", "auto, data, zero2 or zero3">
   ];
 }
@@ -100,7 +107,7 @@ def AnnotateShardings : Pass<"alpa-annotate-shardings", "::mlir::ModuleOp"> {
     Fails: no `alpa.mesh`; a sharding that is malformed or does not divide its tensor.
 
     ```mlir
-    module attributes {alpa.mesh = {axes = ["x"], bytes_per_second = [1.0e+11], latency_seconds = [1.0e-05], memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+    module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 8, has_reduce_scatter = true, inter_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, intra_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
       func.func public @main(%arg0: tensor<4x6xf32> {alpa.sharding = "{x},{}"}) -> tensor<4x6xf32> {
         %0 = stablehlo.tanh %arg0 {alpa.operands = ["{},{x}"], alpa.results = ["{},{x}"]} : tensor<4x6xf32>
         return %0 : tensor<4x6xf32>

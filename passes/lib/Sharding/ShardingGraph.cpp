@@ -28,8 +28,7 @@ ReshardTree ShardingGraph::treeOf(const Flow &flow, llvm::ArrayRef<int> choices)
   std::vector<Sharding> wanted;
   for (const Reader &reader : flow.readers)
     wanted.push_back(consumed(reader, choices[reader.vertex]));
-  return reshardTree(tables->of(flow.value.getType()), produced(flow, choices[flow.producer]),
-                     wanted);
+  return reshardTree(tables->of(flow.type), produced(flow, choices[flow.producer]), wanted);
 }
 
 std::vector<PredictedCollective> ShardingGraph::collectives(llvm::ArrayRef<int> choices) const {
@@ -87,34 +86,6 @@ std::map<std::string, double> ShardingGraph::phaseSeconds(llvm::ArrayRef<int> ch
           vertex.strategies[choice].seconds * vertex.multiplicity;
   for (const Flow &flow : allFlows)
     result[flow.phase.str()] += treeOf(flow, choices).seconds() * flow.runs;
-  return result;
-}
-
-std::map<std::string, int64_t>
-ShardingGraph::phaseTemporaryBytes(llvm::ArrayRef<int> choices) const {
-  auto isWithin = [&](const Vertex &vertex, llvm::StringRef phase) {
-    return !phase.empty() && llvm::all_of(vertex.op->getUsers(), [&](mlir::Operation *user) {
-      return phaseNameOf(topLevel(user)) == phase;
-    });
-  };
-  std::map<std::string, std::map<int64_t, int64_t>> changes; // of bytes in use, by time
-  for (auto [vertex, choice] : llvm::zip(allVertices, choices)) {
-    if (vertex.kind == Vertex::Kind::Argument)
-      continue;
-    const llvm::StringRef phase = phaseNameOf(topLevel(vertex.op));
-    if (!isWithin(vertex, phase))
-      continue;
-    changes[phase.str()][vertex.live.begin] += vertex.usages[choice];
-    changes[phase.str()][vertex.live.end] -= vertex.usages[choice];
-  }
-  std::map<std::string, int64_t> result;
-  for (const auto &[phase, ofPhase] : changes) {
-    int64_t used = 0;
-    for (auto [time, change] : ofPhase) {
-      used += change;
-      result[phase] = std::max(result[phase], used);
-    }
-  }
   return result;
 }
 

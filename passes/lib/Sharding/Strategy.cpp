@@ -5,7 +5,10 @@
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/Partitioner.h"
 #include "core/mesh/OpSeconds.h"
+#include "core/mesh/Reshard.h"
 #include <algorithm>
+#include <functional>
+#include <numeric>
 
 namespace alpa {
 namespace {
@@ -39,7 +42,7 @@ private:
       return add(assignment);
     assignment[axis] = -1;
     assign(assignment, axis + 1);
-    if (mesh.axes[axis].size == 1)
+    if (mesh.axes()[axis].size == 1)
       return; // splits nothing
     for (int factor = 0; factor < rule.numFactors(); ++factor) {
       assignment[axis] = factor;
@@ -55,7 +58,7 @@ private:
     int64_t product = 1;
     for (int axis = 0; axis <= lastAxis; ++axis)
       if (assignment[axis] == factor)
-        product *= mesh.axes[axis].size;
+        product *= mesh.axes()[axis].size;
     return product;
   }
 
@@ -74,7 +77,7 @@ private:
             if (!isComplete)
               return false;
             sharding.append(dim, axis);
-            shards *= mesh.axes[axis].size;
+            shards *= mesh.axes()[axis].size;
           }
         isComplete = isComplete && shards == rule.factorSizes[factor];
       }
@@ -94,18 +97,20 @@ private:
       const int factor = assignment[axis];
       if (factor < 0)
         continue;
-      numShards *= mesh.axes[axis].size;
+      numShards *= mesh.axes()[axis].size;
       if (rule.factorKinds[factor] == FactorKind::Reduction)
         reduced[factor] |= AxisSet(1) << axis;
       strategy.name +=
-          (strategy.name.empty() ? "" : ",") + mesh.axes[axis].name + "=" + factorName(factor);
+          (strategy.name.empty() ? "" : ",") + mesh.axes()[axis].name + "=" + factorName(factor);
     }
     if (strategy.name.empty())
       strategy.name = "replicated";
     if (!projectAll(assignment, rule.operands, op->getOperandTypes(), strategy.operands) ||
         !projectAll(assignment, rule.results, op->getResultTypes(), strategy.results))
       return;
-    strategy.seconds = computeSeconds(cost, numShards, device);
+    const int64_t numResultShards =
+        strategy.results.empty() ? 1 : strategy.results.front().numShards(mesh);
+    strategy.seconds = computeSeconds(cost, numShards, numResultShards, device);
     llvm::erase(reduced, AxisSet(0));
     if (reduced.empty())
       strategies.push_back(std::move(strategy));
@@ -127,11 +132,12 @@ private:
   }
 
   /// Partial sums are added by an all-reduce for each factor that was split (XLA makes one per
-  /// reduced dim) or, where there is one such factor and a result dim can take its axes, by a
-  /// reduce-scatter.
+  /// reduced dim; for GPUs it folds them into one) or, where there is one such factor and a result
+  /// dim can take its axes, by a reduce-scatter.
   void addReductions(const Strategy &partial, llvm::ArrayRef<AxisSet> reduced) {
     Strategy whole = partial;
-    for (AxisSet axes : reduced)
+    const AxisSet all = std::accumulate(reduced.begin(), reduced.end(), AxisSet(0), std::bit_or());
+    for (AxisSet axes : device.hasReduceScatter ? llvm::ArrayRef(all) : reduced)
       for (auto [type, sharding] : llvm::zip(op->getResultTypes(), partial.results))
         addCollective(whole, CollectiveKind::AllReduce, axes, bytesOf(type, sharding));
     strategies.push_back(std::move(whole));
@@ -150,6 +156,8 @@ private:
       scattered.name += ">" + std::to_string(dim);
       addCollective(scattered, CollectiveKind::ReduceScatter, reduced[0],
                     bytesOf(type, partial.results[0]));
+      scattered.seconds +=
+          transposeSeconds(partial.results[0], dim, shape, elementBytesOf(type), mesh, device);
       strategies.push_back(std::move(scattered));
     }
   }
@@ -201,10 +209,13 @@ std::string costClass(mlir::Operation *op) {
   }
 }
 
-double computeSeconds(const OpCost &cost, int64_t numShards, const DeviceSpec &device) {
+double computeSeconds(const OpCost &cost, int64_t numShards, int64_t numResultShards,
+                      const DeviceSpec &device) {
   const double part = 1.0 / static_cast<double>(numShards);
-  return seconds(OpWork{cost.opClass, cost.elementType, cost.flops * part, cost.memoryBytes * part},
-                 device);
+  const double filled = cost.filledBytes / static_cast<double>(numResultShards);
+  const OpWork work{cost.opClass, cost.elementType, cost.flops * part, cost.memoryBytes * part};
+  return seconds(work, device) +
+         seconds(OpWork{"elementwise", cost.elementType, 0, filled}, device);
 }
 
 std::vector<Strategy> enumerateStrategies(mlir::Operation *op, const ShardingRule &rule,
@@ -218,7 +229,7 @@ Strategy replicatedStrategy(mlir::Operation *op, const OpCost &cost, const Devic
   strategy.name = "replicated";
   strategy.operands.resize(op->getNumOperands());
   strategy.results.resize(op->getNumResults());
-  strategy.seconds = computeSeconds(cost, 1, device);
+  strategy.seconds = computeSeconds(cost, 1, 1, device);
   return strategy;
 }
 

@@ -8,8 +8,7 @@ namespace alpa {
 /// The options as plain values, in the names of TargetOptions in Passes.td.
 struct TargetOptionValues {
   llvm::ArrayRef<std::string> mesh;
-  llvm::ArrayRef<double> latencySeconds;
-  llvm::ArrayRef<double> bytesPerSecond;
+  MeshLinks links;
   double peakFlops;
   double memoryBytesPerSecond;
   int64_t memoryLimitBytes;

@@ -46,8 +46,10 @@ private:
     mlir::FailureOr<MeshText> text = parseMesh(found.front()->getAttr("mesh"), emitError);
     if (mlir::failed(text))
       return mlir::failure();
+    std::vector<DeviceMeshAxis> axes;
     for (const MeshAxis &axis : text->axes)
-      mesh.axes.push_back({axis.name, axis.size, 0, 1e300});
+      axes.push_back({axis.name, axis.size});
+    mesh = DeviceMesh(std::move(axes), MeshLinks()); // nobody asks what anything costs
     if (const std::string wrong = mesh.complaint(); !wrong.empty())
       return emitError() << wrong;
     tables.emplace(mesh, DeviceSpec());
@@ -104,7 +106,7 @@ private:
         if (axis < 0 || sharding.dimOf(axis) >= 0)
           return emitError() << "expected each axis to be one of the mesh and used once, got '"
                              << name << "' in " << print(*text);
-        if (mesh.axes[axis].size > 1) // of one device it splits nothing
+        if (mesh.axes()[axis].size > 1) // of one device it splits nothing
           sharding.append(static_cast<int>(dim), axis);
       }
     if (text->dims.size() != shapeOf(type).size() || !divides(sharding, shapeOf(type), mesh))

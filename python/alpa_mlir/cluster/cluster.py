@@ -31,7 +31,7 @@ class Device(Checked):
       memory_bytes_per_second, memory_bytes: of its own memory.
       efficiency: what ops were measured to take; None: the roofline of the peaks.
       has_reduce_scatter: whether its compiler turns an all-reduce followed by a slice into a
-        reduce-scatter (XLA does on GPUs, not on CPUs).
+        reduce-scatter, and all-reduces in a row into one (XLA does on GPUs, not on CPUs).
     """
 
     kind: str

@@ -63,7 +63,7 @@ def _as_described(devices: Sequence[Any]) -> dict[str, Any]:
     if first.platform == "cpu":
         return _virtual_cpus(len(devices))
     for preset in read_presets().values():
-        if preset["device_kind_contains"] in first.device_kind:
+        if first.device_kind in preset["device_kinds"]:
             node = preset["cluster"]
             memory = (first.memory_stats() or {}).get("bytes_limit", node["device"]["memory_bytes"])
             device = {**node["device"], "kind": first.device_kind, "memory_bytes": memory}

@@ -1,4 +1,4 @@
-"""A logical mesh: the devices of a cluster as a grid with named axes, and what each axis costs."""
+"""A logical mesh: the devices of a cluster as a grid with named axes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ from jax.sharding import Mesh
 
 from alpa_mlir._native import MAX_MESH_AXES
 from alpa_mlir.cluster.cluster import Cluster
-from alpa_mlir.cluster.link import Link
 from alpa_mlir.errors import ArgumentError, ClusterError
 from alpa_mlir.fields import Checked, Count
 
@@ -53,17 +52,6 @@ class LogicalMesh(Checked):
                 f"{self.num_devices}; change mesh_shape, or pass cluster=... with as many devices"
             )
 
-    def axis_link(self, axis: int, cluster: Cluster) -> Link:
-        """What one device can send along an axis while all groups along it communicate."""
-        stride = prod(self.axis_sizes[axis + 1 :])
-        if stride * self.axis_sizes[axis] <= cluster.devices_per_node:
-            return cluster.intra_node
-        # Groups that differ within a node share its network card; one ring crosses it once.
-        sharers = min(stride, cluster.devices_per_node)
-        network = cluster.inter_node.bytes_per_second / sharers
-        slowest = min(network, cluster.intra_node.bytes_per_second)
-        return Link(cluster.inter_node.latency_seconds, slowest)
-
     def over(self, devices: list[object]) -> Mesh:
         """The JAX mesh of these devices, given in the order of the cluster.
 
@@ -93,13 +81,13 @@ class LogicalMesh(Checked):
 def candidate_meshes(cluster: Cluster) -> list[LogicalMesh]:
     """The logical meshes worth planning for when the user names none.
 
-    Several nodes: one axis across them, one inside. One node: a line, and the most square grid; its
-    links are alike, so other grids differ from these in little but planning time.
+    Several nodes: one axis across them and one inside, and a line, which splits what two axes do
+    not divide. Otherwise a line, and the most square grid: links are alike. Other grids differ from
+    these in little but planning time.
     """
-    nodes, devices = cluster.num_nodes, cluster.devices_per_node
+    nodes, devices, n = cluster.num_nodes, cluster.devices_per_node, cluster.num_devices
     if nodes > 1 and devices > 1:
-        return [LogicalMesh.of_shape((nodes, devices))]
-    n = cluster.num_devices
+        return [LogicalMesh.of_shape(shape) for shape in [(nodes, devices), (n,)]]
     rows = max(r for r in range(1, int(n**0.5) + 1) if n % r == 0)
     shapes = [(n,)] if rows == 1 else [(n,), (rows, n // rows)]
     return [LogicalMesh.of_shape(shape) for shape in shapes]

@@ -2,19 +2,25 @@
 
 from collections.abc import Sequence
 
+from alpa_mlir import _native
 from alpa_mlir._native import DeviceMesh, DeviceSpec
-from alpa_mlir.cluster import Cluster, LogicalMesh
+from alpa_mlir.cluster import Cluster, Link, LogicalMesh
 from alpa_mlir.cluster.efficiency import Efficiency
 
 
 def native_mesh(mesh: LogicalMesh, cluster: Cluster) -> DeviceMesh:
-    links = [mesh.axis_link(axis, cluster) for axis in range(len(mesh.axis_sizes))]
+    """The mesh over the cluster's devices in their order."""
     return DeviceMesh(
         axis_names=list(mesh.axis_names),
         axis_sizes=list(mesh.axis_sizes),
-        axis_latency_seconds=[link.latency_seconds for link in links],
-        axis_bandwidth=[link.bytes_per_second for link in links],
+        devices_per_node=cluster.devices_per_node,
+        intra_node=_native_link(cluster.intra_node),
+        inter_node=_native_link(cluster.inter_node),
     )
+
+
+def _native_link(link: Link) -> _native.Link:
+    return _native.Link(link.latency_seconds, link.bytes_per_second)
 
 
 def native_device(cluster: Cluster, memory_limit_bytes: int | None) -> DeviceSpec:

@@ -2,8 +2,8 @@
 
 The sharding problem sees a stage as one program that frees activations while it makes gradients.
 The runtime runs executables: what one reads, all it returns and its temporaries exist together.
-Slices of the batch are there from the start of the step, state to its end, and sums beside the
-parts that are added to them.
+Slices of the batch are there from the start of the step, state to its end; to sums over microbatches
+tasks add in place.
 """
 
 from __future__ import annotations
@@ -63,7 +63,11 @@ def stage_memory(
     def passing_bytes(functions: Iterable[FunctionSummary]) -> int:
         """What is there for this task alone; activations are counted apart."""
         values = [v for f in functions for v in (*f.arguments, *f.results)]
-        passing = (v for v in values if is_passed(v) and name_of(v) not in kept_names)
+        passing = (
+            v
+            for v in values
+            if is_passed(v) and not combiner_of(v) and name_of(v) not in kept_names
+        )
         return _num_bytes(passing, mesh)
 
     state_bytes = _num_bytes((a for f in functions for a in f.arguments if is_once(a)), mesh)
@@ -74,11 +78,9 @@ def stage_memory(
         passing_bytes(forward) + temporary_bytes.get("forward", 0),
         passing_bytes(backward) + temporary_bytes.get("backward", 0),
     )
-    # Of one microbatch the parts are the sums.
-    beside_parts = sum_bytes if num_microbatches > 1 else 0
     update = (_update_bytes(f, _names(sums), mesh) for f in of_phase.get("update", []))
     return StageMemory(
-        state_bytes + num_microbatches * _num_bytes(slices, mesh) + beside_parts + task_bytes,
+        state_bytes + num_microbatches * _num_bytes(slices, mesh) + sum_bytes + task_bytes,
         _num_bytes(kept, mesh),
         state_bytes + sum_bytes + max(update, default=0) + temporary_bytes.get("update", 0),
     )

@@ -1,4 +1,4 @@
-"""Finds the state of a training step: the arguments that come back updated.
+"""Finds the state of a training step: the arguments that come back updated; or their gradients.
 
 An argument is state when some subtree of the result has its pytree structure, shapes and dtypes,
 and most of its leaves come back as elementwise functions of themselves, as `w - lr * g` is. The
@@ -78,6 +78,37 @@ def find_state(jaxpr: ClosedJaxpr, arguments: Mapping[int, Any], out_tree: Any) 
             if flow.same_types(inputs, outputs) and flow.most_updated(inputs, outputs):
                 pairs.update(zip(inputs, outputs, strict=True))
                 taken.update(outputs)
+                break
+    return pairs
+
+
+def find_gradients(
+    jaxpr: ClosedJaxpr, arguments: Mapping[int, Any], out_tree: Any, taken: Iterable[int]
+) -> dict[int, int]:
+    """Pairs flat arguments with the flat results that look like their gradients.
+
+    That is for steps that leave the update to another: a subtree of the result has structure,
+    shapes and dtypes of an argument, and is no next value of it. A lone number is too little to
+    tell by: losses are that, too.
+
+    Args:
+      arguments: as in `find_state`, those that are no state.
+      taken: flat results that are something else.
+
+    Returns:
+      flat argument index → flat result index.
+    """
+    flow = _Flow(jaxpr.jaxpr, _elementwise)
+    pairs: dict[int, int] = {}
+    unavailable = set(taken)
+    for start, tree in arguments.items():
+        inputs = range(start, start + tree.num_leaves)
+        if all(not jaxpr.in_avals[i].shape for i in inputs):
+            continue
+        for outputs in _places(tree, out_tree):
+            if unavailable.isdisjoint(outputs) and flow.same_types(inputs, outputs):
+                pairs.update(zip(inputs, outputs, strict=True))
+                unavailable.update(outputs)
                 break
     return pairs
 

@@ -1,8 +1,8 @@
 """Traces the user's function into a marked StableHLO module: the first station of every program.
 
 Marks are attributes of @main's arguments: `alpa.name`, `alpa.batch`, `alpa.state` (the result that
-is this argument's next value), JAX's own marks of donation, and `sdy.sharding` (what the user has
-fixed).
+is this argument's next value), `alpa.gradient` (the result that is its gradient, where it has no
+next value), JAX's own marks of donation, and `sdy.sharding` (what the user has fixed).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from alpa_mlir.compat import host_callbacks
 from alpa_mlir.errors import ArgumentError
 from alpa_mlir.frontend.batch import BatchDimsSpec, BatchLeaf, settle, spread
 from alpa_mlir.frontend.signature import Call, Signature
-from alpa_mlir.frontend.state import find_state, is_step, pair_donated
+from alpa_mlir.frontend.state import find_gradients, find_state, is_step, pair_donated
 from alpa_mlir.frontend.user_sharding import user_mesh, user_sharding
 from alpa_mlir.ir import jaxlib
 
@@ -29,6 +29,7 @@ class Argument:
 
     Attributes:
       batch_dim: the dim that counts examples, if one does.
+      state_result: the result that is its next value; gradient_result: that is its gradient.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Argument:
     batch_dim: int | None
     is_donated: bool
     state_result: int | None
+    gradient_result: int | None
     sharding: str | None
 
     @property
@@ -109,6 +111,8 @@ def trace(
     candidates = {f.start: f.tree for f in flat if f.argnum not in batch_argnums}
     pairs = find_state(traced.jaxpr, candidates, traced.out_tree)
     donated = _donated(flat, traced.jaxpr, pairs, donate_argnums)
+    others = {start: tree for start, tree in candidates.items() if start not in pairs}
+    gradients = find_gradients(traced.jaxpr, others, traced.out_tree, pairs.values())
 
     leaves = [leaf for f in flat for leaf in f.leaves]
     mesh = mesh_of(leaves)
@@ -121,6 +125,7 @@ def trace(
             batch_dim=found_dims.get(i),
             is_donated=f.argnum in donated,
             state_result=pairs.get(i),
+            gradient_result=gradients.get(i),
             sharding=user_sharding(leaf, mesh),
         )
         for f in flat
@@ -288,6 +293,8 @@ def _marks(argument: Argument) -> dict[str, str]:
         marks["jax.buffer_donor"] = "true"
     if argument.state_result is not None:
         marks["alpa.state"] = f"{argument.state_result} : i64"
+    if argument.gradient_result is not None:
+        marks["alpa.gradient"] = f"{argument.gradient_result} : i64"
     if argument.sharding is not None:
         marks["sdy.sharding"] = argument.sharding
     return marks

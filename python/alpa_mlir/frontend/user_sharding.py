@@ -38,6 +38,16 @@ def user_mesh(leaves: Sequence[Any]) -> LogicalMesh | None:
     return found
 
 
+def user_devices(leaves: Sequence[Any]) -> tuple[Any, ...] | None:
+    """The devices of the mesh `leaves` are on, in its row-major order; None where no leaf is on a
+    mesh of devices (an abstract mesh has none)."""
+    for leaf in leaves:
+        sharding = _named(leaf)
+        if sharding is not None and isinstance(sharding.mesh, Mesh):
+            return tuple(sharding.mesh.devices.flat)
+    return None
+
+
 def user_sharding(leaf: Any, mesh: LogicalMesh | None) -> str | None:
     """The sharding of `leaf` as a `#sdy.sharding` on @mesh; None where the user left it open."""
     sharding = _named(leaf)

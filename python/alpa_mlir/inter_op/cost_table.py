@@ -100,14 +100,28 @@ class _Workers:
     """Processes that answer questions, each one at a time."""
 
     def __init__(self, num_processes: int) -> None:
+        self._num_processes = num_processes
+        self._idle: SimpleQueue[subprocess.Popen[str]] = SimpleQueue()
+        self._all: list[subprocess.Popen[str]] = []
+
+    def __enter__(self) -> _Workers:
+        try:
+            self._start()
+        except BaseException:  # Ctrl-C, too
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _start(self) -> None:
         environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
         path = str(Path(__file__).resolve().parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(
             filter(None, [path, os.environ.get("PYTHONPATH")])
         )
-        self._idle: SimpleQueue[subprocess.Popen[str]] = SimpleQueue()
-        self._all: list[subprocess.Popen[str]] = []
-        for _ in range(num_processes):
+        for _ in range(self._num_processes):
             process = subprocess.Popen(
                 [sys.executable, "-m", "alpa_mlir.inter_op.cost_worker"],
                 stdin=subprocess.PIPE,
@@ -119,12 +133,10 @@ class _Workers:
             self._all.append(process)
             self._idle.put(process)
 
-    def __enter__(self) -> _Workers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def _end(self) -> None:
         for process in self._all:
             process.kill()
+        for process in self._all:
             process.communicate()
 
     def ask(self, questions: dict[str, StageQuestion]) -> Iterator[tuple[str, Answer]]:

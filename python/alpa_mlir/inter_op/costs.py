@@ -32,6 +32,7 @@ from alpa_mlir.fields import (
     read,
 )
 from alpa_mlir.inter_op.sharded_stage import StageModel
+from alpa_mlir.intra_op.patience import Patience
 from alpa_mlir.intra_op.shard import cost_and_bound, vertex_choices
 from alpa_mlir.intra_op.solve import solve
 
@@ -161,6 +162,7 @@ def _solve_stage(
             time_limit_seconds=question.time_limit_seconds,
             num_threads=num_threads,
             target_gap=question.target_gap,
+            on_progress=Patience(),
         )
     except InfeasibleError:
         return None

@@ -15,7 +15,7 @@ from alpa_mlir.errors import ArgumentError, InfeasibleError
 from alpa_mlir.frontend.trace import TracedProgram
 from alpa_mlir.inter_op.choose import ChosenStage, in_flight
 from alpa_mlir.inter_op.costs import StageQuestion, cost_stage
-from alpa_mlir.inter_op.layers import LayeredStep, LayeredSteps
+from alpa_mlir.inter_op.layers import LayeredStep, LayeredSteps, SplitStep
 from alpa_mlir.inter_op.options import StageOption
 from alpa_mlir.inter_op.search import PipelineChoice
 from alpa_mlir.inter_op.sharded_stage import StageModel
@@ -66,14 +66,15 @@ def follow_pipeline(
             f"{leader.program_name}, got {layered.num_layers}; plan it by itself"
         )
     first_layers = _first_layers(_votes(layered, places, num_stages))
-    schedule = leader.schedule if layered.split(first_layers).has_backward else "inference"
+    split = layered.split(first_layers)
+    schedule = leader.schedule if split.has_backward else "inference"
     ranges = zip(first_layers, [*first_layers[1:], layered.num_layers], strict=True)
     chosen = [
-        _stage(layered, number, layers, schedule, places, method)
+        _stage(split, number, layers, schedule, places, method)
         for number, layers in enumerate(ranges)
     ]
     stages, options = (tuple(part) for part in zip(*chosen, strict=True))
-    return PipelineChoice(layered, schedule, stages, options, step_seconds=0.0)
+    return PipelineChoice(layered, split, schedule, stages, options, step_seconds=0.0)
 
 
 def _places(program: TracedProgram, leader: PlanData) -> dict[str, _Place]:
@@ -153,7 +154,7 @@ def _first_layers(votes: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _stage(
-    layered: LayeredStep,
+    split: SplitStep,
     number: int,
     layers: tuple[int, int],
     schedule: str,
@@ -162,11 +163,11 @@ def _stage(
 ) -> tuple[ChosenStage, StageOption]:
     leader = method.leader
     planned = leader.stages[number]
-    num_microbatches = layered.num_microbatches
+    num_microbatches = split.num_microbatches
     num_in_flight = in_flight(
         SCHEDULE_KINDS[schedule], number, len(leader.stages), num_microbatches
     )
-    module = layered.range(*layers, num_in_flight=num_in_flight)
+    module = split.stage(number, num_in_flight)
     specs = {name: place.spec for name, place in places.items() if place.stage == number}
     marks = _marks(module.function, specs)
     text = jaxlib.mark_arguments(module.text, marks, planned.mesh.shardy_text)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from alpa_mlir._native import FunctionSummary, Module
+from alpa_mlir._native import Diagnostic, FunctionSummary, Module
 from alpa_mlir.errors import PassError
 from alpa_mlir.intra_op.shard import NormalizedModule, normalize
 from alpa_mlir.ir import jaxlib
@@ -26,6 +26,17 @@ def unroll_layers(normal: NormalizedModule) -> NormalizedModule:
     return NormalizedModule(unrolled.text, unrolled.hash, normal.remarks + messages(remarks))
 
 
+def join_chunks(step: NormalizedModule, num_microbatches: int) -> tuple[Module, list[Diagnostic]]:
+    """The step without loops over chunks of the batch that so many microbatches would cut, and
+    what was said of each.
+    """
+    module = Module.parse(step.text)
+    remarks = run_passes(module, f"alpa-join-chunks{{num-microbatches={num_microbatches}}}")
+    if remarks:
+        module = Module.parse(normalize(module.text(with_locations=True)).text)
+    return module, remarks
+
+
 @dataclass(frozen=True, eq=False)
 class StageModule:
     """One stage as a program of its own: forward and backward of a microbatch, and the update.
@@ -38,8 +49,9 @@ class StageModule:
 
     @cached_property
     def text(self) -> str:
-        """With sharding rules; without locations, which tell equal stages apart."""
-        return jaxlib.populate_rules(self.module.text())
+        """With sharding rules, for what is planned: without locations, which tell equal stages
+        apart, and without the elements of large constants, which no price depends on."""
+        return jaxlib.populate_rules(self.module.text(with_data=False))
 
     @property
     def text_with_locations(self) -> str:
@@ -119,12 +131,12 @@ class LayeredStep:
           PassError: examples of the batch meet, the number does not divide it, or there are fewer
             products than layers.
         """
-        module = Module.parse(step.text)
         split = (
             f"num-microbatches={num_microbatches} "
             f"allow-local-statistics={str(allow_local_statistics).lower()}"
         )
         try:
+            module, joined = join_chunks(step, num_microbatches)
             remarks = run_passes(
                 module,
                 "alpa-analyze-training",
@@ -135,7 +147,7 @@ class LayeredStep:
             text = str(error).replace("allow-local-statistics=true", "allow_local_statistics=True")
             raise PassError(text) from None
         # What each sum over the batch is would fill pages.
-        told = [r for r in remarks if r.code != "frontier"]
+        told = [*joined, *(r for r in remarks if r.code != "frontier")]
         return LayeredStep(
             module, num_microbatches, max(module.num_layers(), 1), tuple(r.message for r in told)
         )

@@ -79,11 +79,7 @@ def _describe(
     cluster: Cluster,
     choice: PipelineChoice,
 ) -> PlanData:
-    layered = choice.layered
-    split = layered.split(
-        [stage.first_layer for stage in choice.stages],
-        [number for number, option in enumerate(choice.options) if option.is_rematerialized],
-    )
+    layered, split = choice.layered, choice.split
     models = [
         StageModel.make(
             split.stage(number).text_with_locations, option.mesh, cluster, method.strategy_space

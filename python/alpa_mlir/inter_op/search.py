@@ -8,6 +8,10 @@ than there is, sharding it to fit takes long; it is done only for options that t
 2. The DP finds the best stages. If no stand-in is among them, they are the answer.
 3. Stand-ins among them are sharded to fit, with and without rematerialization, for as many
    microbatches as they are to hold there, and replaced by what comes of it. Back to 2.
+
+Options are costed whatever the stages around them. What a stage hands on depends on these (see
+FunctionCutter.h: a reader makes again what is cheap there), so the stages of the answer are costed
+once more as they are cut, where that differs.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from alpa_mlir.inter_op.cost_cache import cache_of
 from alpa_mlir.inter_op.cost_table import CostTable
 from alpa_mlir.inter_op.costs import StageCost, StageQuestion
 from alpa_mlir.inter_op.crossings import Crossings, transfer_seconds
-from alpa_mlir.inter_op.layers import LayeredStep, StageModule
+from alpa_mlir.inter_op.layers import LayeredStep, SplitStep, StageModule
 from alpa_mlir.inter_op.options import StageOption, stage_options, submeshes_of
 from alpa_mlir.inter_op.sharded_stage import StageModel
 from alpa_mlir.intra_op.shortage import describe_shortage
@@ -42,10 +46,12 @@ class PipelineChoice:
     """The answer: the step in layers, and what becomes of them.
 
     Attributes:
+      split: the layers, cut into the stages.
       options: that the stages were chosen from, in their order.
     """
 
     layered: LayeredStep
+    split: SplitStep
     schedule: str
     stages: tuple[ChosenStage, ...]
     options: tuple[StageOption, ...]
@@ -121,7 +127,7 @@ class _LayeredSearch:
         options = list(
             stage_options(self.layered.num_layers, search.submeshes, search.method, search.cluster)
         )
-        for option, cost in zip(options, self._costs(options, _NO_LIMIT), strict=True):
+        for option, cost in zip(options, self._costs_of(options, _NO_LIMIT), strict=True):
             if cost is None:
                 continue
             costed = replace(option, cost=cost)
@@ -170,7 +176,7 @@ class _LayeredSearch:
             for way in sorted(ways)
         ]
         options = list(dict.fromkeys(alike))
-        costs = self._costs(options, self.search.memory_limit_bytes)
+        costs = self._costs_of(options, self.search.memory_limit_bytes)
         for option, cost in zip(options, costs, strict=True):
             if cost is not None:
                 self._costed.append(replace(option, cost=cost))
@@ -192,12 +198,24 @@ class _LayeredSearch:
                 self._modules[option.range] = self.layered.range(*option.range)
         return self._modules[option.range]
 
-    def _costs(self, options: Sequence[StageOption], limit: int) -> list[StageCost | None]:
+    def _costs_of(self, options: Sequence[StageOption], limit: int) -> list[StageCost | None]:
+        title = f"{self.layered.num_microbatches} microbatches, stages"
+        if limit != _NO_LIMIT:
+            title += " that fit"
+        return self._costs(list(map(self._module, options)), options, limit, title)
+
+    def _costs(
+        self,
+        modules: Sequence[StageModule],
+        options: Sequence[StageOption],
+        limit: int,
+        title: str,
+    ) -> list[StageCost | None]:
         method = self.search.method
         questions = [
             StageQuestion(
-                text=self._module(option).text,
-                key=self._module(option).key,
+                text=module.text,
+                key=module.key,
                 mesh=option.mesh,
                 cluster=self.search.cluster,
                 num_microbatches=self.layered.num_microbatches,
@@ -207,11 +225,8 @@ class _LayeredSearch:
                 time_limit_seconds=method.time_limit_seconds,
                 target_gap=method.target_gap,
             )
-            for option in options
+            for module, option in zip(modules, options, strict=True)
         ]
-        title = f"{self.layered.num_microbatches} microbatches, stages"
-        if limit != _NO_LIMIT:
-            title += " that fit"
         with self.stopwatch("shard stages"):
             return self.search.table.costs(questions, title)
 
@@ -276,8 +291,44 @@ class _LayeredSearch:
         )
 
     def _choice(self, candidates: Sequence[StageOption], solution: StageSolution) -> PipelineChoice:
-        options = tuple(candidates[stage.candidate] for stage in solution.stages)
+        options = [candidates[stage.candidate] for stage in solution.stages]
+        with self.stopwatch("cut layers"):
+            split = self.layered.split(
+                [stage.first_layer for stage in solution.stages],
+                [number for number, option in enumerate(options) if option.is_rematerialized],
+            )
         schedule = next(name for name, kind in self.kinds.items() if kind == solution.schedule)
         return PipelineChoice(
-            self.layered, schedule, solution.stages, options, solution.step_seconds
+            self.layered,
+            split,
+            schedule,
+            solution.stages,
+            self._as_cut(split, options),
+            solution.step_seconds,
         )
+
+    def _as_cut(self, split: SplitStep, options: list[StageOption]) -> tuple[StageOption, ...]:
+        """The options with the costs that they have beside each other."""
+        with self.stopwatch("extract stages"):
+            modules = [split.stage(k, option.num_in_flight) for k, option in enumerate(options)]
+        others = [
+            number
+            for number, (module, option) in enumerate(zip(modules, options, strict=True))
+            if module.key != self._module(option).key
+        ]
+        costs = self._costs(
+            [modules[number] for number in others],
+            [options[number] for number in others],
+            self.search.memory_limit_bytes,
+            f"{self.layered.num_microbatches} microbatches, stages as they are cut",
+        )
+        for number, cost in zip(others, costs, strict=True):
+            if cost is None:
+                raise InfeasibleError(
+                    f"expected stage {number}, layers {options[number].first_layer} to "
+                    f"{options[number].end_layer - 1}, to fit into memory with what it hands on, "
+                    "which no sharding found allows; ask for more microbatches, or another "
+                    "num_stages or num_layers"
+                )
+            options[number] = replace(options[number], cost=cost)
+        return tuple(options)

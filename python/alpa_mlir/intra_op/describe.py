@@ -55,7 +55,7 @@ def make_plan(
         update_seconds=0.0,
         is_rematerialized=False,
         num_in_flight=1,
-        memory_bytes=sharded.solution.peak_usage,
+        memory_bytes=sharded.model.peak_bytes(sharded.choices),
         cost=cost,
         lower_bound=lower_bound,
     )

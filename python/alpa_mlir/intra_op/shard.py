@@ -1,15 +1,15 @@
 """Chooses a sharding for every op of a module: strategies, then the cheapest of them (Alpa, 4)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from alpa_mlir._native import Module, ShardingModel
+from alpa_mlir._native import Module, ShardingModel, ShardingProblem
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cost.device_mesh import native_device, native_mesh
-from alpa_mlir.errors import InfeasibleError, PlanError
+from alpa_mlir.errors import InfeasibleError, PlanError, SolverError
 from alpa_mlir.intra_op.patience import Patience
-from alpa_mlir.intra_op.shortage import describe_shortage
+from alpa_mlir.intra_op.shortage import describe_copies, describe_shortage
 from alpa_mlir.intra_op.solution import Solution
 from alpa_mlir.intra_op.solve import solve
 from alpa_mlir.ir import jaxlib
@@ -19,6 +19,8 @@ from alpa_mlir.plan.check import check_plan, check_program
 from alpa_mlir.plan.data import Choice, PlanData
 from alpa_mlir.plan.versions import Versions
 from alpa_mlir.progress import Stopwatch
+
+_MAX_TIGHTENINGS = 4  # of the memory limit, until what a plan needs is below it
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def shard(
     with stopwatch(f"enumerate strategies on {mesh}"):
         module, model = _model(normal, mesh, cluster, strategy_space, memory_limit_bytes)
     with stopwatch(f"solve on {mesh}"):
-        solution = _solution(model, mesh, time_limit_seconds, target_gap)
+        solution = _fitting_solution(model, mesh, time_limit_seconds, target_gap)
     remarks = normal.remarks + messages(model.remarks)
     return ShardedModule(module, mesh, model, vertex_choices(model, solution), solution, remarks)
 
@@ -130,16 +132,48 @@ def cost_and_bound(model: ShardingModel, solution: Solution) -> tuple[int, int]:
     return cost, min(solution.lower_bound, cost)
 
 
-def _solution(
+def _fitting_solution(
+    model: ShardingModel, mesh: LogicalMesh, time_limit_seconds: float, target_gap: float
+) -> Solution:
+    """A solution that fits with the copies its reshards make, which the problem does not know of.
+
+    It is to need as much less as is missing. The lower bound of the first problem is that of all
+    solutions that fit.
+    """
+    problem = model.problem
+    limit = problem.usage_limit
+    first = solution = _first_solution(model, mesh, time_limit_seconds, target_gap)
+    needed = model.peak_bytes(vertex_choices(model, solution))
+    for _ in range(_MAX_TIGHTENINGS):
+        if limit is None or needed <= limit:
+            break
+        problem.usage_limit = max(0, solution.peak_usage - (needed - limit))
+        try:
+            solution = _solve(problem, time_limit_seconds, target_gap)
+        except (InfeasibleError, SolverError):
+            break
+        finally:
+            problem.usage_limit = limit
+        needed = model.peak_bytes(vertex_choices(model, solution))
+    if limit is not None and needed > limit:
+        raise InfeasibleError(f"on the mesh {mesh}, {describe_copies(needed, limit)}")
+    return replace(solution, lower_bound=min(first.lower_bound, solution.cost))
+
+
+def _solve(problem: ShardingProblem, time_limit_seconds: float, target_gap: float) -> Solution:
+    return solve(
+        problem,
+        time_limit_seconds=time_limit_seconds,
+        target_gap=target_gap,
+        on_progress=Patience(),
+    )
+
+
+def _first_solution(
     model: ShardingModel, mesh: LogicalMesh, time_limit_seconds: float, target_gap: float
 ) -> Solution:
     try:
-        return solve(
-            model.problem,
-            time_limit_seconds=time_limit_seconds,
-            target_gap=target_gap,
-            on_progress=Patience(),
-        )
+        return _solve(model.problem, time_limit_seconds, target_gap)
     except InfeasibleError as error:
         if shortage := describe_shortage(model):
             raise InfeasibleError(f"on the mesh {mesh}, {shortage}") from None

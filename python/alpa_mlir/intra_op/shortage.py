@@ -39,6 +39,17 @@ def describe_shortage(model: ShardingModel) -> str | None:
     )
 
 
+def describe_copies(needed_bytes: int, limit_bytes: int) -> str:
+    """That values fit, but not with the copies of them that are gathered or otherwise resharded."""
+    missing = needed_bytes - limit_bytes
+    return (
+        f"{format_bytes(missing)} of memory per device are missing ({missing} bytes): with the "
+        f"copies that collectives make, the smallest plan found needs "
+        f"{format_bytes(needed_bytes)} of {format_bytes(limit_bytes)}. Use more devices, a smaller "
+        "batch, or jax.checkpoint"
+    )
+
+
 def _op_at(model: ShardingModel, spans: np.ndarray, time: int) -> str:
     """The last op that starts at or before `time`."""
     started = [n for n in range(model.num_vertices) if model.op_id(n) >= 0 and spans[n, 0] <= time]

@@ -75,7 +75,7 @@ def result_of(value: ValueSummary) -> int | None:
 
 
 def combiner_of(value: ValueSummary) -> str | None:
-    """How the parts of a result combine over microbatches; None for what is no sum."""
+    """How the parts of a sum over microbatches combine; None for what is no sum."""
     return value.attributes.get("alpa.accumulate")
 
 

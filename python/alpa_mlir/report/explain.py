@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from alpa_mlir.cost.headroom import has_headroom, scheduler_options
 from alpa_mlir.ir.spec import Spec
 from alpa_mlir.plan.data import PlanData, PlannedCollective, PlannedTransfer, TensorPlan
 from alpa_mlir.simulate.drawing import to_text
@@ -50,7 +51,17 @@ def _summary(plan: PlanData) -> str:
         f"{plan.cluster.device.kind}, {how}\n"
         f"predicted: {plan.step_seconds * 1e3:.3f} ms a step ({bound}), "
         f"{format_bytes(plan.memory_bytes)} of {format_bytes(limit)} per device"
+        f"{_headroom(plan)}"
     )
+
+
+def _headroom(plan: PlanData) -> str:
+    """What GPUs' compilers do about memory that a plan does not need."""
+    device = plan.cluster.device
+    if has_headroom(device, plan.memory_bytes):
+        return " needed; XLA may use more of it to overlap collectives"
+    is_kept = bool(scheduler_options(device, plan.memory_bytes))
+    return " needed; XLA is kept from using more" if is_kept else ""
 
 
 def _stages(plan: PlanData) -> Table:

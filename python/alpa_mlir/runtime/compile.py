@@ -24,7 +24,6 @@ from alpa_mlir.program.pipeline import (
     PipelineProgram,
     PipelineResult,
 )
-from alpa_mlir.runtime.accumulate import compile_accumulation
 from alpa_mlir.runtime.arguments import ArgumentPlacer, Destination
 from alpa_mlir.runtime.compiled_programs import CompiledPrograms, CompileSession
 from alpa_mlir.runtime.donation import find_donations
@@ -32,11 +31,10 @@ from alpa_mlir.runtime.driver import Driver
 from alpa_mlir.runtime.executable import PlanT
 from alpa_mlir.runtime.issued import (
     Issue,
-    IssuedAdd,
     IssuedFree,
     IssuedInstruction,
     IssuedRun,
-    IssuedStartSum,
+    IssuedStartSums,
     IssuedTransfer,
 )
 from alpa_mlir.runtime.layout import Layout
@@ -48,13 +46,14 @@ from alpa_mlir.runtime.results import (
     SlotReader,
     compile_join,
 )
+from alpa_mlir.runtime.sums import compile_start
 from alpa_mlir.runtime.transfer.reshard import compile_reshard
 from alpa_mlir.runtime.transfer.transfer import compile_transfer
 from alpa_mlir.schedule.instructions import (
-    Accumulate,
     Free,
     Instruction,
     Run,
+    StartSums,
     Transfer,
     make_instructions,
 )
@@ -120,7 +119,6 @@ class _Builder:
         self._donations = donations
         self._options = compiler_options
         self._session = session
-        self._started_sums: set[tuple[int, Buffer]] = set()
 
     def build(
         self, order: Sequence[tuple[int, Instruction]]
@@ -169,10 +167,10 @@ class _Builder:
     def _issue(self, mesh: int, instruction: Instruction) -> Callable[[], Issue]:
         """Asks for what the instruction needs; the result makes its issue once that is compiled."""
         match instruction:
+            case StartSums():
+                return self._issue_start(mesh, instruction)
             case Run():
                 return self._issue_run(mesh, instruction)
-            case Accumulate():
-                return self._issue_accumulate(mesh, instruction)
             case Transfer():
                 return self._issue_transfer(mesh, instruction)
             case Free():
@@ -192,22 +190,17 @@ class _Builder:
         reads, writes = layout.slots(mesh, run.reads), layout.slots(mesh, run.writes)
         return lambda: IssuedRun(task.result(), reads, writes, convert.result())
 
-    def _issue_accumulate(self, mesh: int, accumulate: Accumulate) -> Callable[[], Issue]:
+    def _issue_start(self, mesh: int, start: StartSums) -> Callable[[], Issue]:
         layout = self._layout
-        parts = layout.slots(mesh, accumulate.reads)
-        sums = layout.slots(mesh, accumulate.writes)
-        values = tuple(buffer.value for buffer in accumulate.reads)
-        if (mesh, accumulate.writes[0]) not in self._started_sums:
-            self._started_sums.update((mesh, buffer) for buffer in accumulate.writes)
-            return lambda: IssuedStartSum(parts, sums)
-        combiners = [self._program.combiners[value] for value in values]
-        avals = [layout.aval(buffer) for buffer in accumulate.reads]
-        shardings = [layout.sharding(mesh, buffer) for buffer in accumulate.reads]
-        add = self._session.submit(
-            ("accumulate", tuple(combiners), _types(avals), tuple(shardings)),
-            lambda: compile_accumulation(combiners, avals, shardings),
+        combiners = [self._program.combiners[buffer.value] for buffer in start.writes]
+        avals = [layout.aval(buffer) for buffer in start.writes]
+        shardings = [layout.sharding(mesh, buffer) for buffer in start.writes]
+        compiled = self._session.submit(
+            ("start sums", tuple(combiners), _types(avals), tuple(shardings)),
+            lambda: compile_start(combiners, avals, shardings),
         )
-        return lambda: IssuedAdd(add.result(), parts, sums)
+        sums = layout.slots(mesh, start.writes)
+        return lambda: IssuedStartSums(compiled.result(), sums)
 
     def _issue_transfer(self, mesh: int, transfer: Transfer) -> Callable[[], Issue]:
         layout, target = self._layout, transfer.target

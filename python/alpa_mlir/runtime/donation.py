@@ -1,6 +1,7 @@
 """Which inputs of each executable its results may take the memory of.
 
-An input qualifies if its buffer is dead behind the task in every microbatch, and if nobody else can
+An input qualifies if its buffer is dead behind the task in every microbatch, or is a sum that the
+task adds to, and if nobody else can
 see its memory: not the user, whose arrays `jax.device_put` may pass on as they are, and not a mesh
 that shares devices with this one. It is donated if a result has its shape, dtype and sharding:
 XLA could not use it otherwise. State comes before other inputs (sums of gradients are like the
@@ -33,7 +34,7 @@ def find_donations(
             positions = {
                 position
                 for position, buffer in enumerate(run.reads)
-                if buffer in freed
+                if (buffer in freed or buffer in run.writes)
                 and uses[buffer] == 1
                 and (mesh, buffer) not in shared
                 and layout.sharding(mesh, buffer) == shardings[position]

@@ -45,28 +45,14 @@ class IssuedRun:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class IssuedStartSum:
-    """The first parts become the sums: tasks are done with them."""
-
-    parts: Slots
-    sums: Slots
-
-    def __call__(self, store: Store) -> None:
-        for part, total in zip(self.parts, self.sums, strict=True):
-            store[total] = store[part]
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class IssuedAdd:
-    """Adds parts to their sums."""
+class IssuedStartSums:
+    """Makes sums with nothing in them."""
 
     execute: Callable[..., Any]
-    parts: Slots
     sums: Slots
 
     def __call__(self, store: Store) -> None:
-        arrays = [store[slot] for slot in (*self.sums, *self.parts)]
-        for slot, array in zip(self.sums, self.execute(*arrays), strict=True):
+        for slot, array in zip(self.sums, self.execute(), strict=True):
             store[slot] = array
 
 

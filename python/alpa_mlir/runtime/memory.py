@@ -19,7 +19,7 @@ from typing import Any
 from alpa_mlir.program.pipeline import PipelineProgram, num_bytes
 from alpa_mlir.runtime.issued import IssuedInstruction
 from alpa_mlir.runtime.layout import Layout
-from alpa_mlir.schedule.instructions import Accumulate, Free, Run, Transfer
+from alpa_mlir.schedule.instructions import Free, Run, StartSums, Transfer
 from alpa_mlir.schedule.schedule import TaskKind
 from alpa_mlir.schedule.values import Buffer
 
@@ -44,9 +44,9 @@ def peak_bytes(
                     memory.hold(mesh, buffer)
                 stats = compiled[instruction.task.kind].memory_analysis()
                 memory.reach_peak(mesh, stats.temp_size_in_bytes)
-            case Accumulate():
-                for part in instruction.reads:
-                    memory.start_sum(mesh, part)
+            case StartSums():
+                for buffer in instruction.writes:
+                    memory.hold(mesh, buffer)
             case Transfer():
                 for buffer in instruction.reads:
                     memory.hold(instruction.target, buffer)
@@ -76,24 +76,20 @@ class _Memory:
             self.reach_peak(mesh, 0)
 
     def hold(self, mesh: int, buffer: Buffer) -> None:
+        """In place of what the buffer held before."""
+        self.release(mesh, buffer)
         aval, sharding = self._layout.aval(buffer), self._layout.sharding(mesh, buffer)
         held = num_bytes(sharding.shard_shape(aval.shape), aval.dtype)
         self._held[mesh, buffer] = held
         for device in self._layout.devices(mesh):
             self._live[device] += held
 
-    def start_sum(self, mesh: int, part: Buffer) -> None:
-        """The first part becomes the sum; later ones are added in place."""
-        total = (mesh, Buffer(part.value))
-        if total not in self._held:
-            self._held[total] = self._held.pop((mesh, part))
-
     def free(self, mesh: int, buffer: Buffer) -> None:
         if (mesh, buffer) not in self._of_user:
             self.release(mesh, buffer)
 
     def release(self, mesh: int, buffer: Buffer) -> None:
-        """Nothing if the buffer has become another, as donated ones and first parts have."""
+        """Nothing if the buffer has become another, as donated ones have."""
         held = self._held.pop((mesh, buffer), 0)
         for device in self._layout.devices(mesh):
             self._live[device] -= held

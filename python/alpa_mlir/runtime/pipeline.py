@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Generic
@@ -9,9 +10,13 @@ from typing import Any, Generic
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from alpa_mlir.energy.clocks import Clocks
+from alpa_mlir.energy.frequencies import EnergyPlan
+from alpa_mlir.energy.zeus_clocks import ZeusClocks
 from alpa_mlir.program.annotated import leaves_of
 from alpa_mlir.program.pipeline import PipelineArgument
 from alpa_mlir.runtime.driver import Driver
+from alpa_mlir.runtime.energy_driver import EnergyDriver
 from alpa_mlir.runtime.executable import PlanT
 from alpa_mlir.runtime.initialize import create
 from alpa_mlir.runtime.issued import IssuedTransfer
@@ -48,6 +53,7 @@ class PipelineExecutable(Generic[PlanT]):
         self.donations = donations
         self.rematerializations = rematerializations
         self._recorder: Recorder | None = None
+        self._energy: EnergyDriver | None = None
 
     def __call__(self, *args: Any) -> Any:
         """Runs one step; nothing blocks until a result is read.
@@ -55,7 +61,27 @@ class PipelineExecutable(Generic[PlanT]):
         Raises:
           ArgumentMismatchError: arguments of another structure, shape or dtype; nothing has run.
         """
-        return self.driver.run(args)
+        return (self._energy or self.driver).run(args)
+
+    def set_energy_plan(self, plan: EnergyPlan | None, clocks: Clocks | None = None) -> None:
+        """Steps from now on run with the plan's frequency for every task, set beside the driver.
+
+        Args:
+          plan: of `plan.energy().plan(point)`; None ends it. Clocks are restored then, when the
+            process ends, and when it is killed.
+          clocks: who sets them; None is NVML through `zeus`.
+
+        Raises:
+          EnergyError: the plan is of another pipeline, or clocks cannot be set here.
+        """
+        if self._energy is not None:
+            atexit.unregister(self._energy.close)
+            self._energy.close()
+            self._energy = None
+        if plan is not None:
+            clocks = clocks or ZeusClocks(_device_numbers(self.driver))
+            self._energy = EnergyDriver(self.driver, plan, clocks)
+            atexit.register(self._energy.close)
 
     @property
     def plan(self) -> PlanT:
@@ -155,3 +181,12 @@ class PipelineExecutable(Generic[PlanT]):
             return measured
         schedule = self.driver.program.schedule
         return replace(measured, planned=planned_timeline(self._plan, schedule))
+
+
+def _device_numbers(driver: Driver) -> list[list[int]]:
+    """By stage, the numbers that this machine has for the stage's devices."""
+    schedule, meshes = driver.program.schedule, driver.layout.stage_meshes
+    return [
+        [device.local_hardware_id for device in meshes[schedule.mesh_of_stage[stage]].devices.flat]
+        for stage in range(schedule.num_stages)
+    ]

@@ -72,11 +72,7 @@ class Recorder:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
-        self._probes = {
-            index: _compile_probe(driver.layout, *probed)
-            for index, each in enumerate(driver.issued)
-            if (probed := _probed(driver.layout, each))
-        }
+        self._probes = compile_probes(driver)
 
     def record(self, args: tuple[Any, ...]) -> PipelineTimeline:
         """The result of one step, and when its tasks ran."""
@@ -98,6 +94,16 @@ class Recorder:
         seen = {index: end - begin for index, end in end_seconds.items()}
         ends = without_late_watchers(driver.issued, seen)
         return _assemble(driver, result, issue_seconds, ends)
+
+
+def compile_probes(driver: Driver) -> dict[int, tuple[int, Callable[[Any], Any]]]:
+    """By the number of an issued instruction, the slot it writes and a program that copies one
+    element of the array there: what is ready when the instruction is done."""
+    return {
+        index: _compile_probe(driver.layout, *probed)
+        for index, each in enumerate(driver.issued)
+        if (probed := _probed(driver.layout, each))
+    }
 
 
 class _Watchers:

@@ -30,17 +30,14 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Accumulate:
-    """Adds parts, one microbatch of a value each, to the value's sum; the first creates the sum."""
+class StartSums:
+    """Creates sums over microbatches with nothing in them yet; tasks add to them in place."""
 
-    reads: tuple[Buffer, ...]
-
-    @property
-    def writes(self) -> tuple[Buffer, ...]:
-        return tuple(Buffer(part.value) for part in self.reads)
+    writes: tuple[Buffer, ...]
+    reads: ClassVar[tuple[Buffer, ...]] = ()
 
     def __str__(self) -> str:
-        return f"accumulate {_names(self.reads)}"
+        return f"start sums {_names(self.writes)}"
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ class Free:
         return f"free {_names(self.reads)}"
 
 
-Instruction = Run | Accumulate | Transfer | Free
+Instruction = StartSums | Run | Transfer | Free
 
 
 @dataclass(frozen=True)
@@ -141,19 +138,19 @@ def _issue(
     tasks: tuple[Task, ...], values: PipelineValues, targets: dict[Buffer, list[int]]
 ) -> Iterator[list[Instruction]]:
     """Every task with what follows from its outputs, buffers not yet freed."""
+    first = {task.kind: task for task in reversed(tasks)}
     last = {task.kind: task for task in tasks}
     for task in tasks:
+        group: list[Instruction] = []
+        sums = tuple(map(Buffer, values.signature(task).sums))
+        if sums and task == first[task.kind]:
+            group.append(StartSums(sums))
         outputs = values.outputs(task)
-        group: list[Instruction] = [Run(task, values.inputs(task), outputs)]
-        parts = tuple(part for part in outputs if part.value in values.accumulated)
-        ready = [buffer for buffer in outputs if buffer not in parts]
-        if parts:
-            accumulate = Accumulate(parts)
-            group.append(accumulate)
-            if task == last[task.kind]:
-                ready += accumulate.writes
+        group.append(Run(task, values.inputs(task), outputs))
         sent: defaultdict[int, list[Buffer]] = defaultdict(list)
-        for buffer in ready:
+        for buffer in outputs:
+            if buffer in sums and task != last[task.kind]:
+                continue
             for target in targets.get(buffer, ()):
                 sent[target].append(buffer)
         group += [Transfer(tuple(sent[target]), target) for target in sorted(sent)]

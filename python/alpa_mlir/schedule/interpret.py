@@ -1,18 +1,19 @@
 """Proves instruction lists by running them on symbols, knowing nothing of how they were made.
 
 Every mesh has a store of buffers. A buffer holds the set of microbatches that went into it, so that
-a sum that is read too early is found, as are reads of what is freed, double frees and leaks.
+a sum that is read too early is found, or gets a microbatch twice, as are reads of what is freed,
+double frees and leaks.
 """
 
 from __future__ import annotations
 
 from alpa_mlir.errors import ScheduleError
 from alpa_mlir.schedule.instructions import (
-    Accumulate,
     Free,
     Instruction,
     InstructionLists,
     Run,
+    StartSums,
     Transfer,
 )
 from alpa_mlir.schedule.schedule import Schedule
@@ -64,15 +65,23 @@ class _MeshStore:
             raise ScheduleError(f"mesh {self.mesh}: expected one write of {buffer}, got two")
         self.live[buffer] = contents
 
-    def add(self, part: Buffer) -> None:
-        total = Buffer(part.value)
-        contents = self.live[part]
-        if total not in self.live:
-            self.define(total, contents)
-            return
-        if self.live[total] & contents:
-            raise ScheduleError(f"mesh {self.mesh}: expected {part} once in its sum, got it twice")
-        self.live[total] |= contents
+    def add(self, total: Buffer, microbatch: int) -> None:
+        if microbatch in self.live[total]:
+            raise ScheduleError(
+                f"mesh {self.mesh}: expected microbatch {microbatch} once in {total}, got it twice"
+            )
+        self.live[total] |= {microbatch}
+
+    def run(self, run: Run, accumulated: frozenset[str]) -> None:
+        sums = {buffer for buffer in run.writes if buffer in run.reads}
+        self.check_sums(tuple(b for b in run.reads if b not in sums), accumulated)
+        for buffer in run.writes:
+            if buffer in sums:
+                self.add(buffer, run.task.microbatch)
+            elif buffer.value in accumulated:  # the part of the only microbatch
+                self.define(buffer, frozenset([run.task.microbatch]))
+            else:
+                self.define(buffer, _contents(buffer))
 
     def check_sums(self, buffers: tuple[Buffer, ...], accumulated: frozenset[str]) -> None:
         for buffer in buffers:
@@ -122,13 +131,11 @@ def _execute(
     if store.is_awaiting(instruction.reads):
         return False
     match instruction:
-        case Run():
-            store.check_sums(instruction.reads, accumulated)
+        case StartSums():
             for buffer in instruction.writes:
-                store.define(buffer, _contents(buffer))
-        case Accumulate():
-            for part in instruction.reads:
-                store.add(part)
+                store.define(buffer, frozenset())
+        case Run():
+            store.run(instruction, accumulated)
         case Transfer():
             store.check_sums(instruction.reads, accumulated)
             for buffer in instruction.reads:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from alpa_mlir.errors import ScheduleError
-from alpa_mlir.schedule.instructions import Instruction, InstructionLists, Run, Transfer
+from alpa_mlir.schedule.instructions import (
+    Instruction,
+    InstructionLists,
+    Run,
+    StartSums,
+    Transfer,
+)
 from alpa_mlir.schedule.values import Buffer
 
 
@@ -26,7 +34,7 @@ def issue_order(lists: InstructionLists) -> list[tuple[int, Instruction]]:
             begin = position[mesh]
             while position[mesh] < len(instructions):
                 instruction = instructions[position[mesh]]
-                is_next_turn = isinstance(instruction, Run) and position[mesh] > begin
+                is_next_turn = position[mesh] > begin and _begins_turn(instructions, position[mesh])
                 if is_next_turn or not awaited[mesh].isdisjoint(instruction.reads):
                     break
                 if isinstance(instruction, Transfer):
@@ -39,6 +47,12 @@ def issue_order(lists: InstructionLists) -> list[tuple[int, Instruction]]:
                 "meshes wait for one another"
             )
     return order
+
+
+def _begins_turn(instructions: Sequence[Instruction], position: int) -> bool:
+    """Whether a task comes there, or the sums that are started for one."""
+    is_for_sums = position > 0 and isinstance(instructions[position - 1], StartSums)
+    return isinstance(instructions[position], (Run, StartSums)) and not is_for_sums
 
 
 def _find_arrivals(lists: InstructionLists) -> list[set[Buffer]]:

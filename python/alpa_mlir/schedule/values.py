@@ -2,8 +2,9 @@
 
 Values are told apart by how often they exist in a step. *Batch* values and what forward and
 backward tasks write exist once per microbatch. *State* (parameters, optimizer state) and what the
-prologue and updates write exist once. *Accumulated* values are written per microbatch and read as
-their sum. Tasks that run once read a batch value as a whole, a buffer apart from its microbatches.
+prologue and updates write exist once. *Accumulated* values are sums over microbatches: a task that
+writes one reads it too, and adds its microbatch's part in place (of a single microbatch, the part is
+the sum, and need not be read). Tasks that run once read a batch value as a whole, a buffer apart from its microbatches.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ class Signature:
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+
+    @property
+    def sums(self) -> tuple[str, ...]:
+        """The values it adds to in place."""
+        return tuple(value for value in self.outputs if value in self.inputs)
 
 
 @dataclass(frozen=True)
@@ -68,9 +74,8 @@ class PipelineValues:
         return tuple(self.as_read(value, microbatch) for value in self.signature(task).inputs)
 
     def outputs(self, task: Task) -> tuple[Buffer, ...]:
-        """As the task writes them: accumulated ones are parts of one microbatch."""
         microbatch = task.microbatch if task.phase.runs_per_microbatch else None
-        return tuple(Buffer(value, microbatch) for value in self.signature(task).outputs)
+        return tuple(self.as_read(value, microbatch) for value in self.signature(task).outputs)
 
     def as_read(self, value: str, microbatch: int | None) -> Buffer:
         return Buffer(value, microbatch if self.is_per_microbatch(value) else None)
@@ -123,7 +128,8 @@ class PipelineValues:
                 "per microbatch; accumulate it"
             )
         update = origin if origin and origin.phase == Phase.UPDATE else None
-        if kind.phase.runs_per_microbatch and (update or value in self.accumulated):
+        is_unfinished = value in self.accumulated and origin != kind
+        if kind.phase.runs_per_microbatch and (update or is_unfinished):
             raise ScheduleError(
                 f"{where}: expected a value that is known before the update, got '{value}'"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alpa_mlir._native import StageDurations
-from alpa_mlir.cost.transfer import send_seconds
+from alpa_mlir.cost.transfer import placed_send_seconds
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.schedule.kinds import SCHEDULE_KINDS, make_schedule
 from alpa_mlir.schedule.schedule import Schedule
@@ -16,10 +16,10 @@ def planned_timeline(plan: PlanData, schedule: Schedule | None = None) -> Timeli
         kind, first = SCHEDULE_KINDS[plan.schedule], plan.prologue and plan.prologue.stage
         schedule = make_schedule(kind, len(plan.stages), plan.num_microbatches, first)
     prologue_seconds = plan.prologue.seconds if plan.prologue else 0.0
-    return simulate(schedule, _durations(plan), prologue_seconds)
+    return simulate(schedule, planned_durations(plan), prologue_seconds)
 
 
-def _durations(plan: PlanData) -> list[StageDurations]:
+def planned_durations(plan: PlanData) -> list[StageDurations]:
     return [
         StageDurations(
             forward_seconds=stage.forward_seconds,
@@ -42,5 +42,5 @@ def _sent(plan: PlanData, source: int, target: int) -> float:
         if (transfer.source, transfer.target) == (source, target)
         and transfer.count == plan.num_microbatches
     )
-    stages = plan.stages[source], plan.stages[target]
-    return send_seconds(num_bytes, stages[0].submesh, stages[1].submesh, plan.cluster)
+    sender, receiver = plan.stages[source], plan.stages[target]
+    return placed_send_seconds(num_bytes, sender.devices, receiver.devices, plan.cluster)

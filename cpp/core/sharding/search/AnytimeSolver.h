@@ -18,9 +18,9 @@ struct AnytimeOptions {
   uint64_t seed = 0;
   int32_t numThreads = 1;
   int64_t workLimit = INT64_MAX;
-  double timeLimitSeconds = 60;
-  double stopGap = 0;        ///< a gap that is good enough
-  int64_t cutoff = kBlocked; ///< cost of an answer known from elsewhere: only cheaper ones count
+  double timeLimitSeconds = 60; ///< without an answer, a first round of work is done all the same
+  double stopGap = 0;           ///< a gap that is good enough
+  int64_t cutoff = kBlocked;    ///< cost of an answer known from elsewhere: only cheaper ones count
 };
 
 struct AnytimeResult {
@@ -56,6 +56,7 @@ private:
   std::chrono::steady_clock::time_point deadline, nextReport;
   std::thread::id caller = std::this_thread::get_id();
   std::atomic<bool> isStopped{false};
+  std::atomic<bool> isTimed;         ///< the time limit counts
   std::atomic<bool> isProven{false}; ///< that nothing is cheaper than what the proof knows
   std::string phase;
 

@@ -1,7 +1,8 @@
-// When values need memory, if ops run in program order: the one model of lifetimes, of the sharding
-// problem and of whoever prints them.
+// When values need memory, if ops run in the order of runOrder(): the one model of lifetimes, of
+// the sharding problem and of whoever prints them.
 #pragma once
 
+#include "alpa/Analysis/FusedOps.h"
 #include "core/sharding/ShardingProblem.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
 #include "llvm/ADT/DenseMap.h"
@@ -9,7 +10,7 @@
 
 namespace alpa {
 
-/// Time counts the ops of a function in program order, terminators included, those inside loops and
+/// Time counts the ops of a function as they run, terminators included, those inside loops and
 /// branches after the op that contains them.
 ///
 /// A value exists from when its op begins (an argument from 0) until it was read for the last time,
@@ -20,8 +21,7 @@ namespace alpa {
 ///  - a value under a new name: of a reshape, barrier or sharding constraint, and what a loop
 ///    carries without changing it;
 ///  - a dynamic_update_slice or scatter into what nobody else reads, which is done in place;
-///  - what XLA computes anew inside its readers (isFusedAway). Of these only a broadcast keeps its
-///    operand: other maps were computed with the op before them.
+///  - what XLA computes inside its readers (FusedOps).
 /// What a loop changes has one buffer, that of the loop's result: what it starts from ends when the
 /// loop begins. Constants, and what isConstantLike() makes of them, need no memory.
 class Liveness {
@@ -33,25 +33,26 @@ public:
   Interval timeOf(mlir::Operation *op) const { return times.lookup(op); }
   /// While a result of an op, or an argument of the function, exists.
   Interval intervalOf(mlir::Value value) const { return live.lookup(value); }
+  /// While what `use` reads is needed for it, by the op in the block of the value.
+  Interval intervalOf(mlir::OpOperand &use) const;
   int64_t end() const { return now; }
-  static bool needsMemory(mlir::Value value);
+  bool needsMemory(mlir::Value value) const;
+  bool isFusedAway(mlir::Operation *op) const { return fused.contains(op); }
 
   /// The most bytes in use at one time.
   int64_t peakBytes() const;
 
 private:
-  void count(mlir::Region &region);
+  void count(mlir::Operation *op);
   int64_t lastUse(mlir::Value value) const;
+  mlir::Value livesOnAs(mlir::Operation *op, unsigned index) const;
 
-  std::vector<mlir::Operation *> ops; ///< in program order
+  FusedOps fused;
+  std::vector<mlir::Operation *> ops; ///< as they run
   llvm::DenseMap<mlir::Operation *, Interval> times;
   llvm::DenseMap<mlir::Value, Interval> live;
   llvm::DenseMap<mlir::Value, int64_t> lastUses;
   int64_t now = 0;
 };
-
-/// Whether XLA computes `op` inside the loops of its readers, so that its result never reaches
-/// memory: a broadcast in each of them anew, other maps of elements only in a single one.
-bool isFusedAway(mlir::Operation *op);
 
 } // namespace alpa

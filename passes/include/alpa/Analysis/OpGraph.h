@@ -11,10 +11,12 @@ namespace alpa {
 /// Bytes that one execution must move if nothing is fused.
 struct Traffic {
   int64_t read = 0, written = 0;
+  int64_t filled = 0; ///< written beforehand, so that there is something to update
 };
 
 /// What `op` moves: its operands (each once) and its results. Slices and gathers read, and updates
-/// in place read and write, only the elements they touch; reshapes, barriers and constants move
+/// in place read and write, only the elements they touch, after a constant that they start from was
+/// written out; reshapes, barriers and constants move
 /// nothing; loops and branches leave it to their ops.
 Traffic trafficOf(mlir::Operation *op);
 
@@ -24,7 +26,7 @@ struct OpNode {
   /// See flops() in Stablehlo.h.
   double flops = 0;
   /// See trafficOf().
-  int64_t bytesRead = 0, bytesWritten = 0;
+  int64_t bytesRead = 0, bytesWritten = 0; ///< what is filled is written, too
   /// Executions in one run of the program: the product of the trip counts of the loops around the
   /// op. A loop whose trip count is not plain counts once, and so does every branch.
   double multiplicity = 1;

@@ -17,4 +17,9 @@ struct StepAnalysis {
   static mlir::FailureOr<StepAnalysis> of(mlir::ModuleOp module, int64_t numMicrobatches = 1);
 };
 
+/// `batch`, counted such that the n-th examples of `numChunks` chunks are one. Fails with a
+/// diagnostic.
+mlir::FailureOr<BatchDims> batchInChunks(const OpGraph &graph, const BatchDims &batch,
+                                         int64_t numChunks);
+
 } // namespace alpa

@@ -12,6 +12,8 @@ namespace alpa {
 llvm::StringRef name(ArgumentRole role);
 /// "add", "mul", "min", "max", "and", "or".
 llvm::StringRef name(ReductionKind kind);
+/// The kind of that name; None for no name of one.
+ReductionKind reductionNamed(llvm::StringRef text);
 
 /// A value of the frontier: combined over examples where it is made. Of microbatches, the combined
 /// values of all are the value of the whole batch.
@@ -23,6 +25,10 @@ struct FrontierValue {
   std::vector<int> gradientOf;
   /// It has a value per example: the update reads those of all examples.
   bool isJoined = false;
+
+  /// The type in which microbatches add up: sums of 16 bits would lose the small parts among many,
+  /// so they have 32.
+  mlir::RankedTensorType sumType() const;
 };
 
 struct TrainingPhases {

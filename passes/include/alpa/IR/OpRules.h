@@ -15,8 +15,8 @@ namespace alpa {
 ///
 /// A pass-through factor of which only operands, or only results of a custom call, have a dim is
 /// returned as NeedReplication: no device could use its part alone (Shardy marks them pass-through,
-/// for it never shards by them). So are the rows that a scatter of a single update may write: XLA
-/// would compute wrong numbers.
+/// for it never shards by them). So are the rows that a scatter of a single update (one index) may
+/// write: XLA would compute wrong numbers.
 mlir::FailureOr<ShardingRule> ruleFor(mlir::Operation *op);
 bool hasRule(mlir::Operation *op);
 

@@ -62,6 +62,9 @@ bool isElementwise(mlir::Operation *op);
 /// A value that any device can make for itself in any sharding: a constant, an iota, or a splat
 /// constant broadcast, reshaped, transposed or converted.
 bool isConstantLike(mlir::Operation *op);
+/// A scatter or dynamic_update_slice into what isConstantLike() makes: there is no buffer to
+/// update, so one of the result's size is filled first.
+bool updatesConstant(mlir::Operation *op);
 /// No effect and the same result every time, regions included: may be removed when unused.
 bool isRemovable(mlir::Operation *op);
 /// Pure, and equal ops may be merged. Not so optimization barriers: keeping equal computations
@@ -112,6 +115,8 @@ struct ConvDims {
 mlir::FailureOr<ConvDims> convDims(mlir::Operation *op);
 
 mlir::FailureOr<Dims> broadcastDims(mlir::Operation *broadcastInDim);
+/// Dim i of the result is dim `permutation[i]` of the operand.
+mlir::FailureOr<Dims> permutation(mlir::Operation *transpose);
 mlir::FailureOr<Dims> reducedDims(mlir::Operation *reduce);
 mlir::FailureOr<Dims> windowDims(mlir::Operation *reduceWindow);
 mlir::FailureOr<int64_t> concatenateDim(mlir::Operation *concatenate);

@@ -23,11 +23,14 @@ public:
   static mlir::DenseElementsAttr elements(mlir::RankedTensorType type,
                                           llvm::ArrayRef<int64_t> values);
   mlir::Value reshape(mlir::Value value, llvm::ArrayRef<int64_t> shape);
+  /// Dim i of the result is dim `permutation[i]`.
+  mlir::Value transpose(mlir::Value value, llvm::ArrayRef<int64_t> permutation);
   mlir::Value barrier(mlir::Value value);
   mlir::Value broadcast(mlir::Value scalar, mlir::RankedTensorType type);
   mlir::Value convert(mlir::Value value, mlir::Type element);
   mlir::Value add(mlir::Value a, mlir::Value b) { return combine(ReductionKind::Add, a, b); }
   mlir::Value subtract(mlir::Value a, mlir::Value b);
+  mlir::Value divide(mlir::Value a, mlir::Value b);
   mlir::Value multiply(mlir::Value a, mlir::Value b) { return combine(ReductionKind::Mul, a, b); }
   mlir::Value combine(ReductionKind kind, mlir::Value a, mlir::Value b);
   /// In each dim the elements from `starts` on, before `limits`.

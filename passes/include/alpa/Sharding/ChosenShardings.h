@@ -1,8 +1,9 @@
 // Chosen shardings in the IR, between the solver and alpa-annotate-shardings: what each op reads
 // and leaves, as text such as "{x},{}".
 //
-//   module           alpa.mesh = {axes = ["x", "y"], sizes = [2, 4], latency_seconds = [...],
-//   bytes_per_second = [...],
+//   module           alpa.mesh = {axes = ["x", "y"], sizes = [2, 4], devices_per_node = 4,
+//                                 intra_node = {latency_seconds = ..., bytes_per_second = ...},
+//                                 inter_node = {...}, has_reduce_scatter = true,
 //                                 memory_bytes_per_second = ...}
 //   an argument      alpa.sharding = "{x},{}"; a result too, where it is not for its op to say
 //   an op            alpa.operands = ["{x},{}", ...], alpa.results = [...]

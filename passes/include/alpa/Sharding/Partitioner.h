@@ -17,4 +17,8 @@ bool reducesOnWholeMeshOnly(mlir::Operation *op);
 /// Whether Shardy carries shardings forward through `op`, which maps elements or renames dims.
 bool forwardsShardings(mlir::Operation *op);
 
+/// The type as which a value moves between shardings. XLA moves a collective to the narrow side of
+/// a conversion between floating-point types that made the value, or that alone reads it.
+mlir::Type movedType(mlir::Value value);
+
 } // namespace alpa

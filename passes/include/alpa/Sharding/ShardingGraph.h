@@ -42,6 +42,7 @@ struct Vertex {
 struct Reader {
   int vertex = 0;
   unsigned operand = 0; ///< of its strategies; results[0] where it is an argument or carried
+  Interval live = {};   ///< while it needs what it reads
   bool operator==(const Reader &other) const {
     return vertex == other.vertex && operand == other.operand;
   }
@@ -52,6 +53,7 @@ struct Reader {
 /// readers, right after the value was made: as often as that block.
 struct Flow {
   mlir::Value value;
+  mlir::Type type; ///< as which it moves (movedType)
   int producer = 0;
   unsigned result = 0;   ///< of the producer's strategies
   llvm::StringRef phase; ///< `alpa.phase` of the readers, "" for none
@@ -108,8 +110,11 @@ public:
   /// where it is read, state that comes back where it is made.
   std::map<std::string, double> phaseSeconds(llvm::ArrayRef<int> choices) const;
 
-  /// Most bytes on a device under `choices`, by `alpa.phase`, of values that live within the phase:
-  /// made there, and read nowhere else.
+  /// Most bytes in use on a device under `choices`, copies that reshards make included. The problem
+  /// does not know of those, for what they need depends on two choices.
+  int64_t peakBytes(llvm::ArrayRef<int> choices) const;
+  /// The same by `alpa.phase`, of values that live within the phase: made there, and read nowhere
+  /// else.
   std::map<std::string, int64_t> phaseTemporaryBytes(llvm::ArrayRef<int> choices) const;
 
   /// Writes a choice into the IR: the shardings each op reads and leaves (`alpa.operands`,
@@ -133,6 +138,9 @@ private:
   std::vector<int> viewShardings(const Flow &flow) const;
   void addEdges(const Flow &flow, ShardingProblem &problem) const;
   ReshardTree treeOf(const Flow &flow, llvm::ArrayRef<int> choices) const;
+  /// Calls `count` with the interval and bytes of every copy that reshards of `flow` make.
+  void forEachCopy(const Flow &flow, llvm::ArrayRef<int> choices,
+                   llvm::function_ref<void(Interval, int64_t)> count) const;
   /// The op of the function that `op` is in.
   mlir::Operation *topLevel(mlir::Operation *op) const {
     return func->getRegion(0).front().findAncestorOpInBlock(*op);

@@ -26,6 +26,9 @@ struct Strategy {
 struct OpCost {
   double flops = 0;
   double memoryBytes = 0; ///< moved to and from memory, all operands and results unsharded
+  /// Written on top, before partial results are added: on every device all of its shard of the
+  /// result, however the work is split.
+  double filledBytes = 0;
   std::string elementType;
   std::string opClass = "elementwise"; ///< see costClass()
 };
@@ -44,6 +47,7 @@ std::vector<Strategy> enumerateStrategies(mlir::Operation *op, const ShardingRul
 Strategy replicatedStrategy(mlir::Operation *op, const OpCost &cost, const DeviceSpec &device);
 
 /// Seconds of one shard's share of an op on one device, computing or moving data.
-double computeSeconds(const OpCost &cost, int64_t numShards, const DeviceSpec &device);
+double computeSeconds(const OpCost &cost, int64_t numShards, int64_t numResultShards,
+                      const DeviceSpec &device);
 
 } // namespace alpa

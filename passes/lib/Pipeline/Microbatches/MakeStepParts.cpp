@@ -64,6 +64,7 @@ private:
     // Who is given up for which result is for whoever calls the parts to say.
     if (attributes.erase("tf.aliasing_output"))
       attributes.set("jax.buffer_donor", builder.getBoolAttr(true));
+    attributes.erase(kGradientAttr); // a part does not return it
     attributes.set(kArgumentAttr, builder.getI64IntegerAttr(number));
     attributes.set(kRoleAttr, builder.getStringAttr(name(training.roles[number])));
     return attributes.getDictionary(builder.getContext());
@@ -155,7 +156,7 @@ private:
       if (std::optional<BatchDim> dim = batch.of(argument))
         attributes = with(attributes, kBatchDimAttr, attributeOf(*dim));
       shrinker.mapping.map(
-          argument, part.addArgument(shrinker.shrunk(argument), argument.getLoc(), attributes));
+          argument, part.addArgument(shrinker.resized(argument), argument.getLoc(), attributes));
     }
     mlir::OpBuilder inner = mlir::OpBuilder::atBlockEnd(part.block);
     for (auto [number, value] : llvm::enumerate(training.prologue)) {
@@ -167,7 +168,7 @@ private:
     }
     Values accumulators;
     for (auto [number, frontier] : llvm::enumerate(parts.accumulated))
-      accumulators.push_back(part.addArgument(frontier.value.getType(), frontier.value.getLoc(),
+      accumulators.push_back(part.addArgument(frontier.sumType(), frontier.value.getLoc(),
                                               numbered(kAccumulatorAttr, number)));
     if (mlir::failed(cloneForExamples(shrinker, inner)))
       return mlir::failure();
@@ -220,12 +221,20 @@ private:
     StablehloBuilder make(inner, frontier.value.getLoc());
     if (frontier.isJoined)
       contribution = amongZeros(make, frontier.value, contribution, index, inner);
-    mlir::Value sum = make.combine(frontier.combine, before, contribution);
-    sum.getDefiningOp()->setDiscardableAttr(kPhaseAttr, builder.getStringAttr("forward"));
+    mlir::Value wide = make.convert(contribution, frontier.sumType().getElementType());
+    mlir::Value sum = make.combine(frontier.combine, before, wide);
+    if (wide != contribution)
+      markAsSource(wide.getDefiningOp(), source);
+    markAsSource(sum.getDefiningOp(), source);
+    return sum;
+  }
+
+  /// It belongs where `source` does, which makes the part of a microbatch; null: an argument.
+  void markAsSource(mlir::Operation *op, mlir::Operation *source) {
+    op->setDiscardableAttr(kPhaseAttr, builder.getStringAttr("forward"));
     for (llvm::StringRef name : {kPhaseAttr, kGradientOfAttr})
       if (mlir::Attribute value = source ? source->getDiscardableAttr(name) : mlir::Attribute())
-        sum.getDefiningOp()->setDiscardableAttr(name, value);
-    return sum;
+        op->setDiscardableAttr(name, value);
   }
 
   /// The examples of the microbatch among those of the whole batch, the others zero.
@@ -281,9 +290,10 @@ private:
       mapping.map(value, part.addArgument(value.getType(), value.getLoc(),
                                           numbered(kPrologueAttr, number)));
     for (auto [number, frontier] : llvm::enumerate(parts.accumulated))
-      mapping.map(frontier.value,
-                  part.addArgument(frontier.value.getType(), frontier.value.getLoc(),
-                                   numbered(kAccumulatorAttr, number)));
+      mapSum(frontier,
+             part.addArgument(frontier.sumType(), frontier.value.getLoc(),
+                              numbered(kAccumulatorAttr, number)),
+             part, mapping);
     if (mlir::failed(meetStarts(mapping, part)))
       return mlir::failure();
     cloneKnown(mapping, part.block, Phase::Update);
@@ -299,6 +309,23 @@ private:
       }
     parts.update = part.finish(results, attributes);
     return mlir::success();
+  }
+
+  /// What the update knows of a sum over the microbatches. Where that is wider than the step has
+  /// it, it is rounded once; conversions that widen it anyway take it as it is.
+  void mapSum(const FrontierValue &frontier, mlir::Value sum, PartFunctionBuilder &part,
+              mlir::IRMapping &mapping) {
+    mlir::OpBuilder inner = mlir::OpBuilder::atBlockEnd(part.block);
+    mapping.map(frontier.value,
+                StablehloBuilder(inner, frontier.value.getLoc())
+                    .convert(sum, mlir::getElementTypeOrSelf(frontier.value.getType())));
+    if (sum.getType() == frontier.value.getType() || startOf(frontier))
+      return;
+    for (mlir::Operation *user : frontier.value.getUsers())
+      if (isConversion(user) && user->getBlock() == &main.getBody().front() &&
+          user->getResult(0).getType() == sum.getType() &&
+          belongs(graph.indexOf(user), Phase::Update))
+        mapping.map(user->getResult(0), sum);
   }
 
   /// Sums that do not start from the neutral element meet what they start from, once.

@@ -5,6 +5,70 @@
 
 include "mlir/Pass/PassBase.td"
 
+def JoinChunks : Pass<"alpa-join-chunks", "::mlir::ModuleOp"> {
+  let summary = "Loops over chunks of the batch that microbatches must cut become one pass over it";
+  let description = [{
+    Needs: what alpa-analyze-training needs.
+
+    Leaves: the module as it is where `num-microbatches` divide what counts as examples. Where they do not, because a loop
+    takes the batch in chunks (a loss summed over chunks to save memory: microbatches smaller than chunks save as much),
+    no such loop of which the iterations work on one chunk each and on its examples one by one: its body stands in its
+    place, once, for the examples of all chunks. Stacked chunks that it reads are reshaped (and transposed, where chunks are
+    not right before their examples) to one, what it stacks is taken apart again, and sums over chunks are sums over all.
+
+    A loop stays where examples of a chunk meet, where something else than a sum is made of a chunk, where the number of the
+    chunk is read, or where it adds up something that is no sum over examples.
+
+    A remark names each loop that is gone. Ops that were in it keep their `alpa.op` and have no sharding rule, nor have new
+    ones: alpa-normalize (which removes reshapes that undo each other) and `sdy-populate-op-sharding-rules` run again after
+    this. Fails: what alpa-analyze-training fails on.
+
+    With `num-microbatches=4`:
+
+    ```mlir
+    func.func public @main(%x: tensor<4xf32> {alpa.batch}) -> tensor<f32> {
+      %first = stablehlo.constant dense<0> : tensor<i32>
+      %none = stablehlo.constant dense<0.0> : tensor<f32>
+      %chunks = stablehlo.reshape %x : (tensor<4xf32>) -> tensor<2x2xf32>
+      %0:3 = stablehlo.while(%i = %first, %sum = %none, %xs = %chunks) : tensor<i32>, tensor<f32>, tensor<2x2xf32>
+      cond {
+        %n = stablehlo.constant dense<2> : tensor<i32>
+        %1 = stablehlo.compare LT, %i, %n : (tensor<i32>, tensor<i32>) -> tensor<i1>
+        stablehlo.return %1 : tensor<i1>
+      } do {
+        %zero = stablehlo.constant dense<0> : tensor<i32>
+        %nothing = stablehlo.constant dense<0.0> : tensor<f32>
+        %1 = stablehlo.dynamic_slice %xs, %i, %zero, sizes = [1, 2] : (tensor<2x2xf32>, tensor<i32>, tensor<i32>) -> tensor<1x2xf32>
+        %2 = stablehlo.reshape %1 : (tensor<1x2xf32>) -> tensor<2xf32>
+        %3 = stablehlo.sine %2 : tensor<2xf32>
+        %4 = stablehlo.reduce(%3 init: %nothing) applies stablehlo.add across dimensions = [0] : (tensor<2xf32>, tensor<f32>) -> tensor<f32>
+        %5 = stablehlo.add %sum, %4 : tensor<f32>
+        %one = stablehlo.constant dense<1> : tensor<i32>
+        %6 = stablehlo.add %i, %one : tensor<i32>
+        stablehlo.return %6, %5, %xs : tensor<i32>, tensor<f32>, tensor<2x2xf32>
+      }
+      return %0#1 : tensor<f32>
+    }
+    ==>
+    func.func public @main(%x: tensor<4xf32> {alpa.batch}) -> tensor<f32> {
+      %none = stablehlo.constant dense<0.0> : tensor<f32>
+      %chunks = stablehlo.reshape %x : (tensor<4xf32>) -> tensor<2x2xf32>
+      %nothing = stablehlo.constant dense<0.0> : tensor<f32>
+      %0 = stablehlo.reshape %chunks : (tensor<2x2xf32>) -> tensor<4xf32>
+      %1 = stablehlo.reshape %0 : (tensor<4xf32>) -> tensor<1x4xf32>
+      %2 = stablehlo.reshape %1 : (tensor<1x4xf32>) -> tensor<4xf32>
+      %3 = stablehlo.sine %2 : tensor<4xf32>
+      %4 = stablehlo.reduce(%3 init: %nothing) applies stablehlo.add across dimensions = [0] : (tensor<4xf32>, tensor<f32>) -> tensor<f32>
+      %5 = stablehlo.add %none, %4 : tensor<f32>
+      return %5 : tensor<f32>
+    }
+    ```
+  }];
+  let options = [
+    Option<"numMicrobatches", "num-microbatches", "int64_t", "1", "In how many parts the batch will be split">
+  ];
+}
+
 def SplitMicrobatches : Pass<"alpa-split-microbatches", "::mlir::ModuleOp"> {
   let summary = "A step becomes prologue, microbatch and update, with the same result";
   let description = [{

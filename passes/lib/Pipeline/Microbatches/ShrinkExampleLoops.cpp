@@ -9,6 +9,13 @@ mlir::RankedTensorType typeOf(mlir::Value value) {
   return llvm::cast<mlir::RankedTensorType>(value.getType());
 }
 
+/// Which of `numElements` the loop reads when it counts `counter`; and the other way round.
+mlir::Value placeOf(mlir::Value counter, const ExampleLoop &loop, int64_t numElements,
+                    StablehloBuilder &make) {
+  return loop.isReversed ? make.subtract(make.integer(numElements - 1, typeOf(counter)), counter)
+                         : counter;
+}
+
 } // namespace
 
 llvm::LogicalResult BatchShrinker::cloneExampleLoop(mlir::Operation *from, const ExampleLoop &loop,
@@ -16,14 +23,14 @@ llvm::LogicalResult BatchShrinker::cloneExampleLoop(mlir::Operation *from, const
   auto outerParts = parts;
   mlir::Block &condition = whileCondition(to).emplaceBlock();
   for (mlir::BlockArgument argument : whileCondition(from).getArguments())
-    condition.addArgument(shrunk(argument), argument.getLoc());
+    condition.addArgument(resized(argument), argument.getLoc());
   mlir::OpBuilder inCondition = mlir::OpBuilder::atBlockEnd(&condition);
   StablehloBuilder(inCondition, from->getLoc())
       .goOnWhileLess(condition.getArgument(loop.counter), loop.numIterations / numMicrobatches);
 
   mlir::Block &block = whileBody(to).emplaceBlock();
   for (mlir::BlockArgument argument : whileBody(from).getArguments())
-    mapping.map(argument, block.addArgument(shrunk(argument), argument.getLoc()));
+    mapping.map(argument, block.addArgument(resized(argument), argument.getLoc()));
   mlir::Value local = block.getArgument(loop.counter);
   mlir::OpBuilder builder = mlir::OpBuilder::atBlockEnd(&block);
   if (mlir::failed(cloneExample(from, loop, local, builder)))
@@ -62,15 +69,12 @@ llvm::LogicalResult BatchShrinker::inlineLoop(mlir::Operation *op, const Example
 llvm::LogicalResult BatchShrinker::cloneExample(mlir::Operation *whileOp, const ExampleLoop &loop,
                                                 mlir::Value local, mlir::OpBuilder &builder) {
   StablehloBuilder make(builder, whileOp->getLoc());
-  const int64_t numIterations = loop.numIterations / numMicrobatches;
   mlir::Block &body = whileBody(whileOp).front();
-  mlir::Value before = make.multiply(index, make.integer(numIterations));
+  mlir::Value counter = countedInWhole(loop, local, make);
   for (auto [i, kind] : llvm::enumerate(loop.carried))
-    if (kind == ExampleLoop::Carried::Counter) {
-      mlir::Type element = typeOf(body.getArgument(i)).getElementType();
+    if (kind == ExampleLoop::Carried::Counter)
       mapping.map(body.getArgument(i),
-                  make.add(make.convert(local, element), make.convert(before, element)));
-    }
+                  make.convert(counter, typeOf(body.getArgument(i)).getElementType()));
   for (mlir::Operation &op : body) {
     if (&op == &body.back())
       break;
@@ -80,16 +84,28 @@ llvm::LogicalResult BatchShrinker::cloneExample(mlir::Operation *whileOp, const 
     if (access == loop.accesses.end())
       continue;
     mlir::Operation *copy = mapping.lookup(op.getResult(0)).getDefiningOp();
-    const unsigned start = (kindOf(&op) == OpKind::DynamicSlice ? 1 : 2) + access->second.dim;
+    const unsigned start = (kindOf(&op) == OpKind::DynamicSlice ? 1 : 2) + access->second;
     mlir::OpBuilder at(copy);
     StablehloBuilder makeStart(at, op.getLoc());
-    mlir::Value here = local;
-    if (access->second.isReversed)
-      here = makeStart.subtract(makeStart.integer(numIterations - 1, typeOf(local)), local);
+    mlir::Value here = placeOf(local, loop, loop.numIterations / numMicrobatches, makeStart);
     copy->setOperand(start,
                      makeStart.convert(here, typeOf(copy->getOperand(start)).getElementType()));
   }
   return mlir::success();
+}
+
+mlir::Value BatchShrinker::countedInWhole(const ExampleLoop &loop, mlir::Value local,
+                                          StablehloBuilder &make) const {
+  const mlir::RankedTensorType type = typeOf(local);
+  const int64_t period = loop.period / numMicrobatches;
+  mlir::Value place = placeOf(local, loop, loop.numIterations / numMicrobatches, make);
+  if (loop.period < loop.numIterations) { // what other microbatches have of the views before
+    mlir::Value view = make.divide(place, make.integer(period, type));
+    place = make.add(place, make.multiply(view, make.integer(loop.period - period, type)));
+  }
+  mlir::Value before = make.multiply(index, make.integer(period));
+  place = make.add(place, make.convert(before, type.getElementType()));
+  return placeOf(place, loop, loop.numIterations, make);
 }
 
 } // namespace alpa

@@ -36,7 +36,7 @@ public:
       beforehand = parts.prologue.call(builder, arguments);
     Values carried;
     for (const FrontierValue &frontier : parts.accumulated) {
-      auto type = llvm::cast<mlir::RankedTensorType>(frontier.value.getType());
+      mlir::RankedTensorType type = frontier.sumType();
       carried.push_back(make.splat(type, identityElement(frontier.combine, type.getElementType())));
     }
     for (size_t number : parts.perExample) {

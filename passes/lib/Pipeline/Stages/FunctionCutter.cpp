@@ -109,9 +109,9 @@ llvm::LogicalResult FunctionCutter::fill(int part) {
       mlir::Operation *source = value.getDefiningOp();
       const int from = partOf(value);
       const bool isHere =
-          source &&
-          (from == part || kindOfPlacement(source) == Placement::Free ||
-           (from >= 0 && (isSpreading(source) || (isMadeAgain && isMadeAgain(value, part)))));
+          source && (from == part || kindOfPlacement(source) == Placement::Free ||
+                     (from >= 0 && !shares.contains(value) &&
+                      (isSpreading(source) || (isMadeAgain && isMadeAgain(value, part)))));
       if (isHere) {
         take(source);
         continue;
@@ -151,7 +151,9 @@ void FunctionCutter::makeAgainFromInputs(int part) {
   // In program order, so that one value made again can serve the next.
   Values candidates = inputsOf[part].takeVector();
   inputsOf[part].insert(candidates.begin(), candidates.end());
-  llvm::erase_if(candidates, [&](mlir::Value value) { return !value.getDefiningOp(); });
+  llvm::erase_if(candidates, [&](mlir::Value value) {
+    return !value.getDefiningOp() || shares.contains(value);
+  });
   llvm::sort(candidates, [](mlir::Value a, mlir::Value b) {
     return a.getDefiningOp()->isBeforeInBlock(b.getDefiningOp());
   });

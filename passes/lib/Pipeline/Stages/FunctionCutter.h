@@ -27,6 +27,9 @@ struct CutResult {
   mlir::DictionaryAttr attributes = {};
   /// Whether other parts read the value under this name too, or under one of its own.
   bool isReadByParts = true;
+  /// What parts read is another value of that name, of which this is a share: no part can make it
+  /// again.
+  bool isShare = false;
 };
 
 /// Where an op goes.
@@ -49,7 +52,11 @@ public:
 
   /// Every op of the function's block is placed; nested ops go with the op around them.
   void place(mlir::Operation *op, Placement placement) { placements[op] = placement; }
-  void addResult(CutResult result) { results.push_back(std::move(result)); }
+  void addResult(CutResult result) {
+    if (result.isShare)
+      shares.insert(result.value);
+    results.push_back(std::move(result));
+  }
   /// More attributes of the arguments and results that stand for a value.
   void describeValues(std::function<void(mlir::Value, mlir::NamedAttrList &)> describe) {
     describeValue = std::move(describe);
@@ -100,6 +107,7 @@ private:
   std::vector<CutPart> parts;
   std::function<std::string(int)> nameOf;
   std::vector<CutResult> results;
+  llvm::DenseSet<mlir::Value> shares;
   std::function<void(mlir::Value, mlir::NamedAttrList &)> describeValue;
   std::function<bool(mlir::Value, int)> isMadeAgain;
   llvm::DenseMap<mlir::Operation *, Placement> placements;

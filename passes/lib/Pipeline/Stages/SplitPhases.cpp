@@ -2,10 +2,12 @@
 // agreeing on how the values that they pass on lie.
 
 #include "FunctionCutter.h"
+#include "alpa/Analysis/TrainingPhases.h"
 #include "alpa/IR/Attributes.h"
 #include "alpa/IR/CheckModule.h"
 #include "alpa/IR/Phase.h"
 #include "alpa/IR/Stablehlo.h"
+#include "alpa/IR/StablehloBuilder.h"
 #include "alpa/IR/ValueNames.h"
 #include "alpa/Passes.h"
 #include "alpa/Sharding/ChosenShardings.h"
@@ -70,10 +72,48 @@ struct SplitPhases : impl::SplitPhasesBase<SplitPhases> {
           BoundaryValue{stage, static_cast<unsigned>(i), /*isResult=*/true}.string(kValueAttr);
       if (mlir::failed(name))
         return mlir::failure();
-      cutter.addResult({value, name->str(), resultAttributes(stage, i)});
+      const bool isShare = static_cast<bool>(stage.getResultAttr(i, kAccumulateAttr));
+      cutter.addResult(
+          {value, name->str(), resultAttributes(stage, i), /*isReadByParts=*/true, isShare});
     }
     cutter.describeValues(describeSharding);
-    return cutter.run();
+    if (mlir::failed(cutter.run()))
+      return mlir::failure();
+    // Of a single microbatch, the part is the sum.
+    if (integerOf(stage->getAttr(kNumMicrobatchesAttr)).value_or(1) == 1)
+      return mlir::success();
+    for (auto function : getOperation().getOps<mlir::func::FuncOp>())
+      if (function != stage && mlir::failed(addToSums(function)))
+        return mlir::failure();
+    return mlir::success();
+  }
+
+  /// What a phase has for sums over microbatches it adds to them itself: it takes each sum, last
+  /// among its arguments, and returns it with its own part in it, in the same place.
+  static llvm::LogicalResult addToSums(mlir::func::FuncOp function) {
+    mlir::Operation &end = function.getBody().front().back();
+    mlir::OpBuilder builder(&end);
+    for (unsigned i = 0; i < function.getNumResults(); ++i) {
+      auto combiner = function.getResultAttrOfType<mlir::StringAttr>(i, kAccumulateAttr);
+      if (!combiner)
+        continue;
+      const ReductionKind kind = reductionNamed(combiner.getValue());
+      if (kind == ReductionKind::None)
+        return function.emitError("expected '") << kAccumulateAttr << "' on result " << i
+                                                << " to be a way to combine, got " << combiner;
+      mlir::Value part = end.getOperand(i);
+      mlir::NamedAttrList attributes;
+      for (llvm::StringRef name : {kValueAttr, kAccumulateAttr, kShardingOfValueAttr})
+        if (mlir::Attribute attribute = function.getResultAttr(i, name))
+          attributes.set(name, attribute);
+      if (mlir::failed(function.insertArgument(function.getNumArguments(), part.getType(),
+                                               attributes.getDictionary(function.getContext()),
+                                               part.getLoc())))
+        return mlir::failure();
+      mlir::Value sum = function.getArguments().back();
+      end.setOperand(i, StablehloBuilder(builder, part.getLoc()).combine(kind, sum, part));
+    }
+    return mlir::success();
   }
 
   CutPart makePart(PhaseKey key) {

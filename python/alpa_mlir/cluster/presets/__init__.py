@@ -1,8 +1,9 @@
 """Nodes that can be bought, as data: a JSON file each, with its source.
 
-A file has the `source` of its figures, what JAX's device kind contains where such a node is at hand
-(`device_kind_contains`), and a `cluster` as `Cluster.save` writes it, of one node. Rates are peaks;
-those of links are per direction. `Cluster.load` reads files of your own.
+A file has the `source` of its figures, the kinds of device that such a node has as JAX reports them
+(`device_kinds`; in full, because an "H100 PCIe" has no NVLink and a "GH200" is no H200), and a
+`cluster` as `Cluster.save` writes it, of one node. Rates are peaks; those of links are per
+direction. `Cluster.load` reads files of your own.
 """
 
 from __future__ import annotations

@@ -15,12 +15,13 @@ import jax.numpy as jnp
 from jax.lax import with_sharding_constraint
 from jax.sharding import NamedSharding
 
-from alpa_mlir._native import MAX_MESH_AXES, DeviceMesh, DeviceSpec, ReshardTable
+from alpa_mlir._native import MAX_MESH_AXES, DeviceMesh, DeviceSpec, Link, ReshardTable
 from alpa_mlir.ir.spec import parse_spec, spec_text
 from alpa_mlir.program.placement import Placement, devices_of
 
 Arrays = list[Any]
 
+_ANY_LINK = Link(0.0, 1.0)
 _ANY_DEVICE = DeviceSpec({"f32": 1.0}, 1.0, 0, has_reduce_scatter=False)
 
 
@@ -78,7 +79,7 @@ def _steps(aval: Any, source: NamedSharding, target: NamedSharding) -> list[Name
     is_known = begin.mesh == end.mesh and begin.devices == end.devices
     if not is_plain or not is_known or not 1 <= len(names) <= MAX_MESH_AXES:
         return []
-    native = DeviceMesh(names, sizes, [0.0] * len(sizes), [1.0] * len(sizes))
+    native = DeviceMesh(names, sizes, begin.mesh.num_devices, _ANY_LINK, _ANY_LINK)
     table = ReshardTable(list(aval.shape), aval.dtype.itemsize, native, _ANY_DEVICE)
     route = table.route(native, spec_text(begin.spec), spec_text(end.spec), aval.ndim)
     devices = {device.id: device for device in devices_of(source)}

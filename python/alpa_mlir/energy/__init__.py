@@ -1,0 +1,1 @@
+"""Energy of a pipelined step (Perseus, SOSP'24): profiles, frontiers, plans of frequencies."""

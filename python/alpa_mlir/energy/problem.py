@@ -1,0 +1,192 @@
+"""The energy problem of a schedule: tasks and transfers as a DAG, with choices from a profile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Gt, Le
+
+from alpa_mlir._native import Computation, ComputationKind, EnergyProblem, FrequencyChoice
+from alpa_mlir.energy.profile import PHASES, EnergyProfile, without_version
+from alpa_mlir.errors import EnergyError
+from alpa_mlir.fields import AS_WRITTEN, Checked, Count, Seconds, WholeNumber, check, read
+from alpa_mlir.plan.data import ScheduleName
+from alpa_mlir.schedule.kinds import SCHEDULE_KINDS, make_schedule
+from alpa_mlir.schedule.schedule import Phase, Schedule, Task, TaskKind
+
+_VERSION = 1
+_LINK = -1  # a device that draws no power
+UnitSeconds = Annotated[float, Gt(0), Le(1e6), AS_WRITTEN]
+
+
+@dataclass(frozen=True)
+class EnergyStep(Checked):
+    """What determines a frontier.
+
+    Attributes:
+      send_forward_seconds: per stage, of one microbatch's transfer to the next; empty is no time.
+        send_backward_seconds: to the previous.
+      unit_seconds: times are planned in whole units.
+      num_update_rounds: as of `make_schedule`.
+    """
+
+    profile: EnergyProfile
+    schedule: ScheduleName
+    num_stages: Count
+    num_microbatches: Count
+    unit_seconds: UnitSeconds = 0.001
+    prologue_stage: WholeNumber | None = None
+    num_update_rounds: WholeNumber | None = None
+    send_forward_seconds: tuple[Seconds, ...] = ()
+    send_backward_seconds: tuple[Seconds, ...] = ()
+
+    def __post_init__(self) -> None:
+        check(self, EnergyError)
+        if len(self.profile.blocking_watts) != self.num_stages:
+            raise EnergyError(
+                f"expected the blocking power of {self.num_stages} stages, got "
+                f"{len(self.profile.blocking_watts)}; profile every stage of the pipeline"
+            )
+        for sends in (self.send_forward_seconds, self.send_backward_seconds):
+            if len(sends) not in (0, self.num_stages):
+                raise EnergyError(
+                    f"expected transfers of {self.num_stages} stages or none, got {len(sends)}"
+                )
+
+    def make_schedule(self) -> Schedule:
+        return make_schedule(
+            SCHEDULE_KINDS[self.schedule],
+            self.num_stages,
+            self.num_microbatches,
+            self.prologue_stage,
+            self.num_update_rounds,
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Writes what determines the frontier, as JSON."""
+        Path(path).write_text(json.dumps(self.to_json(), indent=1) + "\n")
+
+    def to_json(self) -> dict[str, Any]:
+        return {"version": _VERSION, **asdict(self)}
+
+    @staticmethod
+    def from_json(data: object) -> EnergyStep:
+        """Raises EnergyError where `data` is of another version, or a field of it is wrong."""
+        return read(EnergyStep, without_version(data, _VERSION), EnergyError, "make it again")
+
+
+@dataclass(frozen=True)
+class StepProblem:
+    """Attributes:
+    tasks: of the computations, in their order; None for a transfer.
+    """
+
+    problem: EnergyProblem
+    tasks: tuple[Task | None, ...]
+
+
+def make_problem(step: EnergyStep, unit_seconds: float | None = None) -> StepProblem:
+    """The problem, checked.
+
+    Updates and prologues that the profile does not have are left out, as the paper does.
+
+    Raises:
+      EnergyError: a stage lacks its forward or backward, or what the problem's check names.
+    """
+    builder = _Builder(step)
+    problem = EnergyProblem(
+        kinds=builder.kinds,
+        computations=builder.computations,
+        dependencies=builder.dependencies,
+        blocking_watts=list(step.profile.blocking_watts),
+        unit_seconds=step.unit_seconds if unit_seconds is None else unit_seconds,
+    )
+    try:
+        problem.check()
+    except ValueError as error:
+        raise EnergyError(f"{error}") from None
+    return StepProblem(problem, tuple(builder.tasks))
+
+
+class _Builder:
+    def __init__(self, step: EnergyStep) -> None:
+        self.kinds: list[ComputationKind] = []
+        self.computations: list[Computation] = []
+        self.dependencies: list[tuple[int, int]] = []
+        self.tasks: list[Task | None] = []
+        self._schedule = step.make_schedule()
+        self._kind_of: dict[TaskKind, int] = {}
+        self._index: dict[Task, int] = {}
+        self._add_kinds(step.profile)
+        self._check_profiled()
+        self._add_tasks()
+        self._add_transfers(Phase.FORWARD, step.send_forward_seconds, 1)
+        self._add_transfers(Phase.BACKWARD, step.send_backward_seconds, -1)
+
+    def _add_kinds(self, profile: EnergyProfile) -> None:
+        choices: dict[tuple[int, str], list[FrequencyChoice]] = {}
+        for each in profile.choices:
+            choice = FrequencyChoice(each.frequency, each.time, each.energy)
+            choices.setdefault((each.stage, each.instruction), []).append(choice)
+        for (stage, instruction), found in choices.items():
+            name = f"{instruction} of stage {stage}"
+            self._kind_of[TaskKind(stage, PHASES[instruction])] = len(self.kinds)
+            self.kinds.append(ComputationKind(name, found, instruction in profile.fixed))
+
+    def _check_profiled(self) -> None:
+        needed = [Phase.FORWARD, Phase.BACKWARD]
+        for stage in range(self._schedule.num_stages):
+            for phase in needed if self._schedule.has_backward else needed[:1]:
+                if TaskKind(stage, phase) not in self._kind_of:
+                    raise EnergyError(
+                        f"expected the {phase.name.lower()} of stage {stage} in the profile, got "
+                        "nothing; profile every stage of the pipeline"
+                    )
+
+    def _add(self, kind: int, device: int, task: Task | None) -> int:
+        self.computations.append(Computation(kind, device))
+        self.tasks.append(task)
+        return len(self.tasks) - 1
+
+    def _add_tasks(self) -> None:
+        for mesh, tasks in enumerate(self._schedule.meshes):
+            before: int | None = None
+            for task in tasks:
+                kind = self._kind_of.get(TaskKind(task.stage, task.phase))
+                if kind is None or task.round > 0:  # its time stands at the first round
+                    continue
+                index = self._index[task] = self._add(kind, mesh, task)
+                if before is not None:
+                    self.dependencies.append((before, index))
+                before = index
+        for task, index in self._index.items():
+            for needed in self._schedule.dependencies(task):
+                if needed in self._index:
+                    self.dependencies.append((self._index[needed], index))
+
+    def _add_transfers(self, phase: Phase, seconds: tuple[float, ...], direction: int) -> None:
+        """A link carries one transfer at a time, in the order of the tasks that send."""
+        for stage, time in enumerate(seconds):
+            if time == 0 or not 0 <= stage + direction < self._schedule.num_stages:
+                continue
+            name = f"transfer from stage {stage} to {stage + direction}"
+            self.kinds.append(ComputationKind(name, [FrequencyChoice(0, time, 0)], True))
+            before: int | None = None
+            for task in self._senders(stage, phase):
+                index = self._add(len(self.kinds) - 1, _LINK, None)
+                receiver = Task(stage + direction, phase, task.microbatch)
+                if receiver not in self._index:
+                    continue
+                self.dependencies += [(self._index[task], index), (index, self._index[receiver])]
+                if before is not None:
+                    self.dependencies.append((before, index))
+                before = index
+
+    def _senders(self, stage: int, phase: Phase) -> Iterator[Task]:
+        for task in self._schedule.meshes[self._schedule.mesh_of_stage[stage]]:
+            if task.stage == stage and task.phase == phase:
+                yield task

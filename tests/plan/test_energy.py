@@ -1,0 +1,241 @@
+"""Energy profiles and what plans make of them: files, errors, the power model, pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import alpa_mlir as alpa
+import optax
+import pytest
+from alpa_mlir.cli.energy import main
+from alpa_mlir.energy.objective import choose_by_energy
+from alpa_mlir.energy.problem import EnergyStep
+from alpa_mlir.energy.profile import ProfiledChoice
+from alpa_mlir.errors import EnergyError, InfeasibleError
+from alpa_mlir.models.workload import workload
+from click.testing import CliRunner
+from oracles.published_energy import PROFILE, needs_data
+
+CLUSTER = replace(
+    alpa.Cluster.preset("dgx-a100"), num_nodes=1, devices_per_node=4, name="half a node"
+)
+
+
+def two_stages(**changes: object) -> EnergyStep:
+    """Two stages, two microbatches; changes are of the choices of stage 0's forward."""
+    choices = [
+        ProfiledChoice(stage, instruction, clock, time, energy)
+        for stage in (0, 1)
+        for instruction in ("forward", "backward")
+        for clock, time, energy in ((1000.0, 0.1, 30.0), (800.0, 0.12, 26.0), (600.0, 0.15, 24.0))
+    ]
+    choices[0] = replace(choices[0], **changes)  # pyright: ignore[reportArgumentType]
+    return EnergyStep(alpa.EnergyProfile(tuple(choices), (10.0, 10.0)), "1f1b", 2, 2)
+
+
+@pytest.fixture(scope="module")
+def plan() -> alpa.Plan:
+    gpt = workload("gpt", "debug", 8, optax.adam(1e-3))
+    method = alpa.PipelineParallel(
+        num_stages=2,
+        num_microbatches=4,
+        num_layers=2,
+        num_processes=0,
+        cache_dir=None,
+        time_limit_seconds=1,
+        target_gap=0.05,
+    )
+    return alpa.parallelize(gpt.train_step, method, CLUSTER).plan(*gpt.abstract_arguments())
+
+
+@pytest.mark.parametrize("schedule", ["1f1b", "eager_1f1b", "gpipe"])
+def test_plan_has_a_frontier_under_every_schedule(plan: alpa.Plan, schedule: str) -> None:
+    frontier = plan.energy(schedule=schedule)
+    frontier.verify()
+    assert frontier.step.schedule == schedule
+    joules = [point.joules for point in frontier.pareto]
+    assert joules == sorted(joules)
+    made = frontier.plan(frontier.fastest)
+    assert made.joules <= made.rounded_joules
+    assert 0 <= made.gap < 0.05
+    tasks = {str(task) for task in made.frequencies}
+    assert {"F0.0", "B1.3", "U0", "U1"} <= tasks
+
+
+def test_frontier_at_the_highest_clock_takes_as_long_as_the_plan(plan: alpa.Plan) -> None:
+    frontier = plan.energy()
+    assert frontier.fastest.seconds == pytest.approx(plan.step_seconds, rel=0.05)
+
+
+def planned_for(**objective: Any) -> alpa.Plan:
+    gpt = workload("gpt", "debug", 8, optax.adam(1e-3))
+    method = alpa.Auto(
+        num_microbatches=4,
+        num_layers=2,
+        num_processes=0,
+        cache_dir=None,
+        time_limit_seconds=1,
+        target_gap=0.05,
+        **objective,
+    )
+    return alpa.parallelize(gpt.train_step, method, CLUSTER).plan(*gpt.abstract_arguments())
+
+
+def test_auto_plans_for_energy() -> None:
+    cheap = planned_for(objective="energy")
+    joules = cheap.energy().cheapest.joules
+    assert cheap.is_pipeline
+    assert cheap.remarks[-1].startswith(f"objective energy: {joules:.6g} J in ")
+    assert cheap.remarks[-1] in cheap.explain().replace("\n", " ")
+
+
+def test_limits_choose_other_points_and_are_kept(plan: alpa.Plan) -> None:
+    frontier = plan.energy()
+    middle = frontier.pareto[len(frontier.pareto) // 2]
+    for method, expected in (
+        (alpa.Auto(max_joules=middle.joules), middle),
+        (alpa.Auto(objective="energy", max_step_seconds=middle.seconds), middle),
+        (alpa.Auto(objective="energy"), frontier.cheapest),
+    ):
+        chosen = choose_by_energy([plan], method)
+        assert f"{expected.joules:.6g} J in {expected.seconds:.6g} s" in chosen.remarks[-1]
+    with pytest.raises(InfeasibleError, match=r"max_step_seconds=1e-09 and max_joules=None, got"):
+        choose_by_energy([plan], alpa.Auto(objective="energy", max_step_seconds=1e-9))
+
+
+def test_energy_of_one_program_is_refused(plan: alpa.Plan) -> None:
+    whole = alpa.Plan.of(replace(plan, schedule="none"))
+    with pytest.raises(EnergyError, match="expected the plan of a pipeline"):
+        whole.energy()
+
+
+def test_power_model_of_an_unknown_device_is_refused(plan: alpa.Plan) -> None:
+    device = replace(plan.cluster.device, kind="abacus")
+    other = replace(plan, cluster=replace(plan.cluster, device=device))
+    with pytest.raises(EnergyError, match=r"got 'abacus'; describe its power with model="):
+        alpa.EnergyProfile.from_model(other)
+    model = alpa.PowerModel(100.0, 10.0, 5.0, 1.0, source="counted")
+    assert alpa.EnergyProfile.from_model(other, model).blocking_watts == (2.0, 2.0)
+    with pytest.raises(EnergyError, match="expected step_megahertz above 0"):
+        alpa.PowerModel(100.0, 60.0, 5.0, 1.0, source="guessed")
+
+
+def test_profile_and_frontier_are_the_same_from_files(tmp_path: Path) -> None:
+    frontier = alpa.EnergyFrontier.of(two_stages())
+    frontier.save(tmp_path / "frontier.json")
+    loaded = alpa.EnergyFrontier.load(tmp_path / "frontier.json")
+    assert loaded.points == frontier.points
+    assert loaded.step == frontier.step
+    frontier.step.profile.save(tmp_path / "profile.json")
+    assert alpa.EnergyProfile.load(tmp_path / "profile.json") == frontier.step.profile
+    frontier.to_csv(tmp_path / "points.csv")
+    with (tmp_path / "points.csv").open() as file:
+        rows = [(float(row["time"]), float(row["energy"])) for row in csv.DictReader(file)]
+    assert rows == [(point.seconds, point.joules) for point in frontier.points]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stage,frequency\n", "expected the columns stage, instruction, frequency, time, energy"),
+        ("stage,instruction,frequency,time,energy\n0,forward,x,1,1\n", "line 2: could not"),
+        ("stage,instruction,frequency,time,energy\n0,sideways,1,1,1\n", "line 2, instruction:"),
+        ("stage,instruction,frequency,time,energy\n0,forward,1,-1,1\n", "line 2, time: expected"),
+        ("stage,instruction,frequency,time,energy\n", "choices: expected a length of at least 1"),
+    ],
+)
+def test_damaged_csv_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "profile.csv"
+    path.write_text(text)
+    with pytest.raises(EnergyError, match=f"cannot read the energy profile .*{message}"):
+        alpa.EnergyProfile.load(path, 10.0)
+
+
+@needs_data
+def test_csv_needs_the_blocking_power(tmp_path: Path) -> None:
+    with pytest.raises(EnergyError, match="expected blocking_watts beside a CSV, got none"):
+        alpa.EnergyProfile.load(PROFILE)
+    (tmp_path / "p.json").write_text("[]")
+    with pytest.raises(EnergyError, match="cannot read the energy profile"):
+        alpa.EnergyProfile.load(tmp_path / "p.json")
+    (tmp_path / "p.json").write_text('{"version": 9}')
+    with pytest.raises(EnergyError, match="expected version 1, got 9"):
+        alpa.EnergyFrontier.load(tmp_path / "p.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"energy": -1.0}, "forward of stage 0: expected joules between 0 and"),
+        ({"time": 0.5}, "forward of stage 0: expected times that fall as frequencies rise"),
+        ({"stage": 1}, None),
+        ({"instruction": "update"}, "update of stage 0: expected at least two choices"),
+        ({"time": 1e9}, "forward of stage 0: expected at most .* time units"),
+    ],
+)
+def test_wrong_profiles_are_refused_by_name(
+    changes: dict[str, object], message: str | None
+) -> None:
+    step = two_stages(**changes)
+    if message is None:  # three choices of stage 0 became two
+        alpa.EnergyFrontier.of(step)
+        return
+    with pytest.raises(EnergyError, match=message):
+        alpa.EnergyFrontier.of(step)
+
+
+def test_stages_without_profile_are_refused() -> None:
+    step = two_stages()
+    choices = tuple(c for c in step.profile.choices if (c.stage, c.instruction) != (1, "backward"))
+    with pytest.raises(EnergyError, match="expected the backward of stage 1 in the profile"):
+        alpa.EnergyFrontier.of(replace(step, profile=replace(step.profile, choices=choices)))
+    with pytest.raises(EnergyError, match="expected the blocking power of 3 stages, got 2"):
+        replace(step, num_stages=3)
+    with pytest.raises(EnergyError, match="expected transfers of 2 stages or none, got 1"):
+        replace(step, send_forward_seconds=(1.0,))
+
+
+def test_transfers_far_longer_than_tasks_are_planned() -> None:
+    """The bound's units are finer than the points', and a transfer has to fit into them."""
+    step = replace(two_stages(), unit_seconds=0.001, send_forward_seconds=(400.0, 0.0))
+    assert "within 0.0" in alpa.EnergyFrontier.of(step).explain()
+
+
+def test_times_out_of_reach_are_refused() -> None:
+    frontier = alpa.EnergyFrontier.of(two_stages())
+    for find in (frontier.at, frontier.for_straggler):
+        with pytest.raises(EnergyError, match=r"the fastest step, got 0\.1"):
+            find(0.1)
+    with pytest.raises(EnergyError, match=r"degree of slow-down of at least 1, got 0\.5"):
+        frontier.plan_for_straggler(0.5)
+
+
+@needs_data
+def test_command_prints_the_ends_and_writes_files(tmp_path: Path) -> None:
+    paths = {name: tmp_path / f"frontier.{name}" for name in ("csv", "json", "svg", "html")}
+    arguments = [str(PROFILE), "--microbatches", "12", "--blocking-watts", "83.64"]
+    arguments += ["--straggler", "1.1", "--csv", str(paths["csv"]), "--json", str(paths["json"])]
+    arguments += ["--plot", str(paths["svg"]), "--plot", str(paths["html"])]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert "639 points, 2.818 to 3.456 s" in result.output
+    assert "straggler 1.1 x: " in result.output
+    assert len(paths["csv"].read_text().splitlines()) == 640
+    planned = json.loads(paths["json"].read_text())
+    assert [len(tasks) for tasks in planned["stages"]] == [24] * 8
+    boxes = ElementTree.fromstring(paths["svg"].read_text()).findall("{*}rect/{*}title")
+    assert len(boxes) == 2 * 8 * 24
+    assert paths["html"].read_text().startswith("<!doctype html>")
+
+
+@needs_data
+def test_command_says_what_is_wrong_in_one_line() -> None:
+    result = CliRunner().invoke(main, [str(PROFILE), "--microbatches", "2"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: cannot read the energy profile")
+    assert len(result.stderr.splitlines()) == 1

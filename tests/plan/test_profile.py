@@ -17,6 +17,7 @@ from alpa_mlir.profiling import profile as profiling
 from alpa_mlir.profiling.fit import Measurement, fit
 from alpa_mlir.profiling.ops import SMALL, MeasuredOp, all_ops
 from alpa_mlir.profiling.timing import Timer
+from alpa_mlir.validate.collectives import _computations, _run_counts
 from click.testing import CliRunner
 
 LINK = Link(5e-6, 2e9)
@@ -107,6 +108,47 @@ def test_timer_tells_large_from_small() -> None:
     timer = Timer(jax.local_devices()[:1], SMALL, can_unroll=True)
     seconds = [timer.seconds(op, timer.compile(op)) for op in (small, large)]
     assert seconds[0] < seconds[1] / 5
+
+
+# What each class is in optimised HLO for CPUs.
+OPCODES = {
+    "product": "dot",
+    "batched_product": "dot",
+    "convolution": "convolution",
+    "elementwise": "multiply",
+    "reduce": "reduce",
+    "transpose": "transpose",
+    "gather": "gather",
+    "all-reduce": "all-reduce",
+    "all-to-all": "all-to-all",
+}
+
+
+@pytest.mark.parametrize("can_unroll", [False, True])
+@pytest.mark.parametrize("op_class", OPCODES)
+def test_timed_program_runs_the_op_as_often_as_it_counts(op_class: str, can_unroll: bool) -> None:
+    """XLA leaves out what it sees twice, and what nobody reads: of the H200's second run, all but
+    every eighth op."""
+    devices = jax.local_devices()[:2]
+    op = min(
+        (op for op in all_ops(SMALL, len(devices)) if op.op_class == op_class),
+        key=lambda op: op.num_bytes,
+    )
+    program = Timer(devices, SMALL, can_unroll).compile(op)
+    assert program.num_runs > 8
+    assert num_runs_in(program.compiled.as_text(), OPCODES[op_class]) >= program.num_runs
+
+
+def num_runs_in(hlo: str, opcode: str) -> int:
+    """How often a run of the program runs such an instruction, loops counted."""
+    computations = _computations(hlo)
+    counts = _run_counts(computations)
+    return sum(
+        counts.get(name, 0)
+        for name, computation in computations.items()
+        for instruction in computation.values()
+        if instruction.opcode == opcode
+    )
 
 
 # --- Files ---

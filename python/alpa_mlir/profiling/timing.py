@@ -27,11 +27,15 @@ _MAX_RUNS = 1024
 
 @dataclass(frozen=True)
 class TimedProgram:
-    """A program that runs an op so many times: `(result, operands) -> (result, first operand)`."""
+    """A program that runs an op so many times.
+
+    `(results, operands) -> (results, first operand)`, flat: as many results as runs are written one
+    after the other.
+    """
 
     compiled: Any
     num_runs: int
-    result: jax.ShapeDtypeStruct
+    results: tuple[jax.ShapeDtypeStruct, ...]
 
 
 class Timer:
@@ -58,30 +62,31 @@ class Timer:
         num_runs = max(1, min(wanted, _MAX_RUNS))
         num_unrolled = min(self._max_unrolled, num_runs)
         num_turns = -(-num_runs // num_unrolled)
+        results = self._results_of(op, num_unrolled)
         split = PartitionSpec("devices")
         function = jax.shard_map(
             lambda *arrays: _looped(op, arrays, num_turns, num_unrolled),
             mesh=self._mesh,
-            in_specs=tuple(split for _ in range(1 + len(op.operands))),
-            out_specs=(split, split),
+            in_specs=tuple(split for _ in range(len(results) + len(op.operands))),
+            out_specs=tuple(split for _ in range(len(results) + 1)),
             check_vma=False,
         )
-        result = self._result_of(op)
         structs = [
             jax.ShapeDtypeStruct((self._mesh.size, *s.shape), s.dtype, sharding=self._sharding)
-            for s in (result, *op.operands)
+            for s in (*results, *op.operands)
         ]
+        donated = tuple(range(len(results) + 1))
         with warnings.catch_warnings():  # of types that a device is slow with
             warnings.simplefilter("ignore")
             # Without donation, large operands would be copied for what is changed in them.
-            compiled = jax.jit(function, donate_argnums=(0, 1)).lower(*structs).compile()
-        return TimedProgram(compiled, num_turns * num_unrolled, result)
+            compiled = jax.jit(function, donate_argnums=donated).lower(*structs).compile()
+        return TimedProgram(compiled, num_turns * num_unrolled, results)
 
-    def _result_of(self, op: MeasuredOp) -> jax.ShapeDtypeStruct:
-        """Of an op that has one of its own."""
+    def _results_of(self, op: MeasuredOp, count: int) -> tuple[jax.ShapeDtypeStruct, ...]:
+        """One per run; of an op that has none of its own, a single number."""
         run = op.run
         if run is None or op.is_in_place:
-            return jax.ShapeDtypeStruct((1,), op.operands[0].dtype)
+            return (jax.ShapeDtypeStruct((1,), op.operands[0].dtype),)
         split = PartitionSpec("devices")
         function = jax.shard_map(
             lambda *operands: run(*(x.reshape(x.shape[1:]) for x in operands))[None],
@@ -92,7 +97,7 @@ class Timer:
         )
         structs = [jax.ShapeDtypeStruct((self._mesh.size, *s.shape), s.dtype) for s in op.operands]
         whole = jax.eval_shape(function, *structs)
-        return jax.ShapeDtypeStruct(whole.shape[1:], whole.dtype)
+        return (jax.ShapeDtypeStruct(whole.shape[1:], whole.dtype),) * count
 
     def compile_all(self, ops: Sequence[MeasuredOp], num_threads: int) -> list[TimedProgram | None]:
         """Programs in the order of the ops; None where XLA cannot compile one on these devices."""
@@ -116,7 +121,7 @@ class Timer:
     def seconds(self, op: MeasuredOp, program: TimedProgram) -> float:
         """Of one run of the op; the lower quartile of several times many runs: whatever else the
         machine does only ever makes it slower."""
-        arrays = [self._random(struct) for struct in (program.result, *op.operands)]
+        arrays = [self._random(struct) for struct in (*program.results, *op.operands)]
         self._elapsed(program, 1, arrays)  # warm
         first = self._elapsed(program, 1, arrays)
         num_calls = max(1, round(_SECONDS_PER_REPEAT / max(first, 1e-6)))
@@ -130,7 +135,7 @@ class Timer:
         """Puts the arrays that come out in the place of those that went in."""
         start = time.perf_counter()
         for _ in range(num_calls):
-            arrays[:2] = program.compiled(*arrays)
+            arrays[: len(program.results) + 1] = program.compiled(*arrays)
         jax.block_until_ready(arrays)
         return time.perf_counter() - start
 
@@ -147,28 +152,40 @@ class Timer:
 
 def _looped(
     op: MeasuredOp, arrays: tuple[jax.Array, ...], num_turns: int, num_unrolled: int
-) -> tuple[jax.Array, jax.Array]:
-    """On one device, whose part of the arrays comes with a dim of one in front."""
-    result, first, *others = (x.reshape(x.shape[1:]) for x in arrays)
+) -> tuple[jax.Array, ...]:
+    """On one device, whose part of the arrays comes with a dim of one in front.
 
-    def run(number: jax.Array, carry: Any) -> Any:
-        # Another operand each time, or XLA would run the op once.
-        changed = carry[0].at[(0,) * carry[0].ndim].set(number.astype(carry[0].dtype))
-        if op.run is None:
-            return changed, carry[1]
-        result = op.run(carry[0] if op.is_in_place else changed, *others)
-        if op.is_in_place:
-            return result, carry[1]
-        # Nor may it leave out what no later run reads.
-        return jax.lax.optimization_barrier((changed, result))
+    XLA runs an op once where it sees it twice, and not at all where nobody reads what it makes. So
+    every run reads an operand that the result of the run before has changed, and every result of a
+    turn is one of the loop: whole, because the next turn could read all of it.
+    """
+    own = [x.reshape(x.shape[1:]) for x in arrays]
+    count = len(arrays) - len(op.operands)
+    others = own[count + 1 :]
 
-    def turn(number: jax.Array, carry: Any) -> Any:
+    def turn(number: jax.Array, carry: tuple[list[jax.Array], jax.Array]) -> Any:
+        results, first = list(carry[0]), carry[1]
         for unrolled in range(num_unrolled):
-            carry = run(number * num_unrolled + unrolled, carry)
-        return carry
+            latest = unrolled % count
+            first = _changed(first, results[latest - 1], number * num_unrolled + unrolled)
+            if op.run is not None and op.is_in_place:
+                first = op.run(first, *others)
+            elif op.run is not None:
+                results[latest] = op.run(first, *others)
+        return results, first
 
-    first, result = jax.lax.fori_loop(0, num_turns, turn, (first, result))
-    return result[None], first[None]
+    results, first = jax.lax.fori_loop(0, num_turns, turn, (own[:count], own[count]))
+    return tuple(x[None] for x in (*results, first))
+
+
+def _changed(operand: jax.Array, before: jax.Array, number: jax.Array) -> jax.Array:
+    """The operand with another first element, which depends on `before` and on the number.
+
+    Behind the barrier XLA cannot tell one element of `before` from all of it, and compute it alone.
+    """
+    element = jax.lax.optimization_barrier(before)[(0,) * before.ndim]
+    value = jnp.clip(element, -1, 1) + number
+    return operand.at[(0,) * operand.ndim].set(value.astype(operand.dtype))
 
 
 _NOTHING = MeasuredOp("nothing", "f32", (jax.ShapeDtypeStruct((64, 64), jnp.float32),), None, 0, 0)

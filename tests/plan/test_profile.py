@@ -99,6 +99,30 @@ def test_prefix_of_the_ops_has_something_of_everything() -> None:
     assert any(op.is_held_out for op in some)
 
 
+def test_curves_of_the_h200_are_those_of_what_was_kept_of_its_measurements() -> None:
+    results = Path(__file__).parents[2] / "benchmarks/results/2026-11-27-h200-measurements.json"
+    kept = json.loads(results.read_text())["measurements"]
+    fitted = ("op_class", "element_type", "flops", "num_bytes", "is_held_out", "group_size")
+    found = fit(
+        [
+            Measurement(
+                MeasuredOp(operands=(), run=None, **{name: each[name] for name in fitted}),
+                each["seconds"],
+            )
+            for each in kept
+        ]
+    )
+    preset = alpa.Cluster.preset("dgx-h200").device.efficiency
+    assert preset is not None
+    assert results.name in preset.source
+    for theirs, ours in ((preset.products, found.products), (preset.memory, found.memory)):
+        assert len(theirs) == len(ours)
+        for a, b in zip(theirs, ours, strict=True):
+            assert replace(a, curve=b.curve) == b
+            assert a.curve.sizes == pytest.approx(b.curve.sizes, rel=1e-5)
+            assert a.curve.seconds == pytest.approx(b.curve.seconds, rel=1e-5)
+
+
 # --- Timing ---
 
 

@@ -5,6 +5,7 @@ import signal
 import click
 
 from alpa_mlir.cli.plan.profile import profile
+from alpa_mlir.cli.plan.validate import validate
 
 
 @click.group(name="alpa-plan")
@@ -13,6 +14,7 @@ def group() -> None:
 
 
 group.add_command(profile)
+group.add_command(validate)
 
 
 def main() -> None:

@@ -19,7 +19,6 @@ from typing import Annotated, Any
 
 import jax
 from annotated_types import Gt, MinLen
-from jax.experimental import topologies
 
 from alpa_mlir.cluster import Cluster
 from alpa_mlir.cluster.cluster import Device
@@ -67,6 +66,8 @@ def absent_devices(cluster: Cluster) -> list[Any]:
     check_compiler(cluster)
     if cluster.device.platform == "cpu":
         return cluster.devices()
+    from jax.experimental import topologies  # which users of plans need not load
+
     try:
         topology: Any = topologies.get_topology_desc(
             "",

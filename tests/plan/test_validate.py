@@ -24,6 +24,7 @@ from alpa_mlir.validate.axes import axes_of
 from alpa_mlir.validate.collectives import HloCollective
 from alpa_mlir.validate.comparison import compare_collectives
 from alpa_mlir.validate.diagnostics import warnings_in
+from alpa_mlir.validate.known_error import known_error
 from alpa_mlir.validation import run
 from alpa_mlir.validation.compiled import validate
 from click.testing import CliRunner
@@ -278,5 +279,22 @@ def test_target_has_the_memory_of_the_cluster(name: str) -> None:
 
 
 def test_plan_says_how_far_the_model_was_off(whole: alpa.Plan) -> None:
-    (line,) = [each for each in whole.explain().splitlines() if "last known error" in each][:1]
-    assert "collectives" in line
+    known = known_error()
+    lines = whole.explain().splitlines()
+    first = lines.index("the model's last known error, on average and at most:") + 1
+    for line, of in zip(
+        lines[first:], (known.collectives, known.memory, known.seconds), strict=False
+    ):
+        assert f"{of.mean:.1%}" in line
+        assert f"{of.count} {of.against}, {of.date}" in line
+
+
+def test_hlo_that_is_not_read_in_full_is_refused(
+    whole: alpa.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: str) -> Any:
+        raise ValueError("expected one of all-reduce to start, got 'odd-start'")
+
+    monkeypatch.setattr("alpa_mlir.validation.compiled.parse_collectives", refuse)
+    with pytest.raises(CompileError, match="the HLO of 'train_step' cannot be read: expected one"):
+        validated(whole)

@@ -62,10 +62,10 @@ def _known_error() -> str:
     known = known_error()
     what = {"collectives": known.collectives, "memory": known.memory, "seconds": known.seconds}
     lines = [
-        f"{name} {of.mean:.1%} (at most {of.worst:.1%}; {of.count} against {of.against}, {of.date})"
+        f"  {name:12}{of.mean:6.1%} {of.worst:6.1%}  {of.count} {of.against}, {of.date}"
         for name, of in what.items()
     ]
-    return "the model's last known error: " + ", ".join(lines)
+    return "\n".join(["the model's last known error, on average and at most:", *lines])
 
 
 def _headroom(plan: PlanData) -> str:

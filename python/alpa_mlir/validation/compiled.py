@@ -273,13 +273,9 @@ def _compare(plan: PlanData, tasks: Sequence[_Task], compiled: _Compiled) -> lis
     """Of the executables under XLA's own options; those of the prologue with its stage's."""
     found: dict[int, list[HloCollective]] = {}
     for task in tasks:
-        text = compiled.default[task.kind].as_text()
-        if text is None:
-            raise CompileError(
-                f"expected XLA to show the HLO of '{task.program.name}', got nothing"
-            )
         found.setdefault(task.kind.stage, []).extend(
-            replace(each, count=each.count * task.num_runs) for each in parse_collectives(text)
+            replace(each, count=each.count * task.num_runs)
+            for each in _collectives_of(task, compiled)
         )
     totals: list[CollectiveTotals] = []
     for number, stage in enumerate(plan.stages):
@@ -288,3 +284,10 @@ def _compare(plan: PlanData, tasks: Sequence[_Task], compiled: _Compiled) -> lis
             planned += plan.prologue.collectives
         totals += compare_collectives(number, stage.mesh, planned, found.get(number, []))
     return totals
+
+
+def _collectives_of(task: _Task, compiled: _Compiled) -> list[HloCollective]:
+    try:
+        return parse_collectives(compiled.default[task.kind].as_text() or "")
+    except ValueError as error:  # HLO that is not read in full would be counted wrongly
+        raise CompileError(f"the HLO of '{task.program.name}' cannot be read: {error}") from None

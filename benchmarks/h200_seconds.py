@@ -1,6 +1,6 @@
 """Today's prices against the seconds that one H200 took for one device's part of plans.
 
-    python benchmarks/stage_seconds.py [--record]
+    python benchmarks/h200_seconds.py [--record]
 
 No GPU is needed: `tests/gpu/stage_seconds.py` measured, and what it measured is in
 `benchmarks/results`. The steps are planned anew, for H200s. A plan may be another one than was
@@ -17,7 +17,7 @@ from pathlib import Path
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests/gpu"))
+sys.path.insert(0, str(ROOT / "tests"))
 
 from dataclasses import replace
 from typing import Any
@@ -26,7 +26,7 @@ import alpa_mlir as alpa
 import click
 from alpa_mlir.validate import known_error
 from alpa_mlir.validate.known_error import ErrorOf
-from stage_seconds import CASES, Case, communication_seconds
+from gpu.stage_seconds import CASES, Case, communication_seconds
 
 RESULTS = ROOT / "benchmarks/results/2026-11-27-h200-stage-seconds.json"
 KEPT = ROOT / "python/alpa_mlir/validate/known_error.json"
@@ -72,7 +72,7 @@ def main(is_kept: bool) -> None:
         error = ErrorOf(
             against=f"parts of plans run on one {results['device']}",
             date=results["date"],
-            command="python benchmarks/stage_seconds.py",
+            command="python benchmarks/h200_seconds.py",
             count=len(errors),
             mean=round(statistics.fmean(errors), 4),
             worst=round(max(errors), 4),

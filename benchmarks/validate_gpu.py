@@ -235,7 +235,7 @@ def errors(records: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
 def keep(collectives: list[float], memory: list[float]) -> None:
     def error_of(values: list[float]) -> ErrorOf:
         return ErrorOf(
-            against=f"plans compiled by XLA (jaxlib {version('jaxlib')}) for NVIDIA H100s",
+            against=f"plans compiled by jaxlib {version('jaxlib')} for NVIDIA H100s",
             date=datetime.date.today().isoformat(),
             command=COMMAND,
             count=len(values),

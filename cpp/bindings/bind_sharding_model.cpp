@@ -1,9 +1,11 @@
 // Binds meshes, devices and alpa::ShardingModel.
 
 #include "bridge/ShardingModel.h"
+#include "core/mesh/OpSeconds.h"
 #include "core/mesh/ReshardTree.h"
 #include "native.h"
 #include <nanobind/stl/map.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
@@ -12,6 +14,8 @@
 namespace nb = nanobind;
 
 namespace {
+
+using Curves = std::map<std::string, std::pair<std::vector<double>, std::vector<double>>>;
 
 double collectiveSeconds(const alpa::DeviceMesh &mesh, const std::string &kind,
                          const std::vector<std::string> &axes, int64_t bytes) {
@@ -61,13 +65,23 @@ void bindMesh(nb::module_ &m) {
       .def(
           "__init__",
           [](alpa::DeviceSpec *self, std::map<std::string, double> peakFlops, double bandwidth,
-             int64_t memoryBytes, bool hasReduceScatter) {
+             int64_t memoryBytes, bool hasReduceScatter, const Curves &curves) {
             new (self)
                 alpa::DeviceSpec{std::move(peakFlops), bandwidth, memoryBytes, hasReduceScatter};
+            for (const auto &[name, points] : curves)
+              self->curves[name] = {points.first, points.second};
             self->check();
           },
           nb::arg("peak_flops"), nb::arg("memory_bandwidth"), nb::arg("memory_bytes"),
-          nb::arg("has_reduce_scatter"));
+          nb::arg("has_reduce_scatter"), nb::arg("curves") = Curves(),
+          "Curves by name, as (sizes, seconds).")
+      .def(
+          "op_seconds",
+          [](const alpa::DeviceSpec &device, const std::string &opClass,
+             const std::string &elementType, double flops, double memoryBytes) {
+            return alpa::seconds(alpa::OpWork{opClass, elementType, flops, memoryBytes}, device);
+          },
+          nb::arg("op_class"), nb::arg("element_type"), nb::arg("flops"), nb::arg("memory_bytes"));
 }
 
 alpa::Sharding parse(const std::string &text, const alpa::DeviceMesh &mesh) {

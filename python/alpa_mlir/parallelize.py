@@ -264,7 +264,9 @@ class ParallelFunction:
             if key not in self._planned:
                 prepared = prepare(self._trace(call), self.stopwatch)
                 data = plan_program(prepared, self._method, self.cluster, self.stopwatch)
-                self._planned[key] = prepared, Plan.of(data)
+                program = prepared.program
+                module = None if program.host_callbacks else program.text
+                self._planned[key] = prepared, Plan.of(data, module)
             return self._planned[key]
 
     def _lower(self, call: Call) -> Lowered | LoweredPipeline:

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
-from dataclasses import fields
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from alpa_mlir.energy.frontier import EnergyFrontier
 from alpa_mlir.energy.planned import plan_frontier
 from alpa_mlir.energy.profile import EnergyProfile
 from alpa_mlir.errors import EnergyError, PlanError
+from alpa_mlir.ir.jaxlib import without_locations
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.plan.json import plan_from_json, plan_to_json
+from alpa_mlir.progress import OnProgress
 from alpa_mlir.report.explain import explain
+from alpa_mlir.report.progress import terminal_progress
+from alpa_mlir.validate.comparison import Validation
+from alpa_mlir.validation.run import validate_plan
+
+_MOST_MODULE_BYTES = 2**30
 
 
+@dataclass(frozen=True)
 class Plan(PlanData):
-    """How a program is to run: every decision, and what is predicted of it."""
+    """How a program is to run: every decision, and what is predicted of it.
+
+    Attributes:
+      module: the traced function, StableHLO in generic form, for `validate`. None where it calls
+        Python functions, and in files that others wrote.
+    """
+
+    module: str | None = field(default=None, compare=False, repr=False)
 
     @staticmethod
-    def of(data: PlanData) -> Plan:
-        """The same decisions."""
-        if isinstance(data, Plan):
-            return data
-        return Plan(**{field.name: getattr(data, field.name) for field in fields(PlanData)})
+    def of(data: PlanData, module: str | None = None) -> Plan:
+        """The same decisions, with the module that they are of, if it is not known yet."""
+        known = data.module if isinstance(data, Plan) else None
+        values = {each.name: getattr(data, each.name) for each in fields(PlanData)}
+        return Plan(**values, module=known or module)
 
     def explain(self) -> str:
         """The plan as tables: which tensor lies how and why, collectives, time, memory, energy."""
@@ -61,6 +80,31 @@ class Plan(PlanData):
         profile = profile or EnergyProfile.from_model(self)
         return plan_frontier(self, profile, schedule, unit_seconds)
 
+    def validate(self, on_progress: OnProgress | None = None) -> Validation:
+        """Compiles every distinct program of the plan for its devices, which need not be there.
+
+        Needs `pip install 'alpa_mlir[gpu-aot]'` for GPUs; takes seconds to minutes. Show the result
+        with `alpa_mlir.report.validation.explain_validation`, or see `alpa-plan validate`.
+
+        Args:
+          on_progress: told how far it is; None is a line on the terminal.
+
+        Returns:
+          Predicted beside actual: collectives by kind, axes and bytes, peak memory with and without
+          XLA's latency-hiding scheduler, XLA's warnings.
+
+        Raises:
+          PlanError: the plan does not know its program. ClusterError: nothing here compiles for its
+            devices. CompileError: XLA refused a program.
+        """
+        if self.module is None:
+            raise PlanError(
+                "expected a plan that has its program in it, as step.plan(...) makes and saves "
+                "them unless the program calls Python functions, got one without; plan again"
+            )
+        data = PlanData(**{each.name: getattr(self, each.name) for each in fields(PlanData)})
+        return validate_plan(data, self.module, on_progress or terminal_progress())
+
     def save(self, path: str | Path) -> None:
         """Writes the plan as JSON."""
         Path(path).write_text(json.dumps(self.to_json(), indent=1) + "\n")
@@ -78,9 +122,38 @@ class Plan(PlanData):
             raise PlanError(f"cannot read the plan {path}: {error}") from None
 
     def to_json(self) -> dict[str, Any]:
-        return plan_to_json(self)
+        """With the module, if it is known: without locations, compressed."""
+        data = plan_to_json(self)
+        if self.module is not None:
+            data["module"] = _packed(without_locations(self.module))
+        return data
 
     @staticmethod
     def from_json(data: object) -> Plan:
         """Raises PlanError where `data` is of another version, or a field of it is wrong."""
-        return Plan.of(plan_from_json(data))
+        if not isinstance(data, Mapping):
+            return Plan.of(plan_from_json(data))
+        decisions = dict(cast(Mapping[str, Any], data))
+        packed = decisions.pop("module", None)
+        plan = plan_from_json(decisions)
+        return Plan.of(plan, None if packed is None else _unpacked(packed))
+
+
+def _packed(text: str) -> str:
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def _unpacked(packed: object) -> str:
+    """Raises PlanError where it is not what `_packed` makes."""
+    expected = "module: expected text that was compressed by zlib and encoded in base64"
+    if not isinstance(packed, str):
+        raise PlanError(f"{expected}, got {type(packed).__name__}; plan again")
+    unzip = zlib.decompressobj()
+    try:
+        raw = base64.b64decode(packed, validate=True)
+        text = unzip.decompress(raw, _MOST_MODULE_BYTES)
+        if not unzip.eof:
+            raise PlanError(f"{expected}, of at most {_MOST_MODULE_BYTES} bytes; plan again")
+        return text.decode()
+    except (binascii.Error, zlib.error, ValueError) as error:
+        raise PlanError(f"{expected}: {error}; plan again") from None

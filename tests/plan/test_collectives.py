@@ -82,6 +82,19 @@ def test_parse_collectives_combined_sums_operands(collectives: dict[str, HloColl
     assert collectives["collective-permute"].groups == ((0, 1), (1, 0))
 
 
+def test_parse_collectives_without_an_entry_is_refused() -> None:
+    """Nothing would be counted, which reads as a program without collectives."""
+    with pytest.raises(ValueError, match="expected optimised HLO with an ENTRY"):
+        parse_collectives(LOOP_AND_ASYNC.replace("ENTRY ", ""))
+
+
+def test_parse_collectives_refuses_what_it_does_not_know_to_start() -> None:
+    unknown = LOOP_AND_ASYNC.replace(" all-gather-start(", " ragged-all-to-all-start(")
+    assert unknown != LOOP_AND_ASYNC
+    with pytest.raises(ValueError, match="got 'ragged-all-to-all-start'"):
+        parse_collectives(unknown)
+
+
 def test_bytes_by_kind_counts_every_iteration() -> None:
     assert bytes_by_kind(parse_collectives(LOOP_AND_ASYNC)) == {
         "all-reduce": 320,

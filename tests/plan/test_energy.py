@@ -200,6 +200,12 @@ def test_stages_without_profile_are_refused() -> None:
         replace(step, send_forward_seconds=(1.0,))
 
 
+def test_transfers_far_longer_than_tasks_are_planned() -> None:
+    """The bound's units are finer than the points', and a transfer has to fit into them."""
+    step = replace(two_stages(), unit_seconds=0.001, send_forward_seconds=(400.0, 0.0))
+    assert "within 0.0" in alpa.EnergyFrontier.of(step).explain()
+
+
 def test_times_out_of_reach_are_refused() -> None:
     frontier = alpa.EnergyFrontier.of(two_stages())
     for find in (frontier.at, frontier.for_straggler):

@@ -141,6 +141,9 @@ std::string DeviceSpec::complaint() const {
     return "expected a positive and finite memory bandwidth, got " + text(memoryBytesPerSecond);
   if (memoryBytes < 0)
     return "expected a memory size of at least 0 bytes, got " + std::to_string(memoryBytes);
+  for (const auto &[name, curve] : curves)
+    if (const std::string wrong = curve.complaint(); !wrong.empty())
+      return "efficiency curve '" + name + "': " + wrong;
   return "";
 }
 

@@ -2,6 +2,7 @@
 // computed from.
 #pragma once
 
+#include "core/mesh/EfficiencyCurve.h"
 #include <cstdint>
 #include <map>
 #include <string>
@@ -90,6 +91,9 @@ struct DeviceSpec {
   /// of an all-reduce and a slice, one all-reduce of several in a row, gathers and scatters along
   /// the major dim only.
   bool hasReduceScatter = true;
+  /// Measured seconds, for seconds(OpWork): of memory-bound ops by bytes, as "elementwise"; of
+  /// products by FLOP and element type, as "product bf16". Empty: the roofline of the peaks.
+  std::map<std::string, EfficiencyCurve> curves = {};
 
   /// FLOP/s for an element type; the f32 figure, then any figure, where the type is not listed.
   double flopsPerSecond(const std::string &elementType) const;

@@ -100,6 +100,7 @@ OpCost GraphBuilder::costOf(mlir::Operation *op) const {
                                          (liveness.isFusedAway(op) ? 0 : traffic.written));
   cost.filledBytes = static_cast<double>(traffic.filled);
   cost.elementType = op->getNumOperands() ? elementTypeName(op->getOperand(0).getType()) : "f32";
+  cost.opClass = costClass(op);
   return cost;
 }
 

@@ -4,6 +4,7 @@
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/Partitioner.h"
+#include "core/mesh/OpSeconds.h"
 #include "core/mesh/Reshard.h"
 #include <algorithm>
 #include <functional>
@@ -185,13 +186,40 @@ private:
 
 } // namespace
 
+std::string costClass(mlir::Operation *op) {
+  switch (kindOf(op)) {
+  case OpKind::DotGeneral: {
+    mlir::FailureOr<DotDims> dims = dotDims(op);
+    const bool isBatched = mlir::succeeded(dims) && !dims->lhsBatch.empty();
+    return isBatched ? "batched_product" : "product";
+  }
+  case OpKind::RaggedDot:
+    return "batched_product";
+  case OpKind::Convolution:
+    return "convolution";
+  case OpKind::Reduce:
+  case OpKind::ReduceWindow:
+    return "reduce";
+  case OpKind::Transpose:
+    return "transpose";
+  case OpKind::Gather:
+  case OpKind::DynamicSlice:
+    return "gather";
+  case OpKind::Scatter:
+  case OpKind::DynamicUpdateSlice:
+    return "scatter";
+  default:
+    return "elementwise";
+  }
+}
+
 double computeSeconds(const OpCost &cost, int64_t numShards, int64_t numResultShards,
                       const DeviceSpec &device) {
-  const double compute = cost.flops / device.flopsPerSecond(cost.elementType);
-  const double memory = cost.memoryBytes / device.memoryBytesPerSecond;
-  const double fill = cost.filledBytes / device.memoryBytesPerSecond;
-  return std::max(compute, memory) / static_cast<double>(numShards) +
-         fill / static_cast<double>(numResultShards);
+  const double part = 1.0 / static_cast<double>(numShards);
+  const double filled = cost.filledBytes / static_cast<double>(numResultShards);
+  const OpWork work{cost.opClass, cost.elementType, cost.flops * part, cost.memoryBytes * part};
+  return seconds(work, device) +
+         seconds(OpWork{"elementwise", cost.elementType, 0, filled}, device);
 }
 
 std::vector<Strategy> enumerateStrategies(mlir::Operation *op, const ShardingRule &rule,

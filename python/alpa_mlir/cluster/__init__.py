@@ -2,5 +2,5 @@
 
 from alpa_mlir.cluster.cluster import Cluster as Cluster
 from alpa_mlir.cluster.cluster import Device as Device
-from alpa_mlir.cluster.cluster import Link as Link
+from alpa_mlir.cluster.link import Link as Link
 from alpa_mlir.cluster.logical_mesh import LogicalMesh as LogicalMesh

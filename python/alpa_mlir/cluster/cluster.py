@@ -6,12 +6,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
+import jax
 from annotated_types import MinLen
 
-from alpa_mlir.cluster.local import describe_local_devices, devices_on
+from alpa_mlir.cluster.efficiency import Efficiency
+from alpa_mlir.cluster.link import Link
+from alpa_mlir.cluster.local import describe_devices, devices_on
 from alpa_mlir.cluster.presets import read_presets
+from alpa_mlir.cluster.profile import Profile, find_profile
 from alpa_mlir.errors import ClusterError
-from alpa_mlir.fields import Checked, Count, MemoryBytes, Rate, Seconds, check, read
+from alpa_mlir.fields import Checked, Count, MemoryBytes, Rate, check, read
 
 _VERSION = 1
 
@@ -25,6 +29,7 @@ class Device(Checked):
       platform: what programs are lowered for: "cpu" or "cuda".
       peak_flops: FLOP/s by MLIR element type ("f32", "bf16", ...); others count as "f32".
       memory_bytes_per_second, memory_bytes: of its own memory.
+      efficiency: what ops were measured to take; None: the roofline of the peaks.
       has_reduce_scatter: whether its compiler turns an all-reduce followed by a slice into a
         reduce-scatter, and all-reduces in a row into one (XLA does on GPUs, not on CPUs).
     """
@@ -35,17 +40,7 @@ class Device(Checked):
     memory_bytes_per_second: Rate
     memory_bytes: MemoryBytes
     has_reduce_scatter: bool = True
-
-    def __post_init__(self) -> None:
-        check(self, ClusterError)
-
-
-@dataclass(frozen=True)
-class Link(Checked):
-    """How data leaves a device or a node: a fixed time per collective, then a rate."""
-
-    latency_seconds: Seconds
-    bytes_per_second: Rate
+    efficiency: Efficiency | None = None
 
     def __post_init__(self) -> None:
         check(self, ClusterError)
@@ -78,13 +73,23 @@ class Cluster(Checked):
         return self.num_nodes * self.devices_per_node
 
     @staticmethod
-    def local() -> "Cluster":
-        """The devices of this process.
+    def local(profile: "Profile | str | Path | None" = None) -> "Cluster":
+        """The devices of this process, as fast as they were measured to be.
+
+        Args:
+          profile: what `alpa-plan profile` measured, or its file. None: what lies in the usual
+            place for these devices and this JAX; without that, peaks of their kind.
+            `device.efficiency.source` of the result tells.
 
         Raises:
-          ClusterError: they are of a kind whose speed is not known.
+          ClusterError: they are of a kind whose speed is not known, or the profile is malformed or
+            of other devices.
         """
-        return Cluster.from_json(describe_local_devices())
+        devices = jax.local_devices()
+        if isinstance(profile, str | Path):
+            profile = Profile.load(profile)
+        found = find_profile(devices) if profile is None else profile
+        return Cluster.from_json(describe_devices(devices, found))
 
     @staticmethod
     def preset(name: str, num_nodes: int = 1) -> "Cluster":

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import jax
 
 from alpa_mlir.cluster.presets import read_presets
+from alpa_mlir.cluster.profile import Profile, ProfileKey
 from alpa_mlir.errors import ClusterError
 
 
@@ -20,17 +22,43 @@ def devices_on(platform: str) -> list[Any]:
         return []
 
 
-def describe_local_devices() -> dict[str, Any]:
-    """As JSON of the cluster that this process has, all of it one node.
+def describe_devices(devices: Sequence[Any], profile: Profile | None = None) -> dict[str, Any]:
+    """As JSON of the cluster that these devices are, all of them one node.
+
+    Args:
+      profile: what was measured of them, which takes the place of their kind's peaks.
 
     Raises:
-      ClusterError: the devices are of a kind whose speed is not known.
+      ClusterError: they are of a kind whose speed is not known, or the profile is of others.
     """
-    return describe_devices(jax.local_devices())
+    if profile is None:
+        return _as_described(devices)
+    _check_is_of(profile, devices)
+    try:
+        node = _as_described(devices)
+    except ClusterError:  # of no kind that we know, but measured
+        node = _unknown(devices, profile)
+    device = {
+        **node["device"],
+        "peak_flops": {**node["device"]["peak_flops"], **profile.peak_flops},
+        "memory_bytes_per_second": profile.memory_bytes_per_second,
+        "efficiency": asdict(profile.efficiency),
+    }
+    link = asdict(profile.link) if profile.link else node["intra_node"]
+    return {**node, "device": device, "intra_node": link}
 
 
-def describe_devices(devices: Sequence[Any]) -> dict[str, Any]:
-    """What `describe_local_devices` says, of these devices."""
+def _check_is_of(profile: Profile, devices: Sequence[Any]) -> None:
+    """JAX may be another one: whoever names a profile may know better."""
+    here, there = ProfileKey.of(devices), profile.key
+    if (here.device_kind, here.num_devices) != (there.device_kind, there.num_devices):
+        raise ClusterError(
+            f"expected a profile of {here.num_devices} x {here.device_kind}, got one of "
+            f"{there.num_devices} x {there.device_kind}; measure with `alpa-plan profile`"
+        )
+
+
+def _as_described(devices: Sequence[Any]) -> dict[str, Any]:
     first = devices[0]
     if first.platform == "cpu":
         return _virtual_cpus(len(devices))
@@ -44,6 +72,31 @@ def describe_devices(devices: Sequence[Any]) -> dict[str, Any]:
         f"the speed of '{first.device_kind}' is not known; describe it with "
         "alpa_mlir.Cluster(...) and pass cluster=..."
     )
+
+
+def _unknown(devices: Sequence[Any], profile: Profile) -> dict[str, Any]:
+    if profile.memory_bytes is None or (len(devices) > 1 and profile.link is None):
+        raise ClusterError(
+            f"the memory or the links of '{profile.key.device_kind}' are not known; describe it "
+            "with alpa_mlir.Cluster(...) and pass cluster=..."
+        )
+    alone = {"latency_seconds": 0.0, "bytes_per_second": 1e12}  # nobody asks for it
+    link = asdict(profile.link) if profile.link else alone
+    return {
+        "version": 1,
+        "name": "local",
+        "device": {
+            "kind": profile.key.device_kind,
+            "platform": profile.key.platform,
+            "peak_flops": {},
+            "memory_bytes_per_second": profile.memory_bytes_per_second,
+            "memory_bytes": profile.memory_bytes,
+        },
+        "num_nodes": 1,
+        "devices_per_node": len(devices),
+        "intra_node": link,
+        "inter_node": link,
+    }
 
 
 def _virtual_cpus(num_devices: int) -> dict[str, Any]:

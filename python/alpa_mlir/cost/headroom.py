@@ -8,14 +8,15 @@ plans predict; of GPT with 24 layers it hides as many collectives.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from alpa_mlir.cluster.cluster import Device
 
 # Above this share of a device's memory the scheduler was seen to use half as much again.
 _LARGEST_SHARE = 0.5
-# What turns the scheduler on; on older GPUs it is off anyway.
-_SCHEDULER_OPTION = "xla_gpu_enable_analytical_sol_latency_estimator"
+# Options that turn the scheduler off; on older GPUs it is off anyway.
+PLAIN_SCHEDULER: Mapping[str, Any] = {"xla_gpu_enable_analytical_sol_latency_estimator": False}
 
 
 def has_headroom(device: Device, needed_bytes: int) -> bool:
@@ -27,4 +28,4 @@ def scheduler_options(device: Device, needed_bytes: int) -> dict[str, Any]:
     """Compiler options under which XLA needs no more than was planned."""
     if device.platform != "cuda" or has_headroom(device, needed_bytes):
         return {}
-    return {_SCHEDULER_OPTION: False}
+    return dict(PLAIN_SCHEDULER)

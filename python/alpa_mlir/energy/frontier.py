@@ -25,6 +25,7 @@ _MOST_SLOWDOWN = 0.001
 # The bound floors times to whole units: units of the bound are finer, while it stays quick.
 _FINEST = 10
 _MOST_BOUND_POINTS = 20_000
+_MOST_UNITS = 2**20  # of a task or transfer: cpp/core/energy/EnergyProblem.cpp takes no more
 _DEGREES = tuple(1 + step / 20 for step in range(11))
 
 
@@ -226,7 +227,10 @@ class EnergyFrontier:
 
     @cached_property
     def _bound(self) -> tuple[StepProblem, TradeoffFrontier]:
-        fineness = min(_FINEST, max(1, _MOST_BOUND_POINTS // len(self.points)))
+        most = min(
+            _MOST_BOUND_POINTS // len(self.points), _MOST_UNITS // self._tradeoff.slowest_units
+        )
+        fineness = min(_FINEST, max(1, most))
         made = make_problem(self.step, self.step.unit_seconds / fineness)
         return made, made.problem.solve(Relaxation.HULL)
 

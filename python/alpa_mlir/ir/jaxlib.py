@@ -57,6 +57,19 @@ def mark_arguments(text: str, attributes: Sequence[Mapping[str, str]], mesh: str
         return generic_text(module)
 
 
+def argument_marks(text: str) -> list[dict[str, str]]:
+    """The attributes of the arguments of @main, in order; values are MLIR attribute text."""
+    with parsed(text) as module:
+        found = _arg_attrs(_function(module, "main"))
+        return [{a.name: str(a.attr) for a in ir.DictAttr(attributes)} for attributes in found]
+
+
+def without_locations(text: str) -> str:
+    """The module in generic form, without where in whose files its ops come from."""
+    with parsed(text) as module:
+        return module.operation.get_asm(print_generic_op_form=True, enable_debug_info=False)
+
+
 def populate_rules(text: str) -> str:
     """Attaches `sdy.sharding_rule`, Shardy's factor map, to every op it knows one for."""
     with parsed(text) as module:

@@ -59,11 +59,25 @@ def compile_program(
     Raises:
       CompileError: XLA refused the module.
     """
+    return compile_lowered(lower_program(program, mesh), program.name, mesh, compiler_options)
+
+
+def compile_lowered(
+    lowered: jax.stages.Lowered,
+    name: str,
+    mesh: Mesh,
+    compiler_options: dict[str, Any] | None = None,
+) -> jax.stages.Compiled:
+    """Compiles what `lower_program` made for `mesh`.
+
+    Raises:
+      CompileError: XLA refused the module, which the message calls by this name.
+    """
     try:
-        return lower_program(program, mesh).compile(compiler_options=compiler_options)
+        return lowered.compile(compiler_options=compiler_options)
     except jax.errors.JaxRuntimeError as error:
         raise CompileError(
-            f"XLA could not compile '{program.name}' for the mesh {dict(mesh.shape)}: {error}"
+            f"XLA could not compile '{name}' for the mesh {dict(mesh.shape)}: {error}"
         ) from error
 
 

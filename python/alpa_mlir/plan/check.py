@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from itertools import chain
 from typing import Any
 
@@ -17,6 +16,7 @@ from alpa_mlir.plan.data import (
     PlannedPrologue,
     PlannedStage,
     TensorPlan,
+    decisions,
 )
 from alpa_mlir.plan.versions import Versions
 
@@ -32,7 +32,7 @@ def check_plan(plan: PlanData) -> None:
     Raises:
       PlanError: naming the field, and the rule that is broken.
     """
-    read(PlanData, asdict(plan), PlanError, ADVICE)
+    read(PlanData, decisions(plan), PlanError, ADVICE)
     check_rules(plan)
 
 

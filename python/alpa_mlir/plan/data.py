@@ -5,9 +5,9 @@ A plan is deterministic: the same program, cluster and method give the same plan
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from math import prod
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.fields import Checked, Count, NumBytes, OpId, Runs, Seconds, WholeNumber
@@ -230,6 +230,12 @@ class PlanData(Checked):
         for c in self.collectives:
             totals[c.kind] = totals.get(c.kind, 0) + round(c.bytes * c.count)
         return totals
+
+
+def decisions(plan: PlanData) -> dict[str, Any]:
+    """The fields of `PlanData` as `asdict` gives them, without what else a plan may carry."""
+    values = asdict(plan)
+    return {each.name: values[each.name] for each in fields(PlanData)}
 
 
 def bytes_per_device(shape: tuple[int, ...], itemsize: int, spec: Spec, mesh: LogicalMesh) -> int:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, cast
 
 from alpa_mlir.cluster.cluster import without_version
 from alpa_mlir.errors import ClusterError, PlanError
 from alpa_mlir.fields import read
 from alpa_mlir.plan.check import ADVICE, check_rules
-from alpa_mlir.plan.data import PlanData
+from alpa_mlir.plan.data import PlanData, decisions
 
 VERSION = 3  # of the form
 
 
 def plan_to_json(plan: PlanData) -> dict[str, Any]:
-    return {"version": VERSION, **asdict(plan), "cluster": plan.cluster.to_json()}
+    return {"version": VERSION, **decisions(plan), "cluster": plan.cluster.to_json()}
 
 
 def plan_from_json(data: object) -> PlanData:

@@ -15,6 +15,7 @@ from alpa_mlir.plan.data import PlanData, PlannedCollective, PlannedTransfer, Te
 from alpa_mlir.simulate.drawing import to_text
 from alpa_mlir.simulate.planned import planned_timeline
 from alpa_mlir.units import format_bytes, format_seconds
+from alpa_mlir.validate.known_error import known_error
 
 _WIDTH = 130
 _NUMBERS = ("per device", "runs", "bytes", "time", "forward", "update", "in flight", "gap")
@@ -30,6 +31,7 @@ def explain(plan: PlanData) -> str:
     console.print(_tensors("arguments", plan.arguments))
     console.print(_tensors("results", [r for r in plan.results if r.role == "result"]))
     console.print(_collectives(plan.collectives))
+    console.print(_known_error(), markup=False, highlight=False)
     for remark in plan.remarks:
         console.print(f"remark: {remark}", markup=False)
     assert isinstance(console.file, StringIO)
@@ -53,6 +55,17 @@ def _summary(plan: PlanData) -> str:
         f"{format_bytes(plan.memory_bytes)} of {format_bytes(limit)} per device"
         f"{_headroom(plan)}"
     )
+
+
+def _known_error() -> str:
+    """How far predictions were off when somebody last looked."""
+    known = known_error()
+    what = {"collectives": known.collectives, "memory": known.memory, "seconds": known.seconds}
+    lines = [
+        f"  {name:12}{of.mean:6.1%} {of.worst:6.1%}  {of.count} {of.against}, {of.date}"
+        for name, of in what.items()
+    ]
+    return "\n".join(["the model's last known error, on average and at most:", *lines])
 
 
 def _headroom(plan: PlanData) -> str:

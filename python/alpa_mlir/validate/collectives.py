@@ -45,8 +45,15 @@ def parse_collectives(hlo: str) -> list[HloCollective]:
 
     Asynchronous ones count once, those in loops once per iteration. A loop without a known trip
     count counts as one iteration; each branch of a conditional counts as taken.
+
+    Raises:
+      ValueError: the text has no ENTRY, so that nothing would be counted, or starts something
+        asynchronous that is not known here, which may be a collective.
     """
     computations = _computations(hlo)
+    if "" not in computations:
+        raise ValueError(f"expected optimised HLO with an ENTRY, got '{hlo[:80]}'")
+    _check_starts(computations)
     num_devices = int(_first(r"num_partitions=(\d+)", hlo) or 1)
     counts = _run_counts(computations)
     return [
@@ -84,6 +91,8 @@ class _Instruction:
 
 
 _Computation = dict[str, _Instruction]
+# What starts and is no collective itself: the computation that `async` names may hold one.
+_OTHER_STARTS = ("async", "copy", "slice")
 _HEADER = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.\-]+) \(.*\{\s*$")
 # A tuple type holds no ") opcode(", so the shortest match ends at the opcode.
 _INSTRUCTION = re.compile(
@@ -108,6 +117,17 @@ def _computations(hlo: str) -> dict[str, _Computation]:
         elif match := _INSTRUCTION.match(line):
             current[match["name"]] = _Instruction(**match.groupdict())
     return computations
+
+
+def _check_starts(computations: dict[str, _Computation]) -> None:
+    for computation in computations.values():
+        for instruction in computation.values():
+            is_start = instruction.opcode.endswith("-start")
+            if is_start and instruction.kind not in (*KINDS, *_OTHER_STARTS):
+                raise ValueError(
+                    f"expected one of {', '.join(KINDS)} to start, or a copy or a computation, got "
+                    f"'{instruction.opcode}' (%{instruction.name})"
+                )
 
 
 def _run_counts(computations: dict[str, _Computation]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import TextIO, TypeVar
 
 _Result = TypeVar("_Result")
 _REMATERIALIZATION = re.compile(r"Involuntary full rematerialization\.(?P<detail>.*)")
+_OVER_THE_LIMIT = re.compile(r"Can't reduce memory use below (?P<detail>.*)")
 
 # Two captures at once would each take the other's file for the real standard error.
 _CAPTURE = threading.RLock()
@@ -57,3 +58,15 @@ def _flush() -> None:
 def rematerializations(log: str) -> list[str]:
     """The resharding steps that XLA could solve only by replicating a tensor."""
     return [match["detail"].strip() for match in _REMATERIALIZATION.finditer(log)]
+
+
+def warnings_in(log: str) -> list[str]:
+    """What XLA warned of that says something of the program, each once."""
+    found = [
+        *(f"replicated a tensor to reshard it: {each}" for each in rematerializations(log)),
+        *(
+            f"cannot use less memory than {match['detail'].strip()}"
+            for match in _OVER_THE_LIMIT.finditer(log)
+        ),
+    ]
+    return list(dict.fromkeys(found))

@@ -34,7 +34,11 @@ struct OpCost {
   /// result, however the work is split.
   double filledBytes = 0;
   std::string elementType;
+  std::string opClass = "elementwise"; ///< see costClass()
 };
+
+/// The class of ops whose measured curves an op is priced by; see OpWork.
+std::string costClass(mlir::Operation *op);
 
 /// Every strategy of `op` under `rule`: each axis splits one factor or none. Factors that need
 /// replication or permute are not split, nor is a reduction whose partial results XLA cannot
@@ -46,7 +50,7 @@ std::vector<Strategy> enumerateStrategies(mlir::Operation *op, const ShardingRul
 /// The one strategy of an op nothing is known of: every operand and result replicated.
 Strategy replicatedStrategy(mlir::Operation *op, const OpCost &cost, const DeviceSpec &device);
 
-/// Seconds of one shard's share of an op on one device: the roofline of FLOPs and memory traffic.
+/// Seconds of one shard's share of an op on one device, computing or moving data.
 double computeSeconds(const OpCost &cost, int64_t numShards, int64_t numResultShards,
                       const DeviceSpec &device);
 

@@ -1,0 +1,99 @@
+"""A traced program of a file: its module, which has the marks of its arguments, and their types.
+
+What the function's caller sees is gone: arguments and results are flat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.api_util import shaped_abstractify
+
+from alpa_mlir.cluster import LogicalMesh
+from alpa_mlir.errors import PlanError
+from alpa_mlir.frontend.trace import Argument, Result, TracedProgram
+from alpa_mlir.ir import jaxlib
+
+_KEY_IMPLEMENTATIONS = ("threefry2x32", "rbg", "unsafe_rbg")
+
+
+@dataclass(frozen=True)
+class FlatType:
+    """Of an argument or result: its name, and its dtype as text."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    def aval(self) -> Any:
+        return shaped_abstractify(jax.ShapeDtypeStruct(self.shape, _dtype(self.dtype)))
+
+
+def saved_program(
+    name: str, text: str, arguments: Sequence[FlatType], results: Sequence[FlatType]
+) -> TracedProgram:
+    """The program that `trace` made the module of, without the pytrees around it.
+
+    Raises:
+      PassError: the text is no module. PlanError: it has others than these arguments.
+    """
+    marks = jaxlib.argument_marks(text)
+    if len(marks) != len(arguments):
+        raise PlanError(
+            f"module: expected {len(arguments)} arguments, as many as the plan has, got "
+            f"{len(marks)}; plan again"
+        )
+    marked = tuple(_argument(each, of) for each, of in zip(arguments, marks, strict=True))
+    axes = jaxlib.mesh_axes(text)
+    return TracedProgram(
+        name=name,
+        text=text,
+        arguments=marked,
+        results=tuple(Result(each.name, each.aval()) for each in results),
+        in_tree=_flat_tree(len(arguments)),
+        out_tree=_flat_tree(len(results)),
+        donate_argnums=tuple(i for i, argument in enumerate(marked) if argument.is_donated),
+        mesh=LogicalMesh(tuple(axes), tuple(axes.values())) if axes else None,
+        host_callbacks=(),
+    )
+
+
+def _argument(kind: FlatType, marks: dict[str, str]) -> Argument:
+    return Argument(
+        name=kind.name,
+        aval=kind.aval(),
+        batch_dim=_number(marks, "alpa.batch"),
+        is_donated="tf.aliasing_output" in marks or "jax.buffer_donor" in marks,
+        state_result=_number(marks, "alpa.state"),
+        gradient_result=_number(marks, "alpa.gradient"),
+        sharding=marks.get("sdy.sharding"),
+    )
+
+
+def _number(marks: dict[str, str], name: str) -> int | None:
+    """`3 : i64`; a mark without a number is 0."""
+    text = marks.get(name)
+    if text is None:
+        return None
+    return 0 if text == "unit" else int(text.partition(" ")[0])
+
+
+def _flat_tree(count: int) -> Any:
+    return jax.tree.structure((0,) * count)
+
+
+def _dtype(name: str) -> Any:
+    """Raises PlanError where JAX knows none of this name."""
+    if name.startswith("key<"):
+        for implementation in _KEY_IMPLEMENTATIONS:
+            dtype = jax.eval_shape(lambda i=implementation: jax.random.key(0, impl=i)).dtype
+            if str(dtype) == name:
+                return dtype
+    try:
+        return jnp.dtype(name)
+    except TypeError:
+        raise PlanError(f"expected the name of a dtype of JAX's, got '{name}'") from None

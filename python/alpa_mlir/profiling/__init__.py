@@ -1,0 +1,1 @@
+"""Measures devices: ops of known size, run and timed, become curves of seconds by size."""

@@ -1,0 +1,293 @@
+"""Lowers a plan and compiles every distinct program of it for devices that are not there."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from alpa_mlir.cluster import Cluster
+from alpa_mlir.cost.headroom import PLAIN_SCHEDULER, scheduler_options
+from alpa_mlir.errors import ClusterError, CompileError
+from alpa_mlir.frontend.saved import FlatType, saved_program
+from alpa_mlir.inter_op.layers import LayeredSteps
+from alpa_mlir.intra_op.shard import normalize
+from alpa_mlir.lower.compile import compile_lowered, lower_program
+from alpa_mlir.lower.pipeline import lower_pipeline
+from alpa_mlir.lower.whole import lower_whole
+from alpa_mlir.plan.data import PlanData, TensorPlan
+from alpa_mlir.program.annotated import AnnotatedProgram
+from alpa_mlir.program.pipeline import PipelineProgram
+from alpa_mlir.progress import Stopwatch
+from alpa_mlir.runtime.donation import find_donations
+from alpa_mlir.runtime.issued import IssuedInstruction
+from alpa_mlir.runtime.layout import Layout
+from alpa_mlir.runtime.memory import peak_bytes
+from alpa_mlir.schedule.instructions import InstructionLists, make_instructions
+from alpa_mlir.schedule.issue_order import issue_order
+from alpa_mlir.schedule.schedule import Phase, TaskKind
+from alpa_mlir.validate.absent import INSTALL, absent_devices, compiler, lacks_tools
+from alpa_mlir.validate.collectives import HloCollective, parse_collectives
+from alpa_mlir.validate.comparison import (
+    CollectiveTotals,
+    StageMemory,
+    Validation,
+    compare_collectives,
+)
+from alpa_mlir.validate.diagnostics import warnings_in, with_captured_log
+
+_NUM_THREADS = 2
+# Such as the number of the stage: XLA does not read them.
+_OUR_MARKS = re.compile(r'alpa\.\w+ = (?:"[^"]*"|-?\d+ : i64|\w+)')
+_NAME = "program"  # of all, so that equal ones are
+_NOT_ISSUED: Any = None  # of an instruction that nobody runs
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A program, where it runs, and of a step how often.
+
+    Attributes:
+      devices: numbers of the cluster's devices, in the order of the mesh.
+    """
+
+    kind: TaskKind
+    program: AnnotatedProgram
+    mesh: Mesh
+    devices: range
+    num_runs: int
+
+
+def validate(plan: PlanData, text: str, stopwatch: Stopwatch) -> Validation:
+    """Compiles what the plan makes of the traced module, and compares.
+
+    Raises:
+      PlanError: the plan is not one of the module. ClusterError: nothing compiles for its devices.
+      CompileError: XLA refused a program.
+    """
+    start = time.perf_counter()
+    devices = absent_devices(plan.cluster)
+    with stopwatch("lower"):
+        lowered = _lower(plan, text)
+    is_pipeline = isinstance(lowered, PipelineProgram)
+    tasks = _tasks_of(lowered, devices) if is_pipeline else [_only_task(plan, lowered, devices)]
+    compiled = _compile_all(plan.cluster, tasks, stopwatch)
+    memory = (
+        _memory_of_stages(plan, lowered, devices, tasks, compiled)
+        if is_pipeline
+        else [_memory_of_whole(plan, compiled, tasks[0].kind)]
+    )
+    return Validation(
+        program_name=plan.program_name,
+        method=plan.method,
+        device_kind=plan.cluster.device.kind,
+        num_devices=plan.cluster.num_devices,
+        compiler=compiler(plan.cluster),
+        limit_bytes=plan.cluster.device.memory_bytes,
+        is_kept_within=bool(scheduler_options(plan.cluster.device, plan.memory_bytes)),
+        num_programs=compiled.num_programs,
+        seconds=time.perf_counter() - start,
+        collectives=tuple(_compare(plan, tasks, compiled)),
+        memory=tuple(memory),
+        warnings=compiled.warnings,
+    )
+
+
+def _lower(plan: PlanData, text: str) -> AnnotatedProgram | PipelineProgram[AnnotatedProgram]:
+    program = saved_program(plan.program_name, text, _types(plan.arguments), _types(plan.results))
+    normal = normalize(program.text)
+    if plan.is_pipeline:
+        return lower_pipeline(program, LayeredSteps(normal), plan)
+    return lower_whole(program, normal, plan)
+
+
+def _types(tensors: Sequence[TensorPlan]) -> list[FlatType]:
+    return [FlatType(tensor.name, tensor.dtype, tensor.shape) for tensor in tensors]
+
+
+# --- Compile ---
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """Executables by kind of task, under XLA's own options and without its scheduler for latency.
+
+    Attributes:
+      plain: None where the platform has no such scheduler.
+    """
+
+    default: Mapping[TaskKind, Any]
+    plain: Mapping[TaskKind, Any] | None
+    num_programs: int
+    warnings: tuple[str, ...]
+
+
+def _compile_all(cluster: Cluster, tasks: Sequence[_Task], stopwatch: Stopwatch) -> _Compiled:
+    distinct: dict[Hashable, _Lowered] = {}
+    keys: dict[TaskKind, Hashable] = {}
+    size = cluster.devices_per_node
+    for task in tasks:
+        lowered = lower_program(replace(task.program, name=_NAME), task.mesh)
+        # Which devices it has is nothing to XLA, but how they lie in nodes.
+        text = _OUR_MARKS.sub("", lowered.as_text())
+        key = text, tuple(number // size - task.devices.start // size for number in task.devices)
+        keys[task.kind] = key
+        distinct.setdefault(key, _Lowered(lowered, task.program.name, task.mesh))
+    ways: list[dict[str, Any] | None] = [None]
+    if cluster.device.platform == "cuda":
+        ways.append(dict(PLAIN_SCHEDULER))
+    wanted = [(key, way) for key in distinct for way in range(len(ways))]
+
+    def compile_them() -> list[Any]:
+        with (
+            stopwatch.counted("programs", len(wanted)) as advance,
+            ThreadPoolExecutor(_NUM_THREADS) as pool,
+        ):
+            made = [pool.submit(_compile, distinct[key], ways[way]) for key, way in wanted]
+            for done in as_completed(made):
+                if done.exception():
+                    pool.shutdown(cancel_futures=True)
+                advance()
+            return [each.result() for each in made]
+
+    with stopwatch("compile"):
+        made, log = with_captured_log(compile_them)
+    by_key = dict(zip(wanted, made, strict=True))
+    found = [{kind: by_key[key, way] for kind, key in keys.items()} for way in range(len(ways))]
+    plain = found[1] if len(found) > 1 else None
+    return _Compiled(found[0], plain, len(distinct), tuple(warnings_in(log)))
+
+
+@dataclass(frozen=True)
+class _Lowered:
+    """A program as XLA gets it, and what people call it."""
+
+    lowered: jax.stages.Lowered
+    name: str
+    mesh: Mesh
+
+
+def _compile(program: _Lowered, options: dict[str, Any] | None) -> Any:
+    try:
+        return compile_lowered(program.lowered, program.name, program.mesh, options)
+    except CompileError as error:
+        if lacks_tools(error):
+            raise ClusterError(
+                f"XLA's compiler for GPUs finds no ptxas or no libdevice; {INSTALL}"
+            ) from None
+        raise
+
+
+# --- One program over all devices ---
+
+
+def _only_task(plan: PlanData, program: AnnotatedProgram, devices: Sequence[Any]) -> _Task:
+    mesh = plan.mesh.over(list(devices))
+    return _Task(TaskKind(0, Phase.UPDATE), program, mesh, range(len(devices)), 1)
+
+
+def _memory_of_whole(plan: PlanData, compiled: _Compiled, kind: TaskKind) -> StageMemory:
+    is_gpu = plan.cluster.device.platform == "cuda"
+    return StageMemory(
+        0,
+        plan.memory_bytes,
+        _peak_bytes(compiled.default[kind], is_gpu),
+        None if compiled.plain is None else _peak_bytes(compiled.plain[kind], is_gpu),
+    )
+
+
+def _peak_bytes(compiled: Any, is_gpu: bool) -> int:
+    stats = compiled.memory_analysis()
+    if is_gpu:
+        return stats.peak_memory_in_bytes
+    # XLA's own peak leaves temporaries out on CPUs.
+    kept = stats.argument_size_in_bytes + stats.output_size_in_bytes
+    return kept - stats.alias_size_in_bytes + stats.temp_size_in_bytes
+
+
+# --- Pipelines ---
+
+
+def _tasks_of(program: PipelineProgram[AnnotatedProgram], devices: Sequence[Any]) -> list[_Task]:
+    lists, layout = _instructions(program), Layout(program, devices)
+    donations = find_donations(program, lists, layout)
+    m = program.schedule.num_microbatches
+    return [
+        _Task(
+            kind,
+            replace(task, donate_argnums=donations[kind]),
+            layout.stage_meshes[kind.stage],
+            program.stages[kind.stage].numbers,
+            m if kind.phase.runs_per_microbatch else 1,
+        )
+        for kind, task in program.programs.items()
+    ]
+
+
+def _instructions(program: PipelineProgram[AnnotatedProgram]) -> InstructionLists:
+    program.check()
+    return make_instructions(program.schedule, program.values)
+
+
+def _memory_of_stages(
+    plan: PlanData,
+    program: PipelineProgram[AnnotatedProgram],
+    devices: Sequence[Any],
+    tasks: Sequence[_Task],
+    compiled: _Compiled,
+) -> list[StageMemory]:
+    """By the runtime's count of what is live beside each program."""
+    layout = Layout(program, devices)
+    order = [
+        IssuedInstruction(mesh, instruction, _NOT_ISSUED)
+        for mesh, instruction in issue_order(_instructions(program))
+    ]
+    donations = {task.kind: task.program.donate_argnums for task in tasks}
+    default = peak_bytes(program, layout, order, compiled.default, donations)
+    plain = (
+        None
+        if compiled.plain is None
+        else peak_bytes(program, layout, order, compiled.plain, donations)
+    )
+    return [
+        StageMemory(
+            number,
+            stage.memory_bytes,
+            max(default[devices[each]] for each in stage.devices),
+            None if plain is None else max(plain[devices[each]] for each in stage.devices),
+        )
+        for number, stage in enumerate(plan.stages)
+    ]
+
+
+# --- Collectives ---
+
+
+def _compare(plan: PlanData, tasks: Sequence[_Task], compiled: _Compiled) -> list[CollectiveTotals]:
+    """Of the executables under XLA's own options; those of the prologue with its stage's."""
+    found: dict[int, list[HloCollective]] = {}
+    for task in tasks:
+        found.setdefault(task.kind.stage, []).extend(
+            replace(each, count=each.count * task.num_runs)
+            for each in _collectives_of(task, compiled)
+        )
+    totals: list[CollectiveTotals] = []
+    for number, stage in enumerate(plan.stages):
+        planned = list(stage.collectives)
+        if plan.prologue is not None and plan.prologue.stage == number:
+            planned += plan.prologue.collectives
+        totals += compare_collectives(number, stage.mesh, planned, found.get(number, []))
+    return totals
+
+
+def _collectives_of(task: _Task, compiled: _Compiled) -> list[HloCollective]:
+    try:
+        return parse_collectives(compiled.default[task.kind].as_text() or "")
+    except ValueError as error:  # HLO that is not read in full would be counted wrongly
+        raise CompileError(f"the HLO of '{task.program.name}' cannot be read: {error}") from None

@@ -1,0 +1,300 @@
+"""Plans held against XLA: what is compared, what is saved for it, what is refused."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import alpa_mlir as alpa
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from alpa_mlir.cli.plan.main import group
+from alpa_mlir.cluster import LogicalMesh
+from alpa_mlir.errors import AlpaError, ClusterError, CompileError, PlanError
+from alpa_mlir.frontend.saved import FlatType
+from alpa_mlir.models.workload import workload
+from alpa_mlir.plan.data import PlannedCollective
+from alpa_mlir.progress import Progress, Stopwatch
+from alpa_mlir.validate.absent import gpu_target
+from alpa_mlir.validate.axes import axes_of
+from alpa_mlir.validate.collectives import HloCollective
+from alpa_mlir.validate.comparison import compare_collectives
+from alpa_mlir.validate.diagnostics import warnings_in
+from alpa_mlir.validate.known_error import known_error
+from alpa_mlir.validation import run
+from alpa_mlir.validation.compiled import validate
+from click.testing import CliRunner
+
+PIPELINE = alpa.PipelineParallel(
+    num_stages=2, num_microbatches=2, num_layers=2, num_processes=0, cache_dir=None
+)
+WHOLE = alpa.Zero2Parallel(mesh_shape=(2, 4))
+
+
+def gpt() -> Any:
+    return workload("gpt", "debug", 8, optax.adam(1e-3))
+
+
+@pytest.fixture(scope="module")
+def whole() -> alpa.Plan:
+    return alpa.parallelize(gpt().train_step, WHOLE).plan(*gpt().abstract_arguments())
+
+
+def validated(plan: alpa.Plan) -> Any:
+    """In this process, which has the devices."""
+    assert plan.module is not None
+    return validate(plan, plan.module, Stopwatch("test"))
+
+
+# --- What is found ---
+
+
+@pytest.mark.parametrize("method", [WHOLE, PIPELINE], ids=["whole", "pipeline"])
+def test_validation_is_what_the_executables_say(method: Any, tmp_path: Path) -> None:
+    step = alpa.parallelize(gpt().train_step, method)
+    executable = step.compile(*gpt().abstract_arguments())
+    plan = executable.plan
+    plan.save(tmp_path / "plan.json")
+    found = validated(alpa.Plan.load(tmp_path / "plan.json"))
+    actual = sum(each.bytes * each.count for each in executable.collectives())
+    assert found.actual_collective_bytes == actual > 0
+    assert found.predicted_collective_bytes == sum(plan.collective_bytes().values())
+    assert max(each.actual_bytes for each in found.memory) == executable.memory_analysis()
+    assert max(each.predicted_bytes for each in found.memory) == plan.memory_bytes
+    assert {each.plain_bytes for each in found.memory} == {None}  # CPUs have one scheduler
+    assert {each.axes for each in found.collectives} <= {"x", "y", "x y"}
+    assert not found.warnings
+
+
+def test_equal_stages_are_compiled_once() -> None:
+    def f(params: Any, batch: jax.Array) -> Any:
+        def loss(params: Any) -> jax.Array:
+            x = batch
+            for weight in params:
+                x = jnp.tanh(x @ weight)
+            return (x**2).mean()
+
+        return jax.tree.map(lambda p, g: p - g, params, jax.grad(loss)(params))
+
+    struct = jax.ShapeDtypeStruct((64, 64), "float32")
+    method = replace(PIPELINE, num_stages=4, num_layers=4)
+    found = validated(alpa.parallelize(f, method).plan([struct] * 4, struct))
+    assert len(found.memory) == 4
+    assert found.num_programs <= 8  # of 12: two stages in the middle, four updates
+
+
+def test_steps_with_keys_and_microbatch_numbers_are_validated() -> None:
+    def f(params: Any, batch: jax.Array, key: jax.Array) -> Any:
+        def loss(params: Any) -> jax.Array:
+            kept = jax.random.bernoulli(key, 0.5, batch.shape)
+            return ((jnp.where(kept, batch, 0.0) @ params[0] @ params[1]) ** 2).mean()
+
+        return jax.tree.map(lambda p, g: p - g, params, jax.grad(loss)(params))
+
+    struct = jax.ShapeDtypeStruct((64, 64), "float32")
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    plan = alpa.parallelize(f, PIPELINE).plan([struct] * 2, struct, key)
+    assert validated(plan).memory
+
+
+def test_command_prints_tables_or_json(tmp_path: Path, whole: alpa.Plan) -> None:
+    whole.save(tmp_path / "plan.json")
+    asked = ["validate", str(tmp_path / "plan.json"), "--json", "--quiet"]
+    ran = CliRunner().invoke(group, asked)
+    assert ran.exit_code == 0, ran.output
+    told = json.loads(ran.stdout)
+    assert told["version"] == 1
+    assert told["collectives"]
+    assert abs(told["collective_error"]) < 0.01
+
+
+def test_validate_tells_how_far_it_is(whole: alpa.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process of its own, whatever the devices of this one."""
+    seen: list[Progress] = []
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=1")
+    found = whole.validate(seen.append)
+    assert (found.num_devices, found.num_programs) == (8, 1)
+    assert any(each.part == "programs" and each.done == 1 for each in seen)
+
+
+# --- What is refused ---
+
+
+def saved(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path, alpa.Plan], None]:
+    def write(path: Path, plan: alpa.Plan) -> None:
+        data = plan.to_json()
+        path.write_text(json.dumps(change(data) or data))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path, _: None, "cannot read the plan"),
+        (lambda path, _: path.write_text("{"), "cannot read the plan"),
+        (lambda path, _: path.write_text("[1]"), "expected the fields of alpa_mlir.Plan, got list"),
+        (saved(lambda d: d.update(version=2)), "expected a plan of version 3, got 2; plan again"),
+        (saved(lambda d: d.pop("module") and None), "expected a plan that has its program in it"),
+        (saved(lambda d: d.update(module=1)), "module: expected text that was compressed"),
+        (saved(lambda d: d.update(module="eJw=")), "module: expected text that was compressed"),
+        (saved(lambda d: d.update(module="!")), "module: expected text that was compressed"),
+        (saved(lambda d: d.update(program_hash="0" * 64)), "expected the program 'train_step'"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    write: Any, message: str, tmp_path: Path, whole: alpa.Plan
+) -> None:
+    write(tmp_path / "plan.json", whole)
+    ran = CliRunner().invoke(group, ["validate", str(tmp_path / "plan.json"), "--quiet"])
+    assert ran.exit_code == 2
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+
+
+def of_kind(plan: alpa.Plan, **fields: Any) -> alpa.Plan:
+    device = replace(plan.cluster.device, platform="cuda", **fields)
+    return replace(plan, cluster=replace(plan.cluster, device=device))
+
+
+def test_gpus_without_their_compiler(whole: alpa.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alpa_mlir.validate.absent._PLUGINS", ("no-such-package",))
+    plan = of_kind(whole, kind="NVIDIA H200")
+    with pytest.raises(ClusterError, match=r"pip install 'alpa_mlir\[gpu-aot\]'"):
+        plan.validate()
+    monkeypatch.setattr("alpa_mlir.validate.absent._PLUGINS", ("numpy",))
+    with pytest.raises(ClusterError, match=r"of jaxlib's version, [\d.]+, got numpy"):
+        plan.validate()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kind": "Tesla V100-SXM2-16GB"}, "a kind of GPU that can be compiled for without one"),
+        ({"platform": "tpu"}, "to compile for, got the platform 'tpu'"),
+    ],
+)
+def test_devices_that_nothing_compiles_for(
+    fields: dict[str, str], message: str, whole: alpa.Plan
+) -> None:
+    device = replace(whole.cluster.device, **{"platform": "cuda", **fields})
+    with pytest.raises(ClusterError, match=message):
+        replace(whole, cluster=replace(whole.cluster, device=device)).validate()
+
+
+def test_compiler_that_crashes(whole: alpa.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_WORKER", "faulthandler._sigabrt")
+    with pytest.raises(CompileError, match=r"XLA ended the process that compiled 'train_step'"):
+        whole.validate()
+
+
+def test_program_that_calls_python_is_not_kept() -> None:
+    def f(x: jax.Array) -> jax.Array:
+        jax.debug.callback(lambda _: None, x.sum())
+        return x + 1
+
+    step = alpa.parallelize(f, alpa.ShardParallel(), batch_argnums=(0,), donate_argnums=())
+    plan = step.plan(jnp.ones((8, 8)))
+    assert "module" not in plan.to_json()
+    with pytest.raises(PlanError, match="unless the program calls Python functions"):
+        plan.validate()
+
+
+def test_dtype_that_jax_does_not_know() -> None:
+    with pytest.raises(AlpaError, match="expected the name of a dtype of JAX's, got 'f99'"):
+        FlatType("x", "f99", (1,)).aval()
+
+
+# --- Parts ---
+
+
+def hlo_collective(kind: str, groups: Any, num_bytes: int = 8) -> HloCollective:
+    return HloCollective(kind, num_bytes, num_bytes, groups, 1, "c", "")
+
+
+@pytest.mark.parametrize("shape", [(8,), (2, 4), (4, 1, 2), (2, 2, 2)])
+def test_axes_of_groups_are_found_again(shape: tuple[int, ...]) -> None:
+    mesh = LogicalMesh.of_shape(shape)
+    grid = np.arange(8).reshape(shape)
+    for chosen in np.ndindex(*(2 if size > 1 else 1 for size in shape)):
+        axes = [axis for axis, is_in in enumerate(chosen) if is_in]
+        others = [axis for axis in range(len(shape)) if axis not in axes]
+        rows = grid.transpose(others + axes)
+        size = int(np.prod([shape[axis] for axis in axes]))
+        groups = tuple(tuple(reversed(row)) for row in rows.reshape(-1, size).tolist())
+        found = axes_of(hlo_collective("all-reduce", groups), mesh)
+        assert found == tuple(mesh.axis_names[axis] for axis in axes)
+
+
+def test_groups_along_no_axes_have_none() -> None:
+    mesh = LogicalMesh.of_shape((2, 4))
+    odd = ((0, 5), (1, 4), (2, 7), (3, 6))
+    assert axes_of(hlo_collective("all-reduce", odd), mesh) is None
+    totals = compare_collectives(0, mesh, [], [hlo_collective("all-reduce", odd)])
+    assert [each.axes for each in totals] == ["?"]
+    assert axes_of(hlo_collective("collective-permute", ((0, 4), (4, 0))), mesh) == ("x",)
+    assert axes_of(hlo_collective("collective-permute", ((0, 5), (1, 1))), mesh) == ("x", "y")
+
+
+def test_collectives_without_a_partner_are_named() -> None:
+    mesh = LogicalMesh.of_shape((2, 4))
+    planned = [
+        PlannedCollective("all-gather", ("y",), 4_000_000, 2, 1.0, 1, "dot", "its operand"),
+        PlannedCollective("all-gather", ("y",), 1_000_000, 1, 1.0, 2, "add", "its operand"),
+    ]
+    groups = ((0, 1, 2, 3), (4, 5, 6, 7))
+    found = [hlo_collective("all-gather", groups, 4_000_000)]
+    (totals,) = compare_collectives(0, mesh, planned, found)
+    assert (totals.predicted_bytes, totals.actual_bytes) == (9_000_000, 4_000_000)
+    assert totals.unmatched == (
+        "only planned: 1 x 4 MB, dot: its operand",
+        "only planned: 1 x 1 MB, add: its operand",
+    )
+
+
+def test_warnings_of_xla_are_read_once_each() -> None:
+    log = (
+        "W0000 spmd.cc:1] Involuntary full rematerialization. The compiler cannot go from A to B\n"
+        "W0000 remat.cc:3] Can't reduce memory use below 13.5GiB by rematerialization\n"
+        "W0000 remat.cc:3] Can't reduce memory use below 13.5GiB by rematerialization\n"
+        "E0000 slow_operation_alarm.cc:73] something is slow\n"
+    )
+    assert warnings_in(log) == [
+        "replicated a tensor to reshard it: The compiler cannot go from A to B",
+        "cannot use less memory than 13.5GiB by rematerialization",
+    ]
+
+
+@pytest.mark.parametrize("name", ["dgx-a100", "dgx-h100", "dgx-h200", "dgx-b200", "g6e.48xlarge"])
+def test_target_has_the_memory_of_the_cluster(name: str) -> None:
+    device = alpa.Cluster.preset(name).device
+    text = gpu_target(device)
+    assert f"device_memory_size: {device.memory_bytes}" in text
+    assert f'device_description_str: "{device.kind}"' in text
+
+
+def test_plan_says_how_far_the_model_was_off(whole: alpa.Plan) -> None:
+    known = known_error()
+    lines = whole.explain().splitlines()
+    first = lines.index("the model's last known error, on average and at most:") + 1
+    for line, of in zip(
+        lines[first:], (known.collectives, known.memory, known.seconds), strict=False
+    ):
+        assert f"{of.mean:.1%}" in line
+        assert f"{of.count} {of.against}, {of.date}" in line
+
+
+def test_hlo_that_is_not_read_in_full_is_refused(
+    whole: alpa.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: str) -> Any:
+        raise ValueError("expected one of all-reduce to start, got 'odd-start'")
+
+    monkeypatch.setattr("alpa_mlir.validation.compiled.parse_collectives", refuse)
+    with pytest.raises(CompileError, match="the HLO of 'train_step' cannot be read: expected one"):
+        validated(whole)

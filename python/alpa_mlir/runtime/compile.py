@@ -52,6 +52,7 @@ from alpa_mlir.runtime.transfer.transfer import compile_transfer
 from alpa_mlir.schedule.instructions import (
     Free,
     Instruction,
+    InstructionLists,
     Run,
     StartSums,
     Transfer,
@@ -94,13 +95,29 @@ def compile_pipeline(
         session = shared.session(pool)
         builder = _Builder(program, layout, donations, compiler_options, session)
         try:
-            built, log = with_captured_log(lambda: builder.build(issue_order(lists)))
+            built, log = with_captured_log(
+                lambda: builder.build(instructions_of_step(program, lists))
+            )
             session.keep()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
     driver, compiled = built
     return PipelineExecutable(plan, driver, compiled, donations, rematerializations(log))
+
+
+def instructions_of_step(
+    program: PipelineProgram[Any], lists: InstructionLists
+) -> list[tuple[int, Instruction]]:
+    """With their meshes, as they are issued. State that other meshes read goes to them first."""
+    homes = program.home_meshes
+    sent: dict[tuple[int, int], list[Buffer]] = {}
+    for mesh, buffer in dict.fromkeys(program.values.initial_buffers(program.schedule)):
+        home = homes.get(buffer.value, mesh)
+        if home != mesh:
+            sent.setdefault((home, mesh), []).append(buffer)
+    copies = [(home, Transfer(tuple(buffers), mesh)) for (home, mesh), buffers in sent.items()]
+    return [*copies, *issue_order(lists)]
 
 
 class _Builder:
@@ -126,8 +143,7 @@ class _Builder:
         for kind in self._program.programs:
             self._compile_task(kind)
         pending = [
-            (mesh, instruction, self._issue(mesh, instruction))
-            for mesh, instruction in (*self._copies(), *order)
+            (mesh, instruction, self._issue(mesh, instruction)) for mesh, instruction in order
         ]
         readers = [self._reader(result) for result in self._program.results]
         placer = self._placer()
@@ -137,16 +153,6 @@ class _Builder:
         made_readers = [make_reader() for make_reader in readers]
         driver = Driver(self._program, self._layout, issued, placer, made_readers, initial)
         return driver, compiled
-
-    def _copies(self) -> list[tuple[int, Transfer]]:
-        """State that other meshes read goes to them from its owner's first."""
-        homes = self._program.home_meshes
-        sent: dict[tuple[int, int], list[Buffer]] = {}
-        for mesh, buffer in self._initial_buffers():
-            home = homes.get(buffer.value, mesh)
-            if home != mesh:
-                sent.setdefault((home, mesh), []).append(buffer)
-        return [(home, Transfer(tuple(buffers), mesh)) for (home, mesh), buffers in sent.items()]
 
     def _compile_task(self, kind: TaskKind) -> Future[jax.stages.Compiled]:
         mesh = self._layout.stage_meshes[kind.stage]

@@ -25,12 +25,12 @@ from alpa_mlir.plan.data import PlanData, TensorPlan
 from alpa_mlir.program.annotated import AnnotatedProgram
 from alpa_mlir.program.pipeline import PipelineProgram
 from alpa_mlir.progress import Stopwatch
+from alpa_mlir.runtime.compile import instructions_of_step
 from alpa_mlir.runtime.donation import find_donations
 from alpa_mlir.runtime.issued import IssuedInstruction
 from alpa_mlir.runtime.layout import Layout
 from alpa_mlir.runtime.memory import peak_bytes
 from alpa_mlir.schedule.instructions import InstructionLists, make_instructions
-from alpa_mlir.schedule.issue_order import issue_order
 from alpa_mlir.schedule.schedule import Phase, TaskKind
 from alpa_mlir.validate.absent import INSTALL, absent_devices, compiler, lacks_tools
 from alpa_mlir.validate.collectives import HloCollective, parse_collectives
@@ -41,6 +41,7 @@ from alpa_mlir.validate.comparison import (
     compare_collectives,
 )
 from alpa_mlir.validate.diagnostics import warnings_in, with_captured_log
+from alpa_mlir.validation.reductions import reductions_of_stages
 
 _NUM_THREADS = 2
 # Such as the number of the stage: XLA does not read them.
@@ -78,6 +79,12 @@ def validate(plan: PlanData, text: str, stopwatch: Stopwatch) -> Validation:
     is_pipeline = isinstance(lowered, PipelineProgram)
     tasks = _tasks_of(lowered, devices) if is_pipeline else [_only_task(plan, lowered, devices)]
     compiled = _compile_all(plan.cluster, tasks, stopwatch)
+    runs = [
+        _Runs(task.kind.stage, compiled.default[task.kind], task.program.name, task.num_runs)
+        for task in tasks
+    ]
+    if is_pipeline:
+        runs += _reductions(lowered, devices, stopwatch)
     memory = (
         _memory_of_stages(plan, lowered, devices, tasks, compiled)
         if is_pipeline
@@ -93,7 +100,7 @@ def validate(plan: PlanData, text: str, stopwatch: Stopwatch) -> Validation:
         is_kept_within=bool(scheduler_options(plan.cluster.device, plan.memory_bytes)),
         num_programs=compiled.num_programs,
         seconds=time.perf_counter() - start,
-        collectives=tuple(_compare(plan, tasks, compiled)),
+        collectives=tuple(_compare(plan, runs)),
         memory=tuple(memory),
         warnings=compiled.warnings,
     )
@@ -246,7 +253,7 @@ def _memory_of_stages(
     layout = Layout(program, devices)
     order = [
         IssuedInstruction(mesh, instruction, _NOT_ISSUED)
-        for mesh, instruction in issue_order(_instructions(program))
+        for mesh, instruction in instructions_of_step(program, _instructions(program))
     ]
     donations = {task.kind: task.program.donate_argnums for task in tasks}
     default = peak_bytes(program, layout, order, compiled.default, donations)
@@ -269,13 +276,33 @@ def _memory_of_stages(
 # --- Collectives ---
 
 
-def _compare(plan: PlanData, tasks: Sequence[_Task], compiled: _Compiled) -> list[CollectiveTotals]:
+@dataclass(frozen=True)
+class _Runs:
+    """An executable of a stage under XLA's own options, what people call it, and its runs."""
+
+    stage: int
+    executable: Any
+    name: str
+    count: int
+
+
+def _reductions(
+    program: PipelineProgram[AnnotatedProgram], devices: Sequence[Any], stopwatch: Stopwatch
+) -> list[_Runs]:
+    layout = Layout(program, devices)
+    with stopwatch("reductions"):
+        return [
+            _Runs(stage, executable, f"sums over microbatches of stage {stage}", 1)
+            for stage, executable in reductions_of_stages(program, _instructions(program), layout)
+        ]
+
+
+def _compare(plan: PlanData, runs: Sequence[_Runs]) -> list[CollectiveTotals]:
     """Of the executables under XLA's own options; those of the prologue with its stage's."""
     found: dict[int, list[HloCollective]] = {}
-    for task in tasks:
-        found.setdefault(task.kind.stage, []).extend(
-            replace(each, count=each.count * task.num_runs)
-            for each in _collectives_of(task, compiled)
+    for run in runs:
+        found.setdefault(run.stage, []).extend(
+            replace(each, count=each.count * run.count) for each in _collectives_of(run)
         )
     totals: list[CollectiveTotals] = []
     for number, stage in enumerate(plan.stages):
@@ -286,8 +313,8 @@ def _compare(plan: PlanData, tasks: Sequence[_Task], compiled: _Compiled) -> lis
     return totals
 
 
-def _collectives_of(task: _Task, compiled: _Compiled) -> list[HloCollective]:
+def _collectives_of(run: _Runs) -> list[HloCollective]:
     try:
-        return parse_collectives(compiled.default[task.kind].as_text() or "")
+        return parse_collectives(run.executable.as_text() or "")
     except ValueError as error:  # HLO that is not read in full would be counted wrongly
-        raise CompileError(f"the HLO of '{task.program.name}' cannot be read: {error}") from None
+        raise CompileError(f"the HLO of '{run.name}' cannot be read: {error}") from None

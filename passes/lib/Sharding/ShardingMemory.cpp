@@ -53,12 +53,13 @@ void ShardingGraph::forEachCopy(const Flow &flow, llvm::ArrayRef<int> choices,
       count(interval, bytes(flow.type) / step.step.target.numShards(shardingTarget.mesh));
 }
 
-/// What is reduced exists whole until the reduction runs, and what comes of it not before.
+/// What waits for the last of its group exists whole until then, and what comes of it not before.
+/// That of the last itself is as short-lived as that of a reduction that runs alone, and left out.
 void ShardingGraph::forEachWaiting(
     llvm::ArrayRef<int> choices,
     llvm::function_ref<void(const Vertex &, Interval, int64_t)> count) const {
   for (auto [vertex, choice, time] : llvm::zip(allVertices, choices, reductionTimes(choices)))
-    if (time >= 0) {
+    if (time > vertex.live.begin) {
       const Collective &collective = vertex.strategies[choice].collectives.front();
       const bool isInPlace = collective.kind == CollectiveKind::AllReduce;
       count(vertex, {isInPlace ? vertex.live.end : vertex.live.begin, time + 1}, collective.bytes);

@@ -337,7 +337,7 @@ def test_verify_names_what_is_wrong() -> None:
     kept = [*first[:at], *first[at + 1 :]]
     late = [*first[:at], first[at], first[at], *first[at + 1 :]]
     sends = [i for i in first if not (isinstance(i, Transfer) and "h0.1" in str(i))]
-    sums = [i for i in first if not isinstance(i, StartSums)]
+    sums: list[Instruction] = [i for i in first if not isinstance(i, StartSums)]
     started = next(i for i in first if isinstance(i, StartSums))
     at_end = [*(i for i in first if i != started), started]
     cases = [

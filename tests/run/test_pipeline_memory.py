@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import alpa_mlir as alpa
 import optax
@@ -61,7 +62,7 @@ def test_state_is_updated_in_place(model: str) -> None:
     updates = [c for kind, c in executable.compiled.items() if kind.phase == Phase.UPDATE]
     assert updates
     for compiled in updates:
-        memory = compiled.memory_analysis()
+        memory: Any = compiled.memory_analysis()
         assert memory.temp_size_in_bytes < 0.02 * memory.argument_size_in_bytes
 
 

@@ -38,39 +38,51 @@ std::string list(llvm::ArrayRef<int> indices) {
   return "[" + text + "]";
 }
 
-/// How many ops begin before `time`: the number of the first that does not, in program order.
-int64_t opAt(int64_t time, const OpGraph &graph, const Liveness &liveness) {
-  auto beginsBefore = [&](const OpNode &node) { return liveness.timeOf(node.op).begin < time; };
-  return llvm::count_if(graph.nodes(), beginsBefore);
-}
-
-std::string describe(mlir::Value value, const OpGraph &graph, const Liveness &liveness,
-                     const BatchDims &batch) {
-  const Interval live = liveness.intervalOf(value);
-  const int64_t size = liveness.needsMemory(value) ? bytes(value.getType()) : 0;
-  std::string text = std::to_string(size) + " bytes live [" +
-                     std::to_string(opAt(live.begin, graph, liveness)) + ", " +
-                     std::to_string(opAt(live.end, graph, liveness) - 1) + "]";
-  if (std::optional<BatchDim> dim = batch.of(value)) {
-    text += ", batch in dim " + std::to_string(dim->dim);
-    if (dim->minor != 1)
-      text += " above " + std::to_string(dim->minor);
+/// Words for what an op and a value are.
+class Describer {
+public:
+  Describer(const OpGraph &graph, const Liveness &liveness, const BatchDims &batch)
+      : graph(graph), liveness(liveness), batch(batch) {
+    for (const OpNode &node : graph.nodes())
+      begins.push_back(liveness.timeOf(node.op).begin);
+    llvm::sort(begins); // ops do not run in the order in which they are numbered
   }
-  return text;
-}
 
-std::string describe(const OpGraph &graph, int index, const Liveness &liveness,
-                     const BatchDims &batch) {
-  const OpNode &node = graph[index];
-  std::string text = "op " + std::to_string(index) + ": " + number(node.flops) + " flops, reads " +
-                     std::to_string(node.bytesRead) + " bytes, writes " +
-                     std::to_string(node.bytesWritten) + " bytes, runs " +
-                     number(node.multiplicity) + ", from " + list(node.producers) + " to " +
-                     list(node.users);
-  for (mlir::Value value : node.op->getResults())
-    text += "; " + describe(value, graph, liveness, batch);
-  return text;
-}
+  std::string value(mlir::Value value) const {
+    const Interval live = liveness.intervalOf(value);
+    const int64_t size = liveness.needsMemory(value) ? bytes(value.getType()) : 0;
+    std::string text = std::to_string(size) + " bytes live [" +
+                       std::to_string(numBefore(live.begin)) + ", " +
+                       std::to_string(numBefore(live.end) - 1) + "]";
+    if (std::optional<BatchDim> dim = batch.of(value)) {
+      text += ", batch in dim " + std::to_string(dim->dim);
+      if (dim->minor != 1)
+        text += " above " + std::to_string(dim->minor);
+    }
+    return text;
+  }
+
+  std::string op(int index) const {
+    const OpNode &node = graph[index];
+    std::string text = "op " + std::to_string(index) + ": " + number(node.flops) +
+                       " flops, reads " + std::to_string(node.bytesRead) + " bytes, writes " +
+                       std::to_string(node.bytesWritten) + " bytes, runs " +
+                       number(node.multiplicity) + ", from " + list(node.producers) + " to " +
+                       list(node.users);
+    for (mlir::Value result : node.op->getResults())
+      text += "; " + value(result);
+    return text;
+  }
+
+private:
+  /// How many ops begin before `time`: the number of the first that does not, in program order.
+  int64_t numBefore(int64_t time) const { return llvm::lower_bound(begins, time) - begins.begin(); }
+
+  const OpGraph &graph;
+  const Liveness &liveness;
+  const BatchDims &batch;
+  std::vector<int64_t> begins;
+};
 
 struct PrintOpGraph : impl::PrintOpGraphBase<PrintOpGraph> {
   void runOnOperation() override {
@@ -79,18 +91,19 @@ struct PrintOpGraph : impl::PrintOpGraphBase<PrintOpGraph> {
       return signalPassFailure();
     const auto &[graph, batch] = *step;
     const Liveness liveness(graph.function());
+    const Describer describe(graph, liveness, batch);
 
     std::vector<ArgumentRole> roles = argumentRoles(graph, Meetings::find(graph, batch));
     for (mlir::BlockArgument argument : graph.function().getArguments())
       emitCodedRemark(argument.getLoc(), "argument")
           << "argument " << argument.getArgNumber() << ": " << name(roles[argument.getArgNumber()])
-          << ", " << describe(argument, graph, liveness, batch);
+          << ", " << describe.value(argument);
     llvm::DenseMap<mlir::Operation *, BatchEnd> ends;
     for (BatchDims::End end : batch.ends())
       ends[end.op] = end.kind;
     for (int index = 0; index < graph.size(); ++index) {
       mlir::Operation *op = graph[index].op;
-      auto remark = emitCodedRemark(op->getLoc(), "op") << describe(graph, index, liveness, batch);
+      auto remark = emitCodedRemark(op->getLoc(), "op") << describe.op(index);
       if (auto end = ends.find(op); end != ends.end())
         remark << "; " << name(end->second);
     }

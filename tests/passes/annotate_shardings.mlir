@@ -128,3 +128,24 @@ module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 8, has_reduce_s
     return %0 : tensor<4xf32>
   }
 }
+
+
+// -----
+
+// A sum in parts: neither what is added nor the sum is reduced, and neither is split by x, as it is to be in the end.
+
+// CHECK: @main({{.*}}%arg2: tensor<4x4xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {}], unreduced={"x"}>})
+// CHECK-SAME: -> (tensor<4x4xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {}], unreduced={"x"}>})
+// CHECK-NEXT: %[[D:.*]] = stablehlo.dot_general %arg0, %arg1
+// CHECK-NEXT: %[[PART:.*]] = sdy.sharding_constraint %[[D]] <@mesh, [{}, {}], unreduced={"x"}>
+// CHECK-NEXT: %[[SUM:.*]] = stablehlo.add %arg2, %[[PART]]
+// CHECK-NEXT: %[[R:.*]] = sdy.sharding_constraint %[[SUM]] <@mesh, [{}, {}], unreduced={"x"}>
+// CHECK-NEXT: return %[[R]]
+module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 8, has_reduce_scatter = true, inter_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, intra_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+  func.func public @main(%arg0: tensor<4x6xf32> {alpa.sharding = "{},{x}"}, %arg1: tensor<6x4xf32> {alpa.sharding = "{x},{}"}, %arg2: tensor<4x4xf32> {alpa.sharding = "{x},{}", alpa.unreduced = "x"})
+      -> (tensor<4x4xf32> {alpa.sharding = "{x},{}", alpa.unreduced = "x"}) {
+    %0 = stablehlo.dot_general %arg0, %arg1, contracting_dims = [1] x [0] {alpa.operands = ["{},{x}", "{x},{}"], alpa.results = ["{x},{}"], alpa.unreduced = "x"} : (tensor<4x6xf32>, tensor<6x4xf32>) -> tensor<4x4xf32>
+    %1 = stablehlo.add %arg2, %0 {alpa.results = ["{x},{}"], alpa.unreduced = "x"} : tensor<4x4xf32>
+    return %1 : tensor<4x4xf32>
+  }
+}

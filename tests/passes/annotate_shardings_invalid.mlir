@@ -60,3 +60,22 @@ module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 8, has_reduce_s
     return %arg0 : tensor<3xf32>
   }
 }
+
+// -----
+
+module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 8, has_reduce_scatter = true, inter_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, intra_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+  func.func public @main(%arg0: tensor<4xf32>) -> tensor<4xf32> {
+    // expected-error @below {{expected 'alpa.unreduced' to name axes of the mesh, each once, got "x,z"}}
+    %0 = stablehlo.sine %arg0 {alpa.results = ["{}"], alpa.unreduced = "x,z"} : tensor<4xf32>
+    return %0 : tensor<4xf32>
+  }
+}
+
+// -----
+
+module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 8, has_reduce_scatter = true, inter_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, intra_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+  // expected-error @below {{argument 0: expected 'alpa.unreduced' to be a string, got 1 : i64}}
+  func.func public @main(%arg0: tensor<4xf32> {alpa.sharding = "{}", alpa.unreduced = 1 : i64}) -> tensor<4xf32> {
+    return %arg0 : tensor<4xf32>
+  }
+}

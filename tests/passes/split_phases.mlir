@@ -40,3 +40,19 @@ func.func public @main(
   %1 = stablehlo.add %w, %0 {alpa.phase = "update", alpa.results = ["{x}"], alpa.round = 0 : i64} : tensor<4xf32>
   return %1, %0 : tensor<4xf32>, tensor<4xf32>
 }
+
+// -----
+
+// What devices along x have of a sum is not added up yet: nor is the sum, which is told of it as the part is.
+
+// CHECK: func.func private @backward(%arg0: {{.*}}, %arg1: tensor<4xf32> {alpa.accumulate = "add", alpa.sharding = "{y}", alpa.unreduced = "x", alpa.value = "s0"}) -> (tensor<4xf32> {alpa.accumulate = "add", {{.*}}alpa.sharding = "{y}", alpa.unreduced = "x", alpa.value = "s0"})
+// CHECK: %[[PART:.*]] = stablehlo.reduce(%arg0
+// CHECK: stablehlo.add %arg1, %[[PART]] {alpa.results = ["{y}"], alpa.unreduced = "x"}
+// CHECK: func.func private @update0(%arg0: tensor<4xf32> {alpa.sharding = "{y}", alpa.value = "s0"})
+func.func public @main(%x: tensor<8x4xf32> {alpa.sharding = "{x},{y}", alpa.value = "v0"})
+    -> (tensor<4xf32> {alpa.accumulate = "add", alpa.for_update = true, alpa.value = "s0"}, tensor<4xf32> {alpa.value = "r0"}) attributes {alpa.num_microbatches = 2 : i64} {
+  %zero = stablehlo.constant {alpa.phase = "backward"} dense<0.0> : tensor<f32>
+  %0 = stablehlo.reduce(%x init: %zero) applies stablehlo.add across dimensions = [0] {alpa.phase = "backward", alpa.results = ["{y}"], alpa.unreduced = "x"} : (tensor<8x4xf32>, tensor<f32>) -> tensor<4xf32>
+  %1 = stablehlo.sine %0 {alpa.phase = "update", alpa.results = ["{y}"], alpa.round = 0 : i64} : tensor<4xf32>
+  return %0, %1 : tensor<4xf32>, tensor<4xf32>
+}

@@ -76,7 +76,7 @@ def named_sharding(mesh: Mesh, spec: Spec) -> NamedSharding:
     if not isinstance(spec, UnreducedSpec):
         return NamedSharding(mesh, PartitionSpec(*entries))
     explicit = Mesh(mesh.devices, mesh.axis_names, (AxisType.Explicit,) * len(mesh.axis_names))
-    return NamedSharding(explicit, PartitionSpec(*entries, unreduced=set(spec.unreduced)))
+    return NamedSharding(explicit, PartitionSpec(*entries, unreduced=frozenset(spec.unreduced)))
 
 
 def spec_of(sharding: NamedSharding, rank: int) -> Spec:

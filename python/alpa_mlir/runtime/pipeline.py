@@ -23,7 +23,6 @@ from alpa_mlir.runtime.issued import IssuedRun, IssuedTransfer
 from alpa_mlir.runtime.memory import peak_bytes
 from alpa_mlir.runtime.timeline import PipelineTimeline, Recorder
 from alpa_mlir.runtime.transfer.reshard import Reshard
-from alpa_mlir.runtime.transfer.transfer import CompiledTransfer
 from alpa_mlir.schedule.instructions import make_instructions
 from alpa_mlir.schedule.schedule import TaskKind
 from alpa_mlir.schedule.values import Buffer
@@ -156,13 +155,11 @@ class PipelineExecutable(Generic[PlanT]):
 
     def _reductions(self) -> Iterator[Reshard]:
         for issued in self.driver.issued:
-            match issued.issue:
-                case IssuedRun(convert=Reshard(is_reduction=True) as reduction):
-                    yield reduction
-                case IssuedTransfer(transfer=CompiledTransfer(reduction=Reshard() as reduction)):
-                    yield reduction
-                case _:
-                    pass
+            issue = issued.issue
+            if isinstance(issue, IssuedRun) and issue.convert and issue.convert.is_reduction:
+                yield issue.convert
+            if isinstance(issue, IssuedTransfer) and issue.transfer.reduction:
+                yield issue.transfer.reduction
 
     def memory_analysis(self) -> int:
         """Peak bytes of the device that needs most while a step runs, as XLA has allocated them."""

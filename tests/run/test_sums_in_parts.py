@@ -1,0 +1,76 @@
+"""Gradients of a pipeline are reduced once per step, not once per microbatch."""
+
+import alpa_mlir as alpa
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+from alpa_mlir.ir.spec import UnreducedSpec
+from alpa_mlir.models.workload import Workload, workload
+from alpa_mlir.runtime.pipeline import PipelineExecutable
+from alpa_mlir.schedule.schedule import Phase
+from alpa_mlir.validate.collectives import bytes_by_kind, parse_collectives
+
+PIPELINE = alpa.PipelineParallel(
+    num_stages=2,
+    num_microbatches=4,
+    schedule="1f1b",
+    num_processes=0,
+    cache_dir=None,
+    target_gap=0.2,
+)
+
+
+def compiled(model: Workload, method: alpa.PipelineParallel = PIPELINE) -> PipelineExecutable:
+    executable = alpa.parallelize(model.train_step, method).compile(*model.abstract_arguments())
+    assert isinstance(executable, PipelineExecutable)
+    return executable
+
+
+def gpt(dtype: jax.typing.DTypeLike = jnp.float32) -> Workload:
+    return workload("gpt", "debug", 16, optax.sgd(1e-3), dtype=dtype)
+
+
+def num_parts(executable: PipelineExecutable, phase: Phase) -> int:
+    """How many results of tasks of this phase are sums in parts."""
+    programs = executable.driver.program.programs
+    return sum(
+        isinstance(spec, UnreducedSpec)
+        for kind, program in programs.items()
+        if kind.phase == phase
+        for spec in program.out_specs
+    )
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_no_backward_reduces_a_gradient(dtype: jax.typing.DTypeLike) -> None:
+    executable = compiled(gpt(dtype))
+    assert num_parts(executable, Phase.BACKWARD) > 10
+    for kind, each in executable.compiled.items():
+        if kind.phase == Phase.BACKWARD:
+            found = parse_collectives(each.as_text() or "")
+            assert not {"all-reduce", "reduce-scatter"} & {c.kind for c in found}
+    assert num_parts(executable, Phase.UPDATE) == 0
+
+
+def test_each_is_reduced_once_per_step_as_planned() -> None:
+    """The embedding is read by both stages: one sends its gradient to the other, reduced."""
+    executable = compiled(gpt())
+    parameters = jax.tree.leaves(jax.eval_shape(gpt().init_state, jax.random.key(0)).params)
+    num_bytes = sum(p.size * p.dtype.itemsize for p in parameters)
+    actual = bytes_by_kind(executable.collectives())
+    assert 0.9 * num_bytes < actual["all-reduce"] < 1.5 * num_bytes
+    assert actual == executable.plan.collective_bytes()
+
+
+def test_a_single_microbatch_has_no_sums() -> None:
+    executable = compiled(gpt(), alpa.PipelineParallel(2, 1, num_processes=0, cache_dir=None))
+    assert num_parts(executable, Phase.BACKWARD) == 0
+
+
+def test_state_stays_on_the_mesh_that_the_user_knows() -> None:
+    model = gpt()
+    step = alpa.parallelize(model.train_step, PIPELINE)
+    state, loss = step(model.init_state(jax.random.key(0)), model.example_batch(jax.random.key(1)))
+    axis_types = {t for leaf in jax.tree.leaves((state, loss)) for t in leaf.sharding.mesh.axis_types}
+    assert axis_types == {jax.sharding.AxisType.Auto}

@@ -5,11 +5,10 @@
 // scattered.
 
 #include "alpa/IR/Stablehlo.h"
+#include "alpa/IR/ValuesRead.h"
 #include "alpa/Sharding/ShardingGraph.h"
 #include "mlir/IR/TypeUtilities.h"
-#include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/DenseSet.h"
-#include "llvm/ADT/SetVector.h"
 #include <algorithm>
 #include <map>
 #include <tuple>
@@ -28,9 +27,8 @@ public:
   void follow(mlir::Operation *op) {
     if (waiting.empty())
       return;
-    llvm::SetVector<mlir::Value> read(op->operand_begin(), op->operand_end());
-    mlir::getUsedValuesDefinedAbove(op->getRegions(), read);
-    if (llvm::any_of(read, [&](mlir::Value v) { return dependents.contains(v.getDefiningOp()); }))
+    if (llvm::any_of(valuesRead(op),
+                     [&](mlir::Value value) { return dependents.contains(value.getDefiningOp()); }))
       dependents.insert(op);
   }
   void add(int vertex, mlir::Operation *op, int64_t time, int64_t resultBytes) {

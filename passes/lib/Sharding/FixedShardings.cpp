@@ -54,8 +54,8 @@ public:
                                       << ", got '" << name << "' twice";
         const int axis = axisFor(name, fixed.sharding);
         if (axis >= 0) {
-          if (mesh.axes()[axis].size >
-              1) // of one device it splits nothing: strategies leave it out
+          // An axis of one device splits nothing: strategies leave it out.
+          if (mesh.axes()[axis].size > 1)
             fixed.sharding.append(static_cast<int>(dim), axis);
           continue;
         }

@@ -19,7 +19,7 @@ def _least(dtype: Any) -> Any:
 
 
 # What changes nothing when combined, for every name in `alpa_mlir.program.pipeline.COMBINERS`.
-NEUTRAL: dict[str, Callable[[Any], Any]] = {
+_NEUTRAL: dict[str, Callable[[Any], Any]] = {
     "add": lambda dtype: 0,
     "mul": lambda dtype: 1,
     "min": _greatest,
@@ -32,11 +32,17 @@ NEUTRAL: dict[str, Callable[[Any], Any]] = {
 def compile_start(
     combiners: Sequence[str], avals: Sequence[Any], shardings: Sequence[Any]
 ) -> jax.stages.Compiled:
-    """A program without arguments that makes the sums."""
+    """A program without arguments that makes sums, each of what changes nothing when combined.
+
+    Args:
+      combiners: how parts combine with each sum, names of `_NEUTRAL`.
+      avals: shape and dtype of each, of the whole array.
+      shardings: where each lies; tasks take and return it so.
+    """
 
     def start() -> tuple[Any, ...]:
         return tuple(
-            jnp.full(aval.shape, NEUTRAL[name](aval.dtype), aval.dtype)
+            jnp.full(aval.shape, _NEUTRAL[name](aval.dtype), aval.dtype)
             for name, aval in zip(combiners, avals, strict=True)
         )
 

@@ -16,8 +16,8 @@ struct Traffic {
 
 /// What `op` moves: its operands (each once) and its results. Slices and gathers read, and updates
 /// in place read and write, only the elements they touch, after a constant that they start from was
-/// written out; reshapes, barriers and constants move
-/// nothing; loops and branches leave it to their ops.
+/// written out; reshapes, barriers and constants move nothing; loops and branches leave it to their
+/// ops.
 Traffic trafficOf(mlir::Operation *op);
 
 /// One op, with the cost of one execution.

@@ -156,6 +156,7 @@ private:
   /// Calls `count` with the interval and bytes of everything that waits for such a reduction.
   void forEachWaiting(llvm::ArrayRef<int> choices,
                       llvm::function_ref<void(const Vertex &, Interval, int64_t)> count) const;
+  /// The ops that make a microbatch's parts of sums over several.
   llvm::DenseSet<mlir::Operation *> findPartsOfSums() const;
   /// The op of the function that `op` is in.
   mlir::Operation *topLevel(mlir::Operation *op) const {

@@ -4,10 +4,10 @@
 #include "FunctionCutter.h"
 #include "alpa/IR/Attributes.h"
 #include "alpa/IR/Stablehlo.h"
+#include "alpa/IR/ValuesRead.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/IRMapping.h"
-#include "mlir/Transforms/RegionUtils.h"
 #include <map>
 
 namespace alpa {
@@ -81,12 +81,6 @@ int FunctionCutter::partOf(mlir::Value value) const {
   if (!op || kindOfPlacement(op) == Placement::Stays)
     return -1;
   return placements.lookup(op).part;
-}
-
-FunctionCutter::Values FunctionCutter::valuesRead(mlir::Operation *op) {
-  llvm::SetVector<mlir::Value> values(op->operand_begin(), op->operand_end());
-  mlir::getUsedValuesDefinedAbove(op->getRegions(), values);
-  return Values(values.begin(), values.end());
 }
 
 /// What the results, and ops that stay, need of the parts.

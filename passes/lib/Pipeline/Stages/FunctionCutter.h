@@ -88,10 +88,8 @@ private:
 
   int partOf(mlir::Value value) const;
   Placement::Kind kindOfPlacement(mlir::Operation *op) const;
-  /// Values from outside that the op and the ops nested in it read.
-  static Values valuesRead(mlir::Operation *op);
 
-  void findState();
+  void findState(); ///< whose next value the function returns
   void collectReadersOutside();
   llvm::LogicalResult fill(int part);
   bool isCheapFrom(mlir::Operation *op, int part, const llvm::SetVector<mlir::Value> &inputs,

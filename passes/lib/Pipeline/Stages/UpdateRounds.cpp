@@ -1,8 +1,8 @@
 // See the header.
 
 #include "UpdateRounds.h"
+#include "alpa/IR/ValuesRead.h"
 #include "mlir/IR/Operation.h"
-#include "mlir/Transforms/RegionUtils.h"
 #include <map>
 
 namespace alpa {
@@ -26,9 +26,7 @@ UpdateRounds::UpdateRounds(mlir::Block &update,
   std::map<std::pair<int, int>, llvm::SmallVector<mlir::Operation *>> opsOf; // by round and stage
   for (mlir::Operation &op : update.without_terminator()) {
     Origins read;
-    llvm::SetVector<mlir::Value> values(op.operand_begin(), op.operand_end());
-    mlir::getUsedValuesDefinedAbove(op.getRegions(), values);
-    for (mlir::Value value : values)
+    for (mlir::Value value : valuesRead(&op))
       if (mlir::Operation *source = value.getDefiningOp())
         merge(read, origins[source]);
     if (std::optional<int> stage = stageOf(&op)) {

@@ -1,6 +1,7 @@
 """Gradients of a pipeline are reduced once per step, not once per microbatch."""
 
 import dataclasses
+from typing import Any
 
 import alpa_mlir as alpa
 import jax
@@ -22,7 +23,7 @@ PIPELINE = alpa.PipelineParallel(
 )
 
 
-def compiled(model: Workload, method: alpa.PipelineParallel = PIPELINE) -> PipelineExecutable:
+def compiled(model: Workload, method: alpa.PipelineParallel = PIPELINE) -> PipelineExecutable[Any]:
     executable = alpa.parallelize(model.train_step, method).compile(*model.abstract_arguments())
     assert isinstance(executable, PipelineExecutable)
     return executable
@@ -32,7 +33,7 @@ def gpt(dtype: jax.typing.DTypeLike = jnp.float32) -> Workload:
     return workload("gpt", "debug", 16, optax.sgd(1e-3), dtype=dtype)
 
 
-def num_parts(executable: PipelineExecutable, phase: Phase) -> int:
+def num_parts(executable: PipelineExecutable[Any], phase: Phase) -> int:
     """How many results of tasks of this phase are sums in parts."""
     programs = executable.driver.program.programs
     return sum(
@@ -43,7 +44,7 @@ def num_parts(executable: PipelineExecutable, phase: Phase) -> int:
     )
 
 
-def bytes_reduced_in_backward(executable: PipelineExecutable) -> float:
+def bytes_reduced_in_backward(executable: PipelineExecutable[Any]) -> float:
     """In one microbatch."""
     found = [
         each

@@ -120,6 +120,10 @@ struct SplitPhases : impl::SplitPhasesBase<SplitPhases> {
       mlir::Value sum = StablehloBuilder(builder, part.getLoc()).combine(kind, before, part);
       if (unreduced) { // told of the part alone, XLA would reduce it and add that on every device
         mlir::Attribute sharding = function.getResultAttr(i, kShardingOfValueAttr);
+        if (!sharding)
+          return part.getDefiningOp()->emitError("expected an op with '")
+                 << kUnreducedAttr << "' to say in '" << kResultShardingsAttr
+                 << "' how its results lie; run alpa-choose-strategies first";
         sum.getDefiningOp()->setDiscardableAttr(kResultShardingsAttr,
                                                 builder.getArrayAttr({sharding}));
         sum.getDefiningOp()->setDiscardableAttr(kUnreducedAttr, unreduced);

@@ -1,8 +1,9 @@
-// Binds the layer problem, its solver, and the minimum cuts that place backward ops.
+// Binds the layer problem, its solver, what repeats, and the minimum cuts that place backward ops.
 
 #include "core/layers/LayerDp.h"
 #include "core/layers/LayerProblem.h"
 #include "core/layers/MinCut.h"
+#include "core/layers/Repeats.h"
 #include "native.h"
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
@@ -49,6 +50,13 @@ void bindLayer(nb::module_ &m) {
       .def("solve", &solveLayers, "The first op of each layer; None if no cut keeps to the limits.")
       .def("least_max_layer_flops", &leastMaxLayerFlops,
            "The smallest limit on FLOPs with an answer; None if there is none.");
+
+  nb::class_<Repeats>(m, "Repeats", "Consecutive blocks of ops, each like the next.")
+      .def_ro("first", &Repeats::first)
+      .def_ro("period", &Repeats::period)
+      .def_ro("count", &Repeats::count);
+  m.def("find_repeats", &findRepeats, nb::arg("kinds"), nb::arg("weights"),
+        "The equal blocks with most weight.");
 
   nb::class_<MinCut>(m, "MinCut", "A directed graph; nodes 0 (source) and 1 (sink) are there.")
       .def(nb::init<>())

@@ -65,6 +65,8 @@ void bindModule(nb::module_ &m) {
            "SHA-256 of its text without locations.")
       .def("structure_key", &alpa::Module::structureKey, nb::call_guard<nb::gil_scoped_release>(),
            "As content_hash, equal for modules that do the same to different values of a step.")
+      .def("function_keys", &alpa::Module::functionKeys, nb::call_guard<nb::gil_scoped_release>(),
+           "As structure_key, of each function, in order, whatever its name and stage.")
       .def("text", &alpa::Module::text, nb::arg("with_locations") = false,
            nb::arg("with_data") = true, nb::call_guard<nb::gil_scoped_release>());
 }

@@ -56,6 +56,9 @@ void bindShardingProblem(nb::module_ &m) {
            nb::arg("costs"))
       .def("check", &ShardingProblem::check)
       .def("evaluate", &ShardingProblem::evaluate, nb::arg("choices"))
+      .def_prop_ro("busiest_time", &ShardingProblem::busiestTime)
+      .def("priced", &ShardingProblem::priced, nb::arg("price"), nb::arg("time"),
+           "Without a limit; every byte used at `time` costs `price` more.")
       .def_static(
           "from_json",
           [](nb::bytes text) { return ShardingProblem::fromJson({text.c_str(), text.size()}); },

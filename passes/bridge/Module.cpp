@@ -62,13 +62,14 @@ ValueSummary summarize(mlir::Type type, mlir::DictionaryAttr attributes) {
   return summary;
 }
 
-/// Leaves of the attributes that tell values of a step apart only that they are there.
-void removeNames(mlir::ModuleOp module) {
-  static const llvm::StringLiteral names[] = {kValueAttr,   kNameAttr,        kArgumentAttr,
-                                              kResultAttr,  kAccumulatorAttr, kPrologueAttr,
+constexpr llvm::StringRef kNamesOfValues[] = {kValueAttr,  kNameAttr,        kArgumentAttr,
+                                              kResultAttr, kAccumulatorAttr, kPrologueAttr,
                                               kBatchDimAttr};
+
+/// Leaves of attributes that tell values of a step apart only that they are there.
+void removeNames(mlir::ModuleOp module, llvm::ArrayRef<llvm::StringRef> names) {
   mlir::AttrTypeReplacer replacer;
-  replacer.addReplacement([](mlir::DictionaryAttr dictionary) -> std::optional<mlir::Attribute> {
+  replacer.addReplacement([names](mlir::DictionaryAttr dictionary) -> std::optional<mlir::Attribute> {
     mlir::NamedAttrList attributes(dictionary);
     for (llvm::StringRef name : names)
       if (attributes.get(name))
@@ -76,6 +77,18 @@ void removeNames(mlir::ModuleOp module) {
     return attributes.getDictionary(dictionary.getContext());
   });
   replacer.recursivelyReplaceElementsIn(module);
+}
+
+/// SHA-256 in hexadecimal.
+std::string hashOf(const std::string &text) {
+  return llvm::toHex(llvm::SHA256::hash(llvm::arrayRefFromStringRef(text)), /*LowerCase=*/true);
+}
+
+std::string textOf(mlir::Operation *op) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  op->print(stream, mlir::OpPrintingFlags().printGenericOpForm().useLocalScope());
+  return text;
 }
 
 } // namespace
@@ -154,14 +167,30 @@ std::vector<Diagnostic> Module::run(const std::string &pipeline) {
 
 int64_t Module::numLayers() const { return alpa::numLayers(state->module.get()); }
 
-std::string Module::contentHash() const {
-  return llvm::toHex(llvm::SHA256::hash(llvm::arrayRefFromStringRef(text())), /*LowerCase=*/true);
-}
+std::string Module::contentHash() const { return hashOf(text()); }
 
 std::string Module::structureKey() const {
   std::unique_ptr<Module> nameless = clone();
-  removeNames(nameless->get());
+  removeNames(nameless->get(), kNamesOfValues);
   return nameless->contentHash();
+}
+
+std::vector<std::string> Module::functionKeys() const {
+  std::unique_ptr<Module> nameless = clone();
+  llvm::SmallVector<llvm::StringRef> names(llvm::ArrayRef<llvm::StringRef>{kNamesOfValues});
+  names.push_back(kStateAttr); // counts the results of the step, as
+  names.push_back(kGradientOfAttr); // this does its arguments
+  removeNames(nameless->get(), names);
+  std::vector<std::string> keys;
+  for (auto function : nameless->get().getOps<mlir::func::FuncOp>()) {
+    function.setName("f"); // a symbol of many, in a module that nobody verifies
+    function->walk([](mlir::Operation *op) {
+      for (llvm::StringRef name : {kStageAttr, kLayerAttr, kOpIdAttr})
+        op->removeDiscardableAttr(name);
+    });
+    keys.push_back(hashOf(textOf(function)));
+  }
+  return keys;
 }
 
 std::string Module::text(bool withLocations, bool withData) const {

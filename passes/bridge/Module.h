@@ -75,6 +75,10 @@ public:
   /// names and numbers of arguments and results do not count.
   std::string structureKey() const;
 
+  /// As structureKey(), of each of its functions by itself, in order: their names do not count, nor
+  /// the stages they are of.
+  std::vector<std::string> functionKeys() const;
+
   mlir::ModuleOp get() const;
 
 private:

@@ -89,6 +89,7 @@ MemoryBytes = Annotated[int, Ge(1), Le(_MOST_BYTES), AS_WRITTEN]
 # a cluster a submesh for each node.
 Count = Annotated[int, Ge(1), Le(2**16), AS_WRITTEN]
 Seconds = Annotated[float, Ge(0), Le(_MOST_SECONDS), AS_WRITTEN]
+Price = Annotated[float, Ge(0), Le(1e15), AS_WRITTEN]  # picoseconds for a byte
 # Bytes or FLOP in a second; at a slower one, picoseconds leave 64 bits.
 Rate = Annotated[float, Ge(1), Le(1e30), AS_WRITTEN]
 Runs = Annotated[float, Ge(0), Le(1e15), AS_WRITTEN]

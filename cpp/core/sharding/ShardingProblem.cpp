@@ -1,6 +1,7 @@
 #include "core/sharding/ShardingProblem.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 #include <utility>
@@ -143,6 +144,38 @@ Evaluation ShardingProblem::evaluate(const std::vector<int32_t> &choices) const 
     add(edge.costs[choices[edge.first] * nodes[edge.second].costs.size() + choices[edge.second]]);
   findPeak(*this, choices, result);
   result.withinLimit = !usageLimit || result.peakUsage <= *usageLimit;
+  return result;
+}
+
+int64_t ShardingProblem::busiestTime() const {
+  std::vector<int32_t> largest;
+  for (const ShardingNode &node : nodes)
+    largest.push_back(static_cast<int32_t>(
+        std::max_element(node.usages.begin(), node.usages.end()) - node.usages.begin()));
+  Evaluation result;
+  findPeak(*this, largest, result);
+  return result.peakTime;
+}
+
+ShardingProblem ShardingProblem::priced(double price, int64_t time) const {
+  if (!std::isfinite(price) || price < 0)
+    fail("price", "expected a finite one of at least 0, got " + std::to_string(price));
+  ShardingProblem result = *this;
+  result.usageLimit.reset();
+  for (ShardingNode &node : result.nodes) {
+    if (time < node.interval.begin || time >= node.interval.end)
+      continue;
+    for (size_t strategy = 0; strategy < node.costs.size(); ++strategy) {
+      int64_t &cost = node.costs[strategy];
+      if (cost >= kForbiddenCost)
+        continue;
+      double added = std::round(price * static_cast<double>(node.usages[strategy]));
+      if (added >= static_cast<double>(kForbiddenCost - cost))
+        throw std::overflow_error("price: with " + std::to_string(price) +
+                                  " per byte a cost is forbidden that was not");
+      cost += static_cast<int64_t>(added);
+    }
+  }
   return result;
 }
 

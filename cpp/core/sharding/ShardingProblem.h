@@ -64,6 +64,17 @@ struct ShardingProblem {
   /// std::overflow_error if their costs leave int64. The problem must be checked.
   Evaluation evaluate(const std::vector<int32_t> &choices) const;
 
+  /// The time at which most memory would be used if every node took its largest strategy; 0 where
+  /// none uses any.
+  int64_t busiestTime() const;
+
+  /// The problem without a limit in which every byte that is used at `time` costs `price` more:
+  /// its Lagrangian relaxation. No answer within a limit of L bytes costs less than the least cost
+  /// of this problem minus `price` * L, but for the rounding of each cost.
+  /// Throws std::invalid_argument unless `price` is finite and at least 0, and std::overflow_error
+  /// if it makes a cost forbidden that was not. The problem must be checked.
+  ShardingProblem priced(double price, int64_t time) const;
+
   /// IOPDDL's JSON. Throws std::invalid_argument with the byte offset of what could not be read.
   /// Keys may come in any order and unknown ones are skipped; the result is checked.
   static ShardingProblem fromJson(std::string_view text);

@@ -27,6 +27,7 @@ from alpa_mlir.fields import (
     Fraction,
     MemoryBytes,
     NumBytes,
+    Price,
     Seconds,
     WholeNumber,
     read,
@@ -36,8 +37,9 @@ from alpa_mlir.intra_op.patience import Patience
 from alpa_mlir.intra_op.shard import cost_and_bound, vertex_choices
 from alpa_mlir.intra_op.solve import solve
 
-_VERSION = 4  # of the answers: a new one where this package's Python changes them
+_VERSION = 5  # of the answers: a new one where this package's Python changes them
 _MAX_ATTEMPTS = 3  # to find what fits into memory
+NO_LIMIT = 1 << 49  # bytes
 
 
 @cache
@@ -55,6 +57,7 @@ class StageQuestion(Checked):
       text: as of `StageModule`, which holds the numbers of microbatches and of those in flight.
       key: equal for stages that do the same (`StageModule.key`).
       num_microbatches, num_in_flight: as in the text.
+      byte_price: picoseconds that a byte of the peak counts for, instead of a limit.
     """
 
     text: str
@@ -65,6 +68,7 @@ class StageQuestion(Checked):
     num_in_flight: Count = 1
     strategy_space: str = "auto"
     memory_limit_bytes: MemoryBytes | None = None
+    byte_price: Price = 0.0
     time_limit_seconds: Seconds = 60.0
     target_gap: Fraction = 0.005
 
@@ -156,9 +160,12 @@ def _solve_stage(
     stage = StageModel.make(
         question.text, question.mesh, question.cluster, question.strategy_space, usage_limit
     )
+    problem = stage.model.problem
+    if question.byte_price:
+        problem = problem.priced(question.byte_price, problem.busiest_time)
     try:
         solution = solve(
-            stage.model.problem,
+            problem,
             time_limit_seconds=question.time_limit_seconds,
             num_threads=num_threads,
             target_gap=question.target_gap,
@@ -169,6 +176,8 @@ def _solve_stage(
     choices = vertex_choices(stage.model, solution)
     # All is asked before the phases are cut, which ends the model.
     picoseconds, lower_bound = cost_and_bound(stage.model, solution)
+    if question.byte_price:  # what it is below is another problem's cost
+        lower_bound = 0
     seconds = stage.model.phase_seconds(choices)
     temporary_bytes = stage.model.phase_temporary_bytes(choices)
     memory = stage_memory(

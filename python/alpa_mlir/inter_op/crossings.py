@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alpa_mlir.cluster import Cluster
 from alpa_mlir.cost.transfer import send_seconds
-from alpa_mlir.inter_op.layers import LayeredStep, SplitStep
+from alpa_mlir.inter_op.layers import SplitStep
 from alpa_mlir.inter_op.outline import Outline
 from alpa_mlir.ir.functions import name_of, phase_of, stage_of
 from alpa_mlir.plan.data import PlannedTransfer
@@ -79,17 +79,16 @@ class Crossings:
     has_backward: bool
 
     @staticmethod
-    def of(layered: LayeredStep) -> Crossings:
+    def of(split: SplitStep) -> Crossings:
         """Read off the step cut at every layer."""
-        split = layered.split(range(layered.num_layers))
-        forward, backward = [0] * (layered.num_layers - 1), [0] * (layered.num_layers - 1)
+        forward, backward = [0] * (split.num_stages - 1), [0] * (split.num_stages - 1)
         furthest: dict[str, PlannedTransfer] = {}
         for transfer in planned_transfers(split):
             known = furthest.get(transfer.value)
             if known is None or _distance(known) < _distance(transfer):
                 furthest[transfer.value] = transfer
         for transfer in furthest.values():
-            if transfer.count != layered.num_microbatches:
+            if transfer.count != split.num_microbatches:
                 continue
             through = forward if transfer.source < transfer.target else backward
             for k in range(*sorted((transfer.source, transfer.target))):

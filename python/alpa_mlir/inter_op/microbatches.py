@@ -82,6 +82,8 @@ def _in_layers(
         return layered(method.num_layers)
     most = max(least, _MIN_MAX_LAYERS, min(_MAX_LAYERS, cluster.num_devices))
     possible = layered(0)
+    if possible.num_layers > _MAX_LAYERS:  # blocks that repeat: ranges of them cost no more
+        most = possible.num_layers
     wanted = min(max(possible.num_layers, least), most)
     if wanted == possible.num_layers:
         return possible

@@ -30,9 +30,12 @@ class StageOption:
     Attributes:
       is_rematerialized: whether the backward computes the forward of its layers again.
       num_in_flight: as many microbatches are to fit into memory.
+      byte_price: picoseconds that a byte of the peak is worth where it is sharded without a limit;
+        the higher, the less memory and the more time it takes.
       cost: once it is known.
       is_stand_in: whether the cost is that without a limit on memory, of an option that does not
         fit and has not been sharded to fit yet.
+      is_estimate: whether the layers have not been sharded together.
     """
 
     first_layer: int
@@ -41,13 +44,10 @@ class StageOption:
     mesh: LogicalMesh
     is_rematerialized: bool = False
     num_in_flight: int = 1
+    byte_price: float = 0.0
     cost: StageCost | None = None
     is_stand_in: bool = False
-
-    @property
-    def range(self) -> tuple[int, int, bool, int]:
-        """What its program depends on."""
-        return self.first_layer, self.end_layer, self.is_rematerialized, self.num_in_flight
+    is_estimate: bool = False
 
     @property
     def known_cost(self) -> StageCost:

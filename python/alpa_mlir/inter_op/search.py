@@ -20,17 +20,19 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import log
 
 from alpa_mlir._native import ScheduleKind, StageProblem, Submesh, max_in_flight
-from alpa_mlir.cluster import Cluster
+from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.errors import ArgumentError, InfeasibleError
 from alpa_mlir.inter_op.choose import ChosenStage, StageSolution, choose_stages
 from alpa_mlir.inter_op.cost_cache import cache_of
 from alpa_mlir.inter_op.cost_table import CostTable
-from alpa_mlir.inter_op.costs import StageCost, StageQuestion
 from alpa_mlir.inter_op.crossings import Crossings, transfer_seconds
-from alpa_mlir.inter_op.layers import LayeredStep, SplitStep, StageModule
+from alpa_mlir.inter_op.kinds import parts_of
+from alpa_mlir.inter_op.layers import LayeredStep, SplitStep
 from alpa_mlir.inter_op.options import StageOption, stage_options, submeshes_of
+from alpa_mlir.inter_op.range_costs import RangeCosts
 from alpa_mlir.inter_op.sharded_stage import StageModel
 from alpa_mlir.intra_op.shortage import describe_shortage
 from alpa_mlir.options import SearchedPipeline
@@ -38,7 +40,9 @@ from alpa_mlir.progress import Stopwatch
 from alpa_mlir.schedule.kinds import SCHEDULE_KINDS
 from alpa_mlir.units import format_bytes
 
-_NO_LIMIT = 1 << 49  # bytes
+# Prices of a byte that are tried, each so many times the one before.
+_PRICE_STEP = 8.0
+_MOST_PRICES = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +90,13 @@ class _LayeredSearch:
         self.search = search
         self.layered = layered
         self.stopwatch = search.stopwatch
-        self._modules: dict[tuple[int, int, bool, int], StageModule] = {}
         self._costed: list[StageOption] = []
         with self.stopwatch("cut layers"):
-            crossings = Crossings.of(layered)
+            every = layered.split(range(layered.num_layers))
+            crossings = Crossings.of(every)
+            self.ranges = RangeCosts(
+                layered, every, search.method, search.cluster, search.table, search.stopwatch
+            )
         self.kinds = self._schedules(crossings.has_backward)
         self.transfers = transfer_seconds(crossings, search.submeshes, search.cluster)
 
@@ -101,12 +108,14 @@ class _LayeredSearch:
                     solution = self._solve(candidates, self.search.memory_limit_bytes)
                 except InfeasibleError as error:
                     raise InfeasibleError(f"{error}. {self._shortage()}") from None
-            wanted = self._wanted(candidates, solution)
-            if not wanted:
+            chosen = [(candidates[s.candidate], s.num_in_flight) for s in solution.stages]
+            if stand_ins := [(option, held) for option, held in chosen if option.is_stand_in]:
+                candidates = self._fitted(candidates, stand_ins)
+            elif estimates := [(option, held) for option, held in chosen if option.is_estimate]:
+                candidates = self._settled(candidates, estimates)
+            else:
                 solution.verify()
                 return self._choice(candidates, solution)
-            candidates = [c for c in candidates if not self._is_settled(c, wanted)]
-            candidates += self._fitting(wanted)
 
     def _schedules(self, has_backward: bool) -> dict[str, ScheduleKind]:
         if not has_backward:
@@ -127,14 +136,11 @@ class _LayeredSearch:
         options = list(
             stage_options(self.layered.num_layers, search.submeshes, search.method, search.cluster)
         )
-        for option, cost in zip(options, self._costs_of(options, _NO_LIMIT), strict=True):
-            if cost is None:
-                continue
-            costed = replace(option, cost=cost)
-            self._costed.append(costed)
-            if cost.memory_bytes(1) <= search.memory_limit_bytes:
+        limit = search.memory_limit_bytes
+        for costed in self._estimated(options, "stages"):
+            if costed.known_cost.memory_bytes(1) <= limit:
                 yield costed
-            if cost.memory_bytes(self._most_in_flight) > search.memory_limit_bytes:
+            if costed.known_cost.memory_bytes(self._most_in_flight) > limit:
                 yield replace(costed, is_stand_in=True)
 
     @property
@@ -144,91 +150,107 @@ class _LayeredSearch:
         m = self.layered.num_microbatches
         return max(max_in_flight(kind, most_stages, m) for kind in self.kinds.values())
 
-    def _wanted(
-        self, candidates: Sequence[StageOption], solution: StageSolution
-    ) -> list[tuple[StageOption, int]]:
-        """The stand-ins among the stages, each with the microbatches it is to hold."""
-        return [
-            (candidates[stage.candidate], stage.num_in_flight)
-            for stage in solution.stages
-            if candidates[stage.candidate].is_stand_in
-        ]
-
-    def _is_settled(
-        self, candidate: StageOption, wanted: Sequence[tuple[StageOption, int]]
-    ) -> bool:
-        """Whether it stands for what is sharded to fit now, if only for other layers alike."""
-        return candidate.is_stand_in and any(
-            self._module(candidate).key == self._module(other).key
-            and (candidate.submesh, candidate.mesh) == (other.submesh, other.mesh)
-            for other, _ in wanted
-        )
-
-    def _fitting(self, wanted: Sequence[tuple[StageOption, int]]) -> Iterator[StageOption]:
-        """All options like those wanted, sharded to fit."""
-        ways = {self.search.method.rematerialize is True}
-        if self.search.method.rematerialize == "auto" and "inference" not in self.kinds:
-            ways = {False, True}
-        alike = [
-            replace(option, is_rematerialized=way, num_in_flight=num_in_flight)
-            for candidate, num_in_flight in wanted
-            for option in self._alike(replace(candidate, cost=None, is_stand_in=False))
-            for way in sorted(ways)
-        ]
-        options = list(dict.fromkeys(alike))
-        costs = self._costs_of(options, self.search.memory_limit_bytes)
-        for option, cost in zip(options, costs, strict=True):
+    def _estimated(self, options: Sequence[StageOption], title: str) -> Iterator[StageOption]:
+        for option, cost in zip(options, self.ranges.estimates(options, title), strict=True):
             if cost is not None:
-                self._costed.append(replace(option, cost=cost))
+                is_whole = parts_of(self.ranges.kinds_of(option)).is_whole
+                self._costed.append(replace(option, cost=cost, is_estimate=not is_whole))
                 yield self._costed[-1]
 
-    def _alike(self, option: StageOption) -> Iterator[StageOption]:
-        """The option on all ranges of layers that do the same."""
-        length, key = option.end_layer - option.first_layer, self._module(option).key
-        for first in range(self.layered.num_layers - length + 1):
-            other = replace(option, first_layer=first, end_layer=first + length)
-            if self._module(other).key == key:
-                yield other
+    def _fitted(
+        self, candidates: Sequence[StageOption], stand_ins: Sequence[tuple[StageOption, int]]
+    ) -> list[StageOption]:
+        """With what fits in place of these stand-ins, and of those that differ in length alone."""
+        result = list(candidates)
+        for wanted, _ in stand_ins:
+            alike = [c for c in result if c.is_stand_in and self._is_of_family(c, wanted)]
+            result = [c for c in result if c not in alike]
+            for way in self._ways() if alike else ():
+                result += self._frontier(
+                    [replace(c, is_rematerialized=way, is_stand_in=False) for c in alike], wanted
+                )
+        return result
 
-    # --- Costs ---
+    def _ways(self) -> list[bool]:
+        """Whether to rematerialize."""
+        if self.search.method.rematerialize == "auto" and "inference" not in self.kinds:
+            return [False, True]
+        return [self.search.method.rematerialize is True]
 
-    def _module(self, option: StageOption) -> StageModule:
-        if option.range not in self._modules:
-            with self.stopwatch("extract stages"):
-                self._modules[option.range] = self.layered.range(*option.range)
-        return self._modules[option.range]
+    def _frontier(self, options: list[StageOption], wanted: StageOption) -> list[StageOption]:
+        """Points of the options' frontiers of time and memory, until all fit whatever is in flight."""
+        limit, held = self.search.memory_limit_bytes, self._most_in_flight
+        nodes, devices = self.search.submeshes[wanted.submesh]
+        num_stages = self.search.cluster.num_devices // (nodes * devices)
+        in_flight = min(num_stages // 2 + 1, self.layered.num_microbatches)
+        # A round number, so that other ranges share what is sharded for it.
+        lowest = wanted.known_cost.cost / limit / _PRICE_STEP**2
+        price = _PRICE_STEP ** round(log(max(lowest, 1e-9), _PRICE_STEP))
+        points: list[StageOption] = []
+        for step in range(_MOST_PRICES):
+            asked = [
+                replace(o, num_in_flight=in_flight, byte_price=price * _PRICE_STEP**step, cost=None)
+                for o in options
+            ]
+            found = list(self._estimated(asked, "stages that fit"))
+            points += [each for each in found if each.known_cost.memory_bytes(1) <= limit]
+            if all(each.known_cost.memory_bytes(held) <= limit for each in found):
+                break
+        return points
 
-    def _costs_of(self, options: Sequence[StageOption], limit: int) -> list[StageCost | None]:
-        title = f"{self.layered.num_microbatches} microbatches, stages"
-        if limit != _NO_LIMIT:
-            title += " that fit"
-        return self._costs(list(map(self._module, options)), options, limit, title)
-
-    def _costs(
-        self,
-        modules: Sequence[StageModule],
-        options: Sequence[StageOption],
-        limit: int,
-        title: str,
-    ) -> list[StageCost | None]:
-        method = self.search.method
-        questions = [
-            StageQuestion(
-                text=module.text,
-                key=module.key,
-                mesh=option.mesh,
-                cluster=self.search.cluster,
-                num_microbatches=self.layered.num_microbatches,
-                num_in_flight=option.num_in_flight,
-                strategy_space=method.strategy_space,
-                memory_limit_bytes=limit,
-                time_limit_seconds=method.time_limit_seconds,
-                target_gap=method.target_gap,
-            )
-            for module, option in zip(modules, options, strict=True)
+    def _settled(
+        self, candidates: Sequence[StageOption], estimates: Sequence[tuple[StageOption, int]]
+    ) -> list[StageOption]:
+        """With these ranges of layers, and those alike, sharded whole to fit, in place of estimates
+        that promise more."""
+        asked = [
+            replace(option, num_in_flight=held, byte_price=0.0, cost=None, is_estimate=False)
+            for option, held in estimates
         ]
-        with self.stopwatch("shard stages"):
-            return self.search.table.costs(questions, title)
+        costs = self.ranges.whole(asked, self.search.memory_limit_bytes, "stages of the plan")
+        result = list(candidates)
+        for (estimate, held), option, cost in zip(estimates, asked, costs, strict=True):
+            seconds = estimate.known_cost.seconds if cost is None else cost.seconds
+
+            def promises(
+                other: StageOption,
+                estimate: StageOption = estimate,
+                held: int = held,
+                seconds: float = seconds,
+            ) -> bool:
+                return (
+                    other.is_estimate
+                    and self._is_same(other, estimate)
+                    and other.known_cost.memory_bytes(held) <= self.search.memory_limit_bytes
+                    and other.known_cost.seconds <= seconds
+                )
+
+            places = {(c.first_layer, c.end_layer) for c in result if self._is_same(c, estimate)}
+            result = [c for c in result if c is not estimate and not promises(c)]
+            if cost is not None:
+                whole = [
+                    replace(option, first_layer=first, end_layer=end, cost=cost)
+                    for first, end in sorted(places)
+                ]
+                self._costed += whole
+                result += whole
+        return result
+
+    def _is_of_family(self, option: StageOption, other: StageOption) -> bool:
+        """Whether they differ in nothing but how often layers repeat."""
+        kinds = [
+            {part for part, _ in parts_of(self.ranges.kinds_of(each)).weights}
+            for each in (option, other)
+        ]
+        return kinds[0] == kinds[1] and _place(option) == _place(other)
+
+    def _is_same(self, option: StageOption, other: StageOption) -> bool:
+        """Whether they run layers that do the same in the same way."""
+        return (
+            _place(option) == _place(other)
+            and option.is_rematerialized == other.is_rematerialized
+            and self.ranges.kinds_of(option) == self.ranges.kinds_of(other)
+        )
 
     # --- The stage DP ---
 
@@ -260,7 +282,7 @@ class _LayeredSearch:
     def _why_nothing_fits(self, option: StageOption) -> str | None:
         """The op at which even the smallest shardings of a stage need too much, if there is one."""
         model = StageModel.make(
-            self._module(option).text,
+            self.ranges.module(option).text,
             option.mesh,
             self.search.cluster,
             self.search.method.strategy_space,
@@ -314,13 +336,14 @@ class _LayeredSearch:
         others = [
             number
             for number, (module, option) in enumerate(zip(modules, options, strict=True))
-            if module.key != self._module(option).key
+            if module.key != self.ranges.module(option).key
         ]
-        costs = self._costs(
+        costs = self.ranges.ask(
             [modules[number] for number in others],
             [options[number] for number in others],
             self.search.memory_limit_bytes,
-            f"{self.layered.num_microbatches} microbatches, stages as they are cut",
+            self.search.method.target_gap,
+            "stages as they are cut",
         )
         for number, cost in zip(others, costs, strict=True):
             if cost is None:
@@ -332,3 +355,7 @@ class _LayeredSearch:
                 )
             options[number] = replace(options[number], cost=cost)
         return tuple(options)
+
+
+def _place(option: StageOption) -> tuple[int, LogicalMesh]:
+    return option.submesh, option.mesh

@@ -68,7 +68,7 @@ def ClusterLayers : Pass<"alpa-cluster-layers", "::mlir::ModuleOp"> {
   }];
   let options = [
     Option<"numLayers", "num-layers", "int64_t", "0",
-           "How many layers; 0: half as many as products and convolutions in the forward pass, at most 16">,
+           "How many layers; 0: one for each of eight or more repeated blocks (two or more blocks from 129 on), else half as many as products and convolutions in the forward pass, at most 16">,
     Option<"flopsTolerance", "flops-tolerance", "double", "0.6",
            "By what part a layer may have more FLOPs than the average; raised where no layers allow it">
   ];

@@ -1,0 +1,162 @@
+"""What ranges of layers cost: short ones as they are, long ones from short ones of the same kinds.
+
+So cost grows with what is structurally new in a model, not with its depth. What is put together is
+an estimate; the stages of the answer are sharded whole (`search`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from alpa_mlir.cluster import Cluster
+from alpa_mlir.inter_op.cost_table import CostTable
+from alpa_mlir.inter_op.costs import NO_LIMIT, StageCost, StageQuestion
+from alpa_mlir.inter_op.kinds import Kinds, Parts, layer_kinds, parts_of
+from alpa_mlir.inter_op.layers import LayeredStep, SplitStep, StageModule
+from alpa_mlir.inter_op.options import StageOption
+from alpa_mlir.options import SearchedPipeline
+from alpa_mlir.progress import Stopwatch
+
+# Of the gap that is asked for: differences between parts are multiplied.
+_GAP_OF_PARTS = 0.1
+
+
+@dataclass
+class RangeCosts:
+    """The costs of ranges of one step in layers.
+
+    Args:
+      every: the step, cut at every layer.
+    """
+
+    layered: LayeredStep
+    every: SplitStep
+    method: SearchedPipeline
+    cluster: Cluster
+    table: CostTable
+    stopwatch: Stopwatch
+    kinds: Kinds = ()
+    _places: dict[Kinds, int] = field(default_factory=dict[Kinds, int])
+    _modules: dict[tuple[Kinds, bool, int], StageModule] = field(
+        default_factory=dict[tuple[Kinds, bool, int], StageModule]
+    )
+
+    def __post_init__(self) -> None:
+        self.kinds = layer_kinds(self.every)
+
+    def kinds_of(self, option: StageOption) -> Kinds:
+        return self.kinds[option.first_layer : option.end_layer]
+
+    def module(self, option: StageOption) -> StageModule:
+        """The option's layers as a stage of their own, or others that do the same."""
+        return self._module(self.kinds_of(option), option)
+
+    def whole(
+        self, options: Sequence[StageOption], limit: int, title: str
+    ) -> list[StageCost | None]:
+        """Each sharded as it is, to fit into `limit` bytes; None where that was not found."""
+        modules = [self.module(option) for option in options]
+        return self.ask(modules, options, limit, self.method.target_gap, title)
+
+    def estimates(self, options: Sequence[StageOption], title: str) -> list[StageCost | None]:
+        """Each sharded as if memory had no limit but the price that the option has."""
+        parts = [parts_of(self.kinds_of(option)) for option in options]
+        wanted = {
+            (kinds, replace(option, first_layer=0, end_layer=0)): None
+            for option, of in zip(options, parts, strict=True)
+            for kinds, _ in of.weights
+        }
+        costs = self.ask(
+            [self._module(*each) for each in wanted],
+            [option for _, option in wanted],
+            NO_LIMIT,
+            _GAP_OF_PARTS * self.method.target_gap,
+            title,
+        )
+        known = dict(zip(wanted, costs, strict=True))
+        return [
+            _sum(
+                of,
+                [
+                    known[kinds, replace(option, first_layer=0, end_layer=0)]
+                    for kinds, _ in of.weights
+                ],
+            )
+            for option, of in zip(options, parts, strict=True)
+        ]
+
+    def ask(
+        self,
+        modules: Sequence[StageModule],
+        options: Sequence[StageOption],
+        limit: int,
+        target_gap: float,
+        title: str,
+    ) -> list[StageCost | None]:
+        """The modules, each sharded as its option says, to fit into `limit` bytes."""
+        method = self.method
+        questions = [
+            StageQuestion(
+                text=module.text,
+                key=module.key,
+                mesh=option.mesh,
+                cluster=self.cluster,
+                num_microbatches=self.layered.num_microbatches,
+                num_in_flight=option.num_in_flight,
+                strategy_space=method.strategy_space,
+                memory_limit_bytes=limit,
+                byte_price=option.byte_price,
+                time_limit_seconds=method.time_limit_seconds,
+                target_gap=target_gap,
+            )
+            for module, option in zip(modules, options, strict=True)
+        ]
+        with self.stopwatch("shard stages"):
+            return self.table.costs(
+                questions, f"{self.layered.num_microbatches} microbatches, {title}"
+            )
+
+    def _module(self, kinds: Kinds, option: StageOption) -> StageModule:
+        key = (kinds, option.is_rematerialized, option.num_in_flight)
+        if key not in self._modules:
+            first = self._place(kinds)
+            with self.stopwatch("extract stages"):
+                self._modules[key] = self.layered.range(first, first + len(kinds), *key[1:])
+        return self._modules[key]
+
+    def _place(self, kinds: Kinds) -> int:
+        """The first layer of the first range of these kinds."""
+        if kinds not in self._places:
+            self._places[kinds] = next(
+                first
+                for first in range(len(self.kinds))
+                if self.kinds[first : first + len(kinds)] == kinds
+            )
+        return self._places[kinds]
+
+
+def _sum(parts: Parts, costs: Sequence[StageCost | None]) -> StageCost | None:
+    """The weighted sum; None where a part is not known."""
+    known = [cost for cost in costs if cost is not None]
+    if len(known) < len(costs):
+        return None
+    if parts.is_whole:
+        return known[0]
+    weights = [weight for _, weight in parts.weights]
+
+    def add(name: str) -> float:
+        return max(0.0, sum(w * getattr(c, name) for w, c in zip(weights, known, strict=True)))
+
+    return StageCost(
+        choices=(),
+        forward_seconds=add("forward_seconds"),
+        backward_seconds=add("backward_seconds"),
+        update_seconds=add("update_seconds"),
+        resident_bytes=round(add("resident_bytes")),
+        activation_bytes=round(add("activation_bytes")),
+        update_bytes=round(add("update_bytes")),
+        cost=round(add("cost")),
+        lower_bound=0,
+        is_cut_off=any(cost.is_cut_off for cost in known),
+    )

@@ -57,6 +57,8 @@ void bindShardingProblem(nb::module_ &m) {
       .def("check", &ShardingProblem::check)
       .def("evaluate", &ShardingProblem::evaluate, nb::arg("choices"))
       .def_prop_ro("busiest_time", &ShardingProblem::busiestTime)
+      .def("among", &ShardingProblem::among, nb::arg("answers"),
+           "With no strategies but those that nodes have in one of these answers.")
       .def("priced", &ShardingProblem::priced, nb::arg("price"), nb::arg("time"),
            "Without a limit; every byte used at `time` costs `price` more.")
       .def_static(

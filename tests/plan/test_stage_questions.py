@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from alpa_mlir.cluster import LogicalMesh
-from alpa_mlir.inter_op.costs import StageQuestion, cost_stage
+from alpa_mlir.inter_op.cost_stage import cost_stage
+from alpa_mlir.inter_op.costs import StageQuestion
 from alpa_mlir.inter_op.layers import LayeredStep, StageModule
 from alpa_mlir.intra_op.shard import normalize
 

@@ -9,7 +9,8 @@ import alpa_mlir as alpa
 import optax
 import pytest
 from alpa_mlir.cluster import LogicalMesh
-from alpa_mlir.inter_op.costs import StageQuestion, cost_stage
+from alpa_mlir.inter_op.cost_stage import cost_stage
+from alpa_mlir.inter_op.costs import StageQuestion
 from alpa_mlir.inter_op.layers import LayeredStep, unroll_layers
 from alpa_mlir.intra_op.shard import normalize
 from alpa_mlir.models.workload import Workload, workload

@@ -67,6 +67,18 @@ void checkEdge(const ShardingEdge &edge, size_t index, const std::vector<Shardin
                               " costs, got " + std::to_string(edge.costs.size()));
 }
 
+void checkChoices(const ShardingProblem &problem, const std::vector<int32_t> &choices) {
+  const size_t size = problem.nodes.size();
+  if (choices.size() != size)
+    fail("choices", "expected one per node (" + std::to_string(size) + "), got " +
+                        std::to_string(choices.size()));
+  for (size_t i = 0; i < size; ++i)
+    if (size_t count = problem.nodes[i].costs.size();
+        choices[i] < 0 || static_cast<size_t>(choices[i]) >= count)
+      fail("choices", nodeName(i) + ": expected a strategy below " + std::to_string(count) +
+                          ", got " + std::to_string(choices[i]));
+}
+
 /// The highest sum of usages at one time. At equal times what ends is taken off first: intervals
 /// are half open.
 void findPeak(const ShardingProblem &problem, const std::vector<int32_t> &choices,
@@ -123,9 +135,7 @@ void ShardingProblem::check() const {
 }
 
 Evaluation ShardingProblem::evaluate(const std::vector<int32_t> &choices) const {
-  if (choices.size() != nodes.size())
-    fail("choices", "expected one per node (" + std::to_string(nodes.size()) + "), got " +
-                        std::to_string(choices.size()));
+  checkChoices(*this, choices);
   Evaluation result;
   auto add = [&result](int64_t cost) {
     if (cost >= kForbiddenCost)
@@ -133,17 +143,25 @@ Evaluation ShardingProblem::evaluate(const std::vector<int32_t> &choices) const 
     else if (__builtin_add_overflow(result.cost, cost, &result.cost))
       throw std::overflow_error("choices: their costs add up to 2^63 or more: use a coarser unit");
   };
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    if (choices[i] < 0 || static_cast<size_t>(choices[i]) >= nodes[i].costs.size())
-      fail("choices", nodeName(i) + ": expected a strategy below " +
-                          std::to_string(nodes[i].costs.size()) + ", got " +
-                          std::to_string(choices[i]));
+  for (size_t i = 0; i < nodes.size(); ++i)
     add(nodes[i].costs[choices[i]]);
-  }
   for (const ShardingEdge &edge : edges)
     add(edge.costs[choices[edge.first] * nodes[edge.second].costs.size() + choices[edge.second]]);
   findPeak(*this, choices, result);
   result.withinLimit = !usageLimit || result.peakUsage <= *usageLimit;
+  return result;
+}
+
+ShardingProblem ShardingProblem::among(const std::vector<std::vector<int32_t>> &answers) const {
+  for (const std::vector<int32_t> &choices : answers)
+    checkChoices(*this, choices);
+  ShardingProblem result = *this;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    std::vector<int64_t> &costs = result.nodes[i].costs;
+    std::fill(costs.begin(), costs.end(), kForbiddenCost);
+    for (const std::vector<int32_t> &choices : answers)
+      costs[choices[i]] = nodes[i].costs[choices[i]];
+  }
   return result;
 }
 

@@ -75,6 +75,10 @@ struct ShardingProblem {
   /// if it makes a cost forbidden that was not. The problem must be checked.
   ShardingProblem priced(double price, int64_t time) const;
 
+  /// The problem in which every node takes the strategy that it has in one of these answers: each
+  /// names one strategy of every node. Throws std::invalid_argument where one does not.
+  ShardingProblem among(const std::vector<std::vector<int32_t>> &answers) const;
+
   /// IOPDDL's JSON. Throws std::invalid_argument with the byte offset of what could not be read.
   /// Keys may come in any order and unknown ones are skipped; the result is checked.
   static ShardingProblem fromJson(std::string_view text);

@@ -20,7 +20,8 @@ from queue import SimpleQueue
 
 from alpa_mlir.errors import AlpaError, ClusterError, PassError, PlanError, SolverError
 from alpa_mlir.inter_op.cost_cache import CostCache
-from alpa_mlir.inter_op.costs import StageCost, StageQuestion, cost_stage
+from alpa_mlir.inter_op.cost_stage import cost_stage
+from alpa_mlir.inter_op.costs import StageCost, StageQuestion
 from alpa_mlir.progress import Stopwatch
 
 # Starting a process costs as much as some small questions.

@@ -5,7 +5,8 @@ import os
 import sys
 
 from alpa_mlir.errors import AlpaError
-from alpa_mlir.inter_op.costs import StageQuestion, cost_stage
+from alpa_mlir.inter_op.cost_stage import cost_stage
+from alpa_mlir.inter_op.costs import StageQuestion
 
 
 def main() -> None:

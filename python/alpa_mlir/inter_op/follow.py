@@ -14,7 +14,8 @@ from alpa_mlir._native import FunctionSummary
 from alpa_mlir.errors import ArgumentError, InfeasibleError
 from alpa_mlir.frontend.trace import TracedProgram
 from alpa_mlir.inter_op.choose import ChosenStage, in_flight
-from alpa_mlir.inter_op.costs import StageQuestion, cost_stage
+from alpa_mlir.inter_op.cost_stage import cost_stage
+from alpa_mlir.inter_op.costs import StageQuestion
 from alpa_mlir.inter_op.layers import LayeredStep, LayeredSteps, SplitStep
 from alpa_mlir.inter_op.options import StageOption
 from alpa_mlir.inter_op.search import PipelineChoice

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 
 from alpa_mlir._native import FunctionSummary
@@ -96,7 +97,13 @@ class Parts:
         """Whether it is the range itself."""
         return len(self.weights) == 1
 
+    @property
+    def shapes(self) -> frozenset[Kinds]:
+        """The shorter ranges: the same for ranges that differ in how often layers repeat."""
+        return frozenset(kinds for kinds, _ in self.weights)
 
+
+@cache
 def parts_of(kinds: Kinds) -> Parts:
     """A range as ranges in which no layer repeats more than `MOST_REPEATS` times.
 

@@ -1,0 +1,188 @@
+"""Solves the sharding problem of a stage, so that it fits into memory.
+
+A limit on memory makes the problem hard, a price of memory does not: with every byte of the peak
+priced, its Lagrangian relaxation, the problem is as easy as without a limit, and says what no
+sharding within the limit is below. So prices are tried first, higher where the stage does not fit,
+lower where it does. Equal layers all change at the same price, though some of them may be enough:
+so what is right lies between the dearest answer that does not fit and the cheapest that does, and
+the problem with its limit is solved for these two. Where that leaves a gap, it is solved for all
+strategies in the time that is left.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from alpa_mlir.cost.memory import stage_memory
+from alpa_mlir.errors import InfeasibleError, SolverError
+from alpa_mlir.inter_op.costs import NO_LIMIT, StageCost, StageQuestion
+from alpa_mlir.inter_op.sharded_stage import StageModel
+from alpa_mlir.intra_op.patience import Patience
+from alpa_mlir.intra_op.shard import cost_and_bound, vertex_choices
+from alpa_mlir.intra_op.solve import solve
+
+Choices = list[int]
+
+_MAX_ATTEMPTS = 3  # to find what fits into memory under a limit
+_MAX_PRICES = 8
+_PRICE_STEP = 8.0
+_CLOSE_PRICES = 1.3  # as a ratio: between them there is little to find
+
+
+def cost_stage(question: StageQuestion, num_threads: int | None = None) -> StageCost | None:
+    """What the stage costs at best within its limit; None where nothing fits into memory.
+
+    Raises:
+      SolverError: nothing was found in time. PassError: the stage's module is refused.
+    """
+    return _StageSolver(question, num_threads).run()
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An answer.
+
+    Attributes:
+      choices: of all nodes of the problem.
+      peak_usage: bytes that the problem knows of.
+      objective_bound: of the problem that was solved, prices of memory included; picoseconds.
+    """
+
+    cost: StageCost
+    choices: Choices
+    peak_usage: int
+    objective_bound: int
+
+
+class _StageSolver:
+    def __init__(self, question: StageQuestion, num_threads: int | None) -> None:
+        self.question = question
+        self.num_threads = num_threads
+        limit = question.memory_limit_bytes or question.cluster.device.memory_bytes
+        self.limit = limit or NO_LIMIT  # 0: unknown
+        self.deadline = time.monotonic() + question.time_limit_seconds
+
+    def run(self) -> StageCost | None:
+        has_limit = self.limit < NO_LIMIT
+        free = self._solve(price=0.0 if has_limit else self.question.byte_price)
+        if free is None or self._fits(free):
+            return free and free.cost
+        priced = self._by_prices(free)
+        if priced is not None and self._is_good(priced):
+            return priced
+        try:
+            exact = self._by_limit()
+        except SolverError:
+            if priced is None:
+                raise
+            return priced
+        if priced is None or exact is None:
+            return priced or exact
+        if self._bytes(exact) > self.limit or priced.cost < exact.cost:
+            return priced
+        return replace(exact, lower_bound=max(exact.lower_bound, priced.lower_bound))
+
+    def _by_prices(self, free: _Found) -> StageCost | None:
+        """The cheapest that fits, of some prices of a byte."""
+        too_low, too_high = 0.0, 0.0
+        larger, smaller = free, None  # that does not fit, and that does
+        bound = free.objective_bound
+        price = self.question.byte_price or free.cost.cost / self.limit / _PRICE_STEP
+        for _ in range(_MAX_PRICES):
+            found = self._solve(price)
+            if found is None:
+                return None
+            bound = max(bound, found.objective_bound - round(price * self.limit))
+            if self._fits(found):
+                too_high, smaller = price, found
+            else:
+                too_low, larger = price, found
+            if too_low and too_high and too_high / too_low < _CLOSE_PRICES:
+                break
+            if not too_high:
+                price *= _PRICE_STEP
+            else:
+                price = (too_low * too_high) ** 0.5 if too_low else price / _PRICE_STEP
+        if smaller is None:
+            return None
+        best = smaller.cost
+        mixed = self._by_limit([larger.choices, smaller.choices])
+        if mixed is not None and self._bytes(mixed) <= self.limit and mixed.cost < best.cost:
+            best = mixed
+        return replace(best, lower_bound=min(bound, best.cost))
+
+    def _by_limit(self, answers: Sequence[Choices] = ()) -> StageCost | None:
+        """The cheapest that fits, as far as there is time, of all or of what answers choose."""
+        usage_limit, best = self.limit, None
+        for _ in range(_MAX_ATTEMPTS):
+            try:
+                solved = self._solve(0.0, usage_limit, answers)
+            except SolverError:
+                if best is None:
+                    raise
+                return best
+            if solved is None:
+                return best
+            best = solved.cost
+            excess = self._bytes(best) - self.limit
+            if excess <= 0:
+                return best
+            # The problem does not know of all memory (`stage_memory`): it is to need less.
+            usage_limit = solved.peak_usage - excess
+            if usage_limit <= 0:
+                return best
+        return best
+
+    def _bytes(self, cost: StageCost) -> int:
+        return cost.memory_bytes(self.question.num_in_flight)
+
+    def _fits(self, found: _Found) -> bool:
+        return self._bytes(found.cost) <= self.limit
+
+    def _is_good(self, cost: StageCost) -> bool:
+        return cost.cost - cost.lower_bound <= self.question.target_gap * cost.cost
+
+    def _solve(
+        self, price: float, usage_limit: int = NO_LIMIT, answers: Sequence[Choices] = ()
+    ) -> _Found | None:
+        """None where there is no choice within the limit."""
+        question = self.question
+        stage = StageModel.make(
+            question.text, question.mesh, question.cluster, question.strategy_space, usage_limit
+        )
+        problem = stage.model.problem
+        if price:
+            problem = problem.priced(price, problem.busiest_time)
+        if answers:
+            problem = problem.among(answers)
+        try:
+            solution = solve(
+                problem,
+                time_limit_seconds=max(0.0, self.deadline - time.monotonic()),
+                num_threads=self.num_threads,
+                target_gap=question.target_gap,
+                on_progress=Patience(),
+            )
+        except InfeasibleError:
+            return None
+        choices = vertex_choices(stage.model, solution)
+        # All is asked before the phases are cut, which ends the model.
+        picoseconds, lower_bound = cost_and_bound(stage.model, solution)
+        seconds = stage.model.phase_seconds(choices)
+        temporary_bytes = stage.model.phase_temporary_bytes(choices)
+        memory = stage_memory(
+            stage.phases(choices).functions, stage.mesh, temporary_bytes, question.num_microbatches
+        )
+        cost = StageCost(
+            choices=tuple(choices),
+            forward_seconds=seconds.get("forward", 0.0) / question.num_microbatches,
+            backward_seconds=seconds.get("backward", 0.0) / question.num_microbatches,
+            update_seconds=seconds.get("update", 0.0) + seconds.get("", 0.0),
+            **asdict(memory),
+            cost=picoseconds,
+            lower_bound=0 if price else lower_bound,
+            is_cut_off=solution.gap > question.target_gap,
+        )
+        return _Found(cost, solution.choices.tolist(), solution.peak_usage, solution.lower_bound)

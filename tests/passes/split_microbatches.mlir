@@ -166,8 +166,8 @@ func.func public @main(%x: tensor<8xf32> {alpa.batch}, %w: tensor<f32>) -> tenso
 // CHECK: ^bb0(%[[A:.*]]: tensor<f32>, %[[B:.*]]: tensor<f32>):
 // CHECK-NEXT: stablehlo.add %{{.*}}, %{{.*}} : tensor<f32>
 // CHECK: (tensor<9x6xf32>, tensor<4x1xi32>, tensor<4x6xf32>) -> tensor<9x6xf32>
-// CHECK: stablehlo.add %{{.*}}, %[[BIAS]] : tensor<6xf32>
-// CHECK: stablehlo.add %{{.*}}, %[[TABLE]] : tensor<9x6xf32>
+// CHECK: stablehlo.add %{{.*}}, %[[BIAS]] {{.*}}: tensor<6xf32>
+// CHECK: stablehlo.add %{{.*}}, %[[TABLE]] {{.*}}: tensor<9x6xf32>
 // CHECK: func.func private @update
 // CHECK-DAG: stablehlo.convert %arg0 : (tensor<6xf32>) -> tensor<6xbf16>
 // CHECK-DAG: stablehlo.convert %arg1 : (tensor<9x6xf32>) -> tensor<9x6xbf16>

@@ -149,3 +149,38 @@ module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 8, has_reduce_s
     return %1 : tensor<4x4xf32>
   }
 }
+
+// -----
+
+// A convolution that rounds to 16 bits computes in them. What it leaves in parts is widened in parts, and added to the sum.
+
+// CHECK: %[[C:.*]] = stablehlo.convolution{{.*}} -> tensor<3x2x2xbf16>
+// CHECK-NOT: alpa.rounds_to
+// CHECK-NEXT: %[[PART:.*]] = sdy.sharding_constraint %[[C]] <@mesh, [{}, {}, {}], unreduced={"x"}> : tensor<3x2x2xbf16>
+// CHECK-NEXT: %[[WIDE:.*]] = stablehlo.convert %[[PART]] : (tensor<3x2x2xbf16>) -> tensor<3x2x2xf32>
+// CHECK-NEXT: %[[P:.*]] = sdy.sharding_constraint %[[WIDE]] <@mesh, [{}, {}, {}], unreduced={"x"}> : tensor<3x2x2xf32>
+// CHECK-NEXT: %[[SUM:.*]] = stablehlo.add %arg1, %[[P]] : tensor<3x2x2xf32>
+// CHECK-NEXT: %[[R:.*]] = sdy.sharding_constraint %[[SUM]] <@mesh, [{}, {}, {}], unreduced={"x"}>
+module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 8, has_reduce_scatter = true, inter_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, intra_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+  func.func public @main(%arg0: tensor<8x7x2xbf16> {alpa.sharding = "{x},{},{}"}, %arg1: tensor<3x2x2xf32> {alpa.sharding = "{},{},{}", alpa.unreduced = "x"})
+      -> (tensor<3x2x2xf32> {alpa.sharding = "{},{},{}", alpa.unreduced = "x"}) {
+    %0 = stablehlo.convolution(%arg0, %arg0) dim_numbers = [f, 0, b]x[i, 0, o]->[0, b, f], window = {pad = [[1, 1]]} {alpa.operands = ["{x},{},{}", "{x},{},{}"], alpa.results = ["{},{},{}"], alpa.rounds_to = bf16, alpa.unreduced = "x", batch_group_count = 1 : i64, feature_group_count = 1 : i64} : (tensor<8x7x2xbf16>, tensor<8x7x2xbf16>) -> tensor<3x2x2xf32>
+    %1 = stablehlo.add %arg1, %0 {alpa.results = ["{},{},{}"], alpa.unreduced = "x"} : tensor<3x2x2xf32>
+    return %1 : tensor<3x2x2xf32>
+  }
+}
+
+// -----
+
+// Reduced at once, it is reduced as it was rounded.
+
+// CHECK: %[[C:.*]] = stablehlo.convolution{{.*}} -> tensor<3x2x2xbf16>
+// CHECK-NEXT: %[[WHOLE:.*]] = sdy.sharding_constraint %[[C]] <@mesh, [{}, {}, {}]> : tensor<3x2x2xbf16>
+// CHECK-NEXT: %[[WIDE:.*]] = stablehlo.convert %[[WHOLE]] : (tensor<3x2x2xbf16>) -> tensor<3x2x2xf32>
+// CHECK-NEXT: return %[[WIDE]]
+module attributes {alpa.mesh = {axes = ["x"], devices_per_node = 8, has_reduce_scatter = true, inter_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, intra_node = {bytes_per_second = 1.0e+11, latency_seconds = 1.0e-05}, memory_bytes_per_second = 1.0e+12, sizes = [2]}} {
+  func.func public @main(%arg0: tensor<8x7x2xbf16> {alpa.sharding = "{x},{},{}"}) -> tensor<3x2x2xf32> {
+    %0 = stablehlo.convolution(%arg0, %arg0) dim_numbers = [f, 0, b]x[i, 0, o]->[0, b, f], window = {pad = [[1, 1]]} {alpa.operands = ["{x},{},{}", "{x},{},{}"], alpa.results = ["{},{},{}"], alpa.rounds_to = bf16, batch_group_count = 1 : i64, feature_group_count = 1 : i64} : (tensor<8x7x2xbf16>, tensor<8x7x2xbf16>) -> tensor<3x2x2xf32>
+    return %0 : tensor<3x2x2xf32>
+  }
+}

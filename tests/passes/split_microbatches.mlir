@@ -151,3 +151,49 @@ func.func public @main(%x: tensor<8xf32> {alpa.batch}, %w: tensor<f32>) -> tenso
   }
   return %2#0 : tensor<8xf32>
 }
+
+// -----
+
+// What is added up over examples in 16 bits is added up in 32, in every microbatch: a sum of widened values, a scatter of
+// widened updates. The update rounds once.
+
+// CHECK-LABEL: func.func public @main(%arg0: tensor<8x6xbf16> {alpa.batch}, %arg1: tensor<8x1xi32> {alpa.batch})
+// CHECK: func.func private @microbatch
+// CHECK: %[[WIDE:.*]] = stablehlo.convert %{{.*}} : (tensor<4x6xbf16>) -> tensor<4x6xf32>
+// CHECK: %[[BIAS:.*]] = stablehlo.reduce(%[[WIDE]] init: %{{.*}}) applies stablehlo.add across dimensions = [0] : (tensor<4x6xf32>, tensor<f32>) -> tensor<6xf32>
+// CHECK: %[[ROWS:.*]] = stablehlo.convert %{{.*}} : (tensor<4x6xbf16>) -> tensor<4x6xf32>
+// CHECK: %[[TABLE:.*]] = "stablehlo.scatter"(%{{.*}}, %{{.*}}, %[[ROWS]])
+// CHECK: ^bb0(%[[A:.*]]: tensor<f32>, %[[B:.*]]: tensor<f32>):
+// CHECK-NEXT: stablehlo.add %{{.*}}, %{{.*}} : tensor<f32>
+// CHECK: (tensor<9x6xf32>, tensor<4x1xi32>, tensor<4x6xf32>) -> tensor<9x6xf32>
+// CHECK: stablehlo.add %{{.*}}, %[[BIAS]] {{.*}}: tensor<6xf32>
+// CHECK: stablehlo.add %{{.*}}, %[[TABLE]] {{.*}}: tensor<9x6xf32>
+// CHECK: func.func private @update
+// CHECK-DAG: stablehlo.convert %arg0 : (tensor<6xf32>) -> tensor<6xbf16>
+// CHECK-DAG: stablehlo.convert %arg1 : (tensor<9x6xf32>) -> tensor<9x6xbf16>
+func.func public @main(%x: tensor<8x6xbf16> {alpa.batch}, %ids: tensor<8x1xi32> {alpa.batch}) -> (tensor<6xbf16>, tensor<9x6xbf16>) {
+  %0 = stablehlo.tanh %x : tensor<8x6xbf16>
+  %zero = stablehlo.constant dense<0.0> : tensor<bf16>
+  %1 = stablehlo.reduce(%0 init: %zero) applies stablehlo.add across dimensions = [0] : (tensor<8x6xbf16>, tensor<bf16>) -> tensor<6xbf16>
+  %zeros = stablehlo.constant dense<0.0> : tensor<9x6xbf16>
+  %2 = "stablehlo.scatter"(%zeros, %ids, %0) <{scatter_dimension_numbers = #stablehlo.scatter<update_window_dims = [1], inserted_window_dims = [0], scatter_dims_to_operand_dims = [0], index_vector_dim = 1>}> ({
+  ^bb0(%a: tensor<bf16>, %b: tensor<bf16>):
+    %3 = stablehlo.add %a, %b : tensor<bf16>
+    stablehlo.return %3 : tensor<bf16>
+  }) : (tensor<9x6xbf16>, tensor<8x1xi32>, tensor<8x6xbf16>) -> tensor<9x6xbf16>
+  return %1, %2 : tensor<6xbf16>, tensor<9x6xbf16>
+}
+
+// -----
+
+// A product has 32 bits at once. A convolution rounds to 16, which its sum need not know.
+
+// CHECK-LABEL: func.func public @main(%arg0: tensor<8x6xbf16> {alpa.batch}, %arg1: tensor<8x7x2xbf16> {alpa.batch})
+// CHECK: func.func private @microbatch
+// CHECK: dot_general {{.*}} : (tensor<4x6xbf16>, tensor<4x6xbf16>) -> tensor<6x6xf32>
+// CHECK: convolution({{.*}}alpa.rounds_to = bf16{{.*}} -> tensor<3x2x2xf32>
+func.func public @main(%x: tensor<8x6xbf16> {alpa.batch}, %y: tensor<8x7x2xbf16> {alpa.batch}) -> (tensor<6x6xbf16>, tensor<3x2x2xbf16>) {
+  %0 = stablehlo.dot_general %x, %x, contracting_dims = [0] x [0] : (tensor<8x6xbf16>, tensor<8x6xbf16>) -> tensor<6x6xbf16>
+  %1 = stablehlo.convolution(%y, %y) dim_numbers = [f, 0, b]x[i, 0, o]->[0, b, f], window = {pad = [[1, 1]]} {batch_group_count = 1 : i64, feature_group_count = 1 : i64} : (tensor<8x7x2xbf16>, tensor<8x7x2xbf16>) -> tensor<3x2x2xbf16>
+  return %0, %1 : tensor<6x6xbf16>, tensor<3x2x2xbf16>
+}

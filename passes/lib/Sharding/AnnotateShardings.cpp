@@ -6,6 +6,7 @@
 
 #include "alpa/IR/Attributes.h"
 #include "alpa/IR/CheckModule.h"
+#include "alpa/IR/RoundedResults.h"
 #include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/IR/StablehloBuilder.h"
@@ -67,9 +68,10 @@ private:
       auto sharding = readArgument(func, argument.getArgNumber(), mesh);
       if (mlir::failed(sharding))
         return mlir::failure();
-      auto unreduced = readUnreduced(
-          func.getArgAttr(argument.getArgNumber(), kUnreducedAttr), mesh,
-          [&] { return func->emitOpError() << "argument " << argument.getArgNumber() << ": "; });
+      auto unreduced =
+          readUnreduced(func.getArgAttr(argument.getArgNumber(), kUnreducedAttr), mesh, [&] {
+            return func->emitOpError() << "argument " << argument.getArgNumber() << ": ";
+          });
       if (mlir::failed(unreduced))
         return mlir::failure();
       if (*sharding)
@@ -159,10 +161,9 @@ private:
     mlir::OpBuilder builder(module.getContext());
     builder.setInsertionPointAfterValue(value);
     mlir::Value made = value;
-    if (needsConstraint(value, source)) {
-      made = constrain(builder, value, source);
-      value.replaceAllUsesExcept(made, made.getDefiningOp());
-    }
+    if (needsConstraint(value, source))
+      made = source.op && roundsTo(source.op) ? constrainRounded(builder, value, source)
+                                              : constrainAll(builder, value, source);
     std::vector<Sharding> wanted;
     for (const Demand &demand : demands[value])
       wanted.push_back(demand.sharding);
@@ -238,9 +239,8 @@ private:
   void annotateArguments() {
     for (mlir::BlockArgument argument : func.getArguments())
       if (auto source = sources.find(argument); source != sources.end())
-        func.setArgAttr(
-            argument.getArgNumber(), kShardingAttr,
-            makeAttr(module.getContext(), text(argument.getType(), source->second)));
+        func.setArgAttr(argument.getArgNumber(), kShardingAttr,
+                        makeAttr(module.getContext(), text(argument.getType(), source->second)));
   }
 
   void annotateResults() {
@@ -261,6 +261,27 @@ private:
     builder.setInsertionPointAfterValue(constrained);
     finalPlacement[constrained] = placement;
     return constrained;
+  }
+
+  mlir::Value constrainAll(mlir::OpBuilder &builder, mlir::Value value,
+                           const Placement &placement) {
+    mlir::Value constrained = constrain(builder, value, placement);
+    value.replaceAllUsesExcept(constrained, constrained.getDefiningOp());
+    return constrained;
+  }
+
+  /// The op computes in the elements that it rounds to. Its readers get them widened again: parts
+  /// of a sum are still parts then.
+  mlir::Value constrainRounded(mlir::OpBuilder &builder, mlir::Value value, const Source &source) {
+    auto wide = llvm::cast<mlir::RankedTensorType>(value.getType());
+    value.setType(wide.clone(roundsTo(source.op)));
+    source.op->removeDiscardableAttr(kRoundsToAttr);
+    mlir::Value narrow = constrain(builder, value, source);
+    mlir::Value widened =
+        StablehloBuilder(builder, value.getLoc()).convert(narrow, wide.getElementType());
+    value.replaceAllUsesExcept(widened, narrow.getDefiningOp());
+    finalPlacement[widened] = source;
+    return source.unreduced ? constrainAll(builder, widened, source) : widened;
   }
 
   /// XLA's compiler for CPUs gives an FFT the layout that resharded neighbours have, which its

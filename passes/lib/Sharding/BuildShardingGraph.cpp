@@ -9,11 +9,11 @@
 #include "alpa/IR/Phase.h"
 #include "alpa/IR/ShardyOps.h"
 #include "alpa/IR/Stablehlo.h"
-#include "alpa/Sharding/UnreducedSums.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/FixedShardings.h"
 #include "alpa/Sharding/Partitioner.h"
 #include "alpa/Sharding/ShardingGraph.h"
+#include "alpa/Sharding/UnreducedSums.h"
 
 namespace alpa {
 
@@ -261,8 +261,10 @@ mlir::LogicalResult GraphBuilder::addOp(mlir::Operation *op, double multiplicity
     if (mlir::failed(
             keepFixedResults(graph.func, op, graph.shardingTarget.mesh, vertex.strategies)))
       return mlir::failure();
-    if (std::optional<UpdateSum> sum = sumOfUpdate(graph.func, op))
-      leaveReductionsToUpdate(*sum, vertex.strategies);
+    // Such an op reduces whatever it is told: its parts, each the whole, would count several times.
+    std::optional<UpdateSum> sum = sumOfUpdate(graph.func, op);
+    if (sum && !reducesOnWholeMeshOnly(op))
+      leaveReductionsToUpdate(*sum, graph.shardingTarget.mesh, vertex.strategies);
   } else {
     op->emitRemark() << "no sharding rule for '" << op->getName() << "', so it stays replicated";
     vertex.strategies.push_back(replicatedStrategy(op, cost, graph.shardingTarget.device));

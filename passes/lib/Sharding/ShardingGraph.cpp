@@ -37,11 +37,16 @@ std::vector<PredictedCollective> ShardingGraph::collectives(llvm::ArrayRef<int> 
                  std::string reason) {
     result.push_back({collective, count, seconds * count, op, std::move(reason)});
   };
-  for (auto [vertex, choice] : llvm::zip(allVertices, choices))
-    for (const Collective &collective : vertex.strategies[choice].collectives)
+  const llvm::DenseSet<mlir::Operation *> partsOfSums = findPartsOfSums();
+  for (auto [vertex, choice] : llvm::zip(allVertices, choices)) {
+    const Strategy &strategy = vertex.strategies[choice];
+    const char *when = strategy.unreduced                ? ", once per step"
+                       : partsOfSums.contains(vertex.op) ? ", in every microbatch"
+                                                         : "";
+    for (const Collective &collective : strategy.collectives)
       add(collective, alpa::seconds(collective, shardingTarget.mesh),
-          vertex.reductionRuns(vertex.strategies[choice]), vertex.op,
-          "partial sums of " + vertex.strategies[choice].name);
+          vertex.reductionRuns(strategy), vertex.op, "partial sums of " + strategy.name + when);
+  }
 
   for (const Flow &flow : allFlows) {
     const ReshardTree tree = treeOf(flow, choices);

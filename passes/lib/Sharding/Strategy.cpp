@@ -1,6 +1,7 @@
 // Enumeration of one op's strategies from its sharding rule.
 
 #include "alpa/Sharding/Strategy.h"
+#include "alpa/IR/RoundedResults.h"
 #include "alpa/IR/Stablehlo.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "alpa/Sharding/Partitioner.h"
@@ -139,12 +140,13 @@ private:
     const AxisSet all = std::accumulate(reduced.begin(), reduced.end(), AxisSet(0), std::bit_or());
     for (AxisSet axes : device.hasReduceScatter ? llvm::ArrayRef(all) : reduced)
       for (auto [type, sharding] : llvm::zip(op->getResultTypes(), partial.results))
-        addCollective(whole, CollectiveKind::AllReduce, axes, bytesOf(type, sharding));
+        addCollective(whole, CollectiveKind::AllReduce, axes,
+                      bytesOf(reductionType(type), sharding));
     strategies.push_back(std::move(whole));
 
     if (!device.hasReduceScatter || op->getNumResults() != 1 || reduced.size() != 1)
       return;
-    const mlir::Type type = op->getResult(0).getType();
+    const mlir::Type type = reductionType(op->getResult(0).getType());
     const std::vector<int64_t> shape = shapeOf(type);
     for (int dim = 0; dim < static_cast<int>(shape.size()); ++dim) {
       Strategy scattered = partial;
@@ -169,6 +171,12 @@ private:
     const double added = seconds(strategy.collectives.back(), mesh);
     strategy.seconds += added;
     strategy.reductionSeconds += added;
+  }
+
+  /// As which partial results of this type are added.
+  mlir::Type reductionType(mlir::Type type) const {
+    mlir::Type rounded = roundsTo(op);
+    return rounded ? llvm::cast<mlir::RankedTensorType>(type).clone(rounded) : type;
   }
 
   int64_t bytesOf(mlir::Type type, const Sharding &sharding) const {

@@ -3,6 +3,8 @@
 #include "alpa/Sharding/UnreducedSums.h"
 #include "alpa/IR/Attributes.h"
 #include "alpa/IR/Phase.h"
+#include "alpa/IR/RoundedResults.h"
+#include "alpa/Sharding/ChosenShardings.h"
 
 namespace alpa {
 
@@ -26,10 +28,27 @@ std::optional<UpdateSum> sumOfUpdate(mlir::FunctionOpInterface func, mlir::Opera
       return std::nullopt;
     sum = {isOwn.getValue()};
   }
+  if (mlir::FloatType rounded = roundsTo(op); rounded && sum)
+    sum->widening = elementBytesOf(op->getResult(0).getType()) * 8 / rounded.getWidth();
   return sum;
 }
 
-void leaveReductionsToUpdate(UpdateSum sum, std::vector<Strategy> &strategies) {
+/// The sum is reduced as it is, however its parts were rounded.
+static void widenReduction(int64_t widening, const DeviceMesh &mesh, Strategy &strategy) {
+  double narrow = 0, wide = 0;
+  for (Collective &collective : strategy.collectives) {
+    narrow += seconds(collective, mesh);
+    collective.bytes *= widening;
+    wide += seconds(collective, mesh);
+  }
+  const double transposition = strategy.reductionSeconds - narrow;
+  const double reduction = wide + transposition * static_cast<double>(widening);
+  strategy.seconds += reduction - strategy.reductionSeconds;
+  strategy.reductionSeconds = reduction;
+}
+
+void leaveReductionsToUpdate(UpdateSum sum, const DeviceMesh &mesh,
+                             std::vector<Strategy> &strategies) {
   std::vector<Strategy> all;
   for (Strategy &strategy : strategies) {
     AxisSet axes = 0;
@@ -43,8 +62,10 @@ void leaveReductionsToUpdate(UpdateSum sum, std::vector<Strategy> &strategies) {
       all.push_back(strategy);
       all.back().name += " once";
     }
-    if (axes && (!isScattered || sum.isOwn))
+    if (axes && (!isScattered || sum.isOwn)) {
       all.back().unreduced = axes;
+      widenReduction(sum.widening, mesh, all.back());
+    }
   }
   strategies = std::move(all);
 }

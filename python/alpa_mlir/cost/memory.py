@@ -89,11 +89,14 @@ def stage_memory(
 
 
 def _update_bytes(function: FunctionSummary, sums: Mapping[str, Spec], mesh: LogicalMesh) -> int:
-    """What comes from other stages, sums once they are reduced, and new state that does not take
-    the place of the old."""
-    received = [
-        a for a in function.arguments if not is_once(a) and sums.get(name_of(a)) != spec_of_value(a)
-    ]
+    """What comes from other stages, sums that are scattered as they are reduced (others are reduced
+    in place), and new state that does not take the place of the old."""
+
+    def is_in_place(argument: ValueSummary) -> bool:
+        left = sums.get(name_of(argument))
+        return left is not None and tuple(left) == tuple(spec_of_value(argument))
+
+    received = [a for a in function.arguments if not is_once(a) and not is_in_place(a)]
     donated = [a for a in function.arguments if is_once(a) and is_donated(a)]
     new_bytes = _num_bytes(function.results, mesh) - _num_bytes(donated, mesh)
     return _num_bytes(received, mesh) + max(0, new_bytes)

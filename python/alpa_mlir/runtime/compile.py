@@ -39,6 +39,7 @@ from alpa_mlir.runtime.issued import (
 )
 from alpa_mlir.runtime.layout import Layout
 from alpa_mlir.runtime.pipeline import PipelineExecutable
+from alpa_mlir.runtime.reductions import Reductions
 from alpa_mlir.runtime.results import (
     ArgumentReader,
     ExamplesReader,
@@ -47,7 +48,7 @@ from alpa_mlir.runtime.results import (
     compile_join,
 )
 from alpa_mlir.runtime.sums import compile_start
-from alpa_mlir.runtime.transfer.reshard import compile_reshard
+from alpa_mlir.runtime.transfer.reshard import Reshard, compile_reshard
 from alpa_mlir.runtime.transfer.transfer import compile_transfer
 from alpa_mlir.schedule.instructions import (
     Free,
@@ -133,6 +134,7 @@ class _Builder:
     ) -> None:
         self._program = program
         self._layout = layout
+        self._reductions = Reductions(layout)
         self._donations = donations
         self._options = compiler_options
         self._session = session
@@ -187,14 +189,29 @@ class _Builder:
         layout, kind = self._layout, run.task.kind
         task = self._compile_task(kind)
         avals = self._program.programs[kind].in_avals
-        there = [layout.sharding(mesh, buffer) for buffer in run.reads]
+        reduction, there = self._reduction(mesh, run)
         wanted = layout.in_shardings(kind)
         convert = self._session.submit(
             ("reshard", _types(avals), tuple(there), tuple(wanted)),
             lambda: compile_reshard(avals, there, wanted),
         )
         reads, writes = layout.slots(mesh, run.reads), layout.slots(mesh, run.writes)
-        return lambda: IssuedRun(task.result(), reads, writes, convert.result())
+        return lambda: IssuedRun(task.result(), reads, writes, reduction(), convert.result())
+
+    def _reduction(
+        self, mesh: int, instruction: Run | Transfer
+    ) -> tuple[Callable[[], Reshard | None], list[NamedSharding]]:
+        """Of sums in parts that it reads; and how what it reads lies then."""
+        before, after = self._reductions.reduce(mesh, instruction)
+        if before == after:
+            return lambda: None, after
+        avals = [self._layout.aval(buffer) for buffer in instruction.reads]
+        is_replaced = len(set(instruction.reads)) == len(instruction.reads)
+        compiled = self._session.submit(
+            ("reduction", _types(avals), tuple(before), tuple(after), is_replaced),
+            lambda: compile_reshard(avals, before, after, gives_up=is_replaced),
+        )
+        return compiled.result, after
 
     def _issue_start(self, mesh: int, start: StartSums) -> Callable[[], Issue]:
         layout = self._layout
@@ -211,7 +228,7 @@ class _Builder:
     def _issue_transfer(self, mesh: int, transfer: Transfer) -> Callable[[], Issue]:
         layout, target = self._layout, transfer.target
         avals = [layout.aval(buffer) for buffer in transfer.reads]
-        sources = [layout.sharding(mesh, buffer) for buffer in transfer.reads]
+        reduction, sources = self._reduction(mesh, transfer)
         targets = [layout.sharding(target, buffer) for buffer in transfer.reads]
         compiled = self._session.submit(
             ("transfer", _types(avals), tuple(sources), tuple(targets)),
@@ -219,7 +236,7 @@ class _Builder:
         )
         reads = layout.slots(mesh, transfer.reads)
         writes = layout.slots(target, transfer.reads)
-        return lambda: IssuedTransfer(compiled.result(), reads, writes)
+        return lambda: IssuedTransfer(compiled.result(), reads, writes, reduction())
 
     def _reader(self, result: PipelineResult) -> Callable[[], ResultReader]:
         program, layout = self._program, self._layout

@@ -27,17 +27,28 @@ class IssuedInstruction:
     issue: Issue
 
 
+def _read(store: Store, slots: Slots, reduction: Reshard | None) -> list[Any]:
+    arrays = [store[slot] for slot in slots]
+    if reduction:
+        arrays = reduction(arrays)
+        for position in reduction.positions:
+            store[slots[position]] = arrays[position]
+    return arrays
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class IssuedRun:
-    """Runs an executable; `convert` reshards inputs that lie otherwise than it reads them."""
+    """Runs an executable; `convert` reshards inputs that lie otherwise than it reads them, behind
+    `reduction`, which replaces sums in parts."""
 
     execute: Callable[..., Any]
     reads: Slots
     writes: Slots
+    reduction: Reshard | None = None
     convert: Reshard | None = None
 
     def __call__(self, store: Store) -> None:
-        arrays = [store[slot] for slot in self.reads]
+        arrays = _read(store, self.reads, self.reduction)
         if self.convert:
             arrays = self.convert(arrays)
         for slot, array in zip(self.writes, self.execute(*arrays), strict=True):
@@ -58,14 +69,15 @@ class IssuedStartSums:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class IssuedTransfer:
-    """Sends arrays to another mesh."""
+    """Sends arrays to another mesh; `reduction` replaces sums in parts before."""
 
     transfer: CompiledTransfer
     reads: Slots
     writes: Slots
+    reduction: Reshard | None = None
 
     def __call__(self, store: Store) -> None:
-        arrays = self.transfer([store[slot] for slot in self.reads])
+        arrays = self.transfer(_read(store, self.reads, self.reduction))
         for slot, array in zip(self.writes, arrays, strict=True):
             store[slot] = array
 

@@ -16,9 +16,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jax.sharding import NamedSharding
+
 from alpa_mlir.program.pipeline import PipelineProgram, num_bytes
 from alpa_mlir.runtime.issued import IssuedInstruction
 from alpa_mlir.runtime.layout import Layout
+from alpa_mlir.runtime.reductions import Reductions
+from alpa_mlir.runtime.transfer.reshard import is_in_place
 from alpa_mlir.schedule.instructions import Free, Run, StartSums, Transfer
 from alpa_mlir.schedule.schedule import TaskKind
 from alpa_mlir.schedule.values import Buffer
@@ -37,6 +41,7 @@ def peak_bytes(
         mesh, instruction = each.mesh, each.instruction
         match instruction:
             case Run():
+                memory.reduce(mesh, instruction)
                 converted = memory.converted_bytes(mesh, instruction)
                 donated = [instruction.reads[i] for i in donations[instruction.task.kind]]
                 for buffer in donated:
@@ -49,6 +54,7 @@ def peak_bytes(
                 for buffer in instruction.writes:
                     memory.hold(mesh, buffer)
             case Transfer():
+                memory.reduce(mesh, instruction)
                 for buffer in instruction.reads:
                     memory.hold(instruction.target, buffer)
             case Free():
@@ -62,6 +68,7 @@ class _Memory:
 
     def __init__(self, program: PipelineProgram[Any], layout: Layout) -> None:
         self._layout = layout
+        self._reductions = Reductions(layout)
         self._held: dict[tuple[int, Buffer], int] = {}
         self._live: defaultdict[Any, int] = defaultdict(int)
         self.peak: dict[Any, int] = {}
@@ -79,19 +86,40 @@ class _Memory:
     def hold(self, mesh: int, buffer: Buffer) -> None:
         """In place of what the buffer held before."""
         self.release(mesh, buffer)
-        aval, sharding = self._layout.aval(buffer), self._layout.sharding(mesh, buffer)
-        held = num_bytes(sharding.shard_shape(aval.shape), aval.dtype)
+        held = self._num_bytes(buffer, self._reductions.sharding(mesh, buffer))
         self._held[mesh, buffer] = held
         for device in self._layout.devices(mesh):
             self._live[device] += held
+
+    def _num_bytes(self, buffer: Buffer, sharding: NamedSharding) -> int:
+        """On a device."""
+        aval = self._layout.aval(buffer)
+        return num_bytes(sharding.shard_shape(aval.shape), aval.dtype)
+
+    def reduce(self, mesh: int, instruction: Run | Transfer) -> None:
+        """Sums in parts that it reads are replaced; what does not take their place is beside them
+        until then."""
+        ends = self._reductions.reduce(mesh, instruction)
+        changed = [
+            (buffer, source, target)
+            for buffer, source, target in zip(instruction.reads, *ends, strict=True)
+            if source != target
+        ]
+        beside = sum(
+            self._num_bytes(buffer, target)
+            for buffer, source, target in changed
+            if not is_in_place(self._layout.aval(buffer).shape, source, target)
+        )
+        self.reach_peak(mesh, beside)
+        for buffer, _, _ in changed:
+            self.hold(mesh, buffer)
 
     def converted_bytes(self, mesh: int, run: Run) -> int:
         """Of inputs that lie otherwise than the task reads them."""
         total = 0
         for buffer, wanted in zip(run.reads, self._layout.in_shardings(run.task.kind), strict=True):
-            if self._layout.sharding(mesh, buffer) != wanted:
-                aval = self._layout.aval(buffer)
-                total += num_bytes(wanted.shard_shape(aval.shape), aval.dtype)
+            if self._reductions.sharding(mesh, buffer) != wanted:
+                total += self._num_bytes(buffer, wanted)
         return total
 
     def free(self, mesh: int, buffer: Buffer) -> None:

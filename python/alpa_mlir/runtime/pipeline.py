@@ -156,10 +156,8 @@ class PipelineExecutable(Generic[PlanT]):
     def _reductions(self) -> Iterator[Reshard]:
         for issued in self.driver.issued:
             issue = issued.issue
-            if isinstance(issue, IssuedRun) and issue.convert and issue.convert.is_reduction:
-                yield issue.convert
-            if isinstance(issue, IssuedTransfer) and issue.transfer.reduction:
-                yield issue.transfer.reduction
+            if isinstance(issue, IssuedRun | IssuedTransfer) and issue.reduction:
+                yield issue.reduction
 
     def memory_analysis(self) -> int:
         """Peak bytes of the device that needs most while a step runs, as XLA has allocated them."""

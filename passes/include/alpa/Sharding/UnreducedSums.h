@@ -11,16 +11,18 @@ namespace alpa {
 
 /// A sum over several microbatches that only updates read.
 struct UpdateSum {
-  bool isOwn = false; ///< only the update of the stage that makes it
+  bool isOwn = false;   ///< only the update of the stage that makes it
+  int64_t widening = 1; ///< its bytes, over those of a part as the op rounds it
 };
 
 /// The sum that `op` of a stage (alpa-extract-stage) makes a microbatch's part of.
 std::optional<UpdateSum> sumOfUpdate(mlir::FunctionOpInterface func, mlir::Operation *op);
 
 /// The strategies of the op that makes parts of `sum`. All-reduces are left to the update, which
-/// costs a microbatch nothing and no memory. Where parts are scattered, the sum is scattered too, so
-/// that leaving it whole ("x=k>0 once") is a choice of its own; what other stages read is sent
+/// costs a microbatch nothing and no memory. Where parts are scattered, the sum is scattered too,
+/// so that leaving it whole ("x=k>0 once") is a choice of its own; what other stages read is sent
 /// whole.
-void leaveReductionsToUpdate(UpdateSum sum, std::vector<Strategy> &strategies);
+void leaveReductionsToUpdate(UpdateSum sum, const DeviceMesh &mesh,
+                             std::vector<Strategy> &strategies);
 
 } // namespace alpa

@@ -2,6 +2,7 @@
 
 #include "BatchShrinker.h"
 #include "StepParts.h"
+#include "WidenPart.h"
 #include "alpa/IR/Attributes.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/SetVector.h"
@@ -221,23 +222,11 @@ private:
     StablehloBuilder make(inner, frontier.value.getLoc());
     if (frontier.isJoined)
       contribution = amongZeros(make, frontier.value, contribution, index, inner);
-    mlir::Value wide = widened(make, contribution, frontier);
+    auto mark = [&](mlir::Operation *op) { markAsSource(op, source); };
+    mlir::Value wide = widenPart(make, contribution, frontier.sumType(), mark);
     mlir::Value sum = make.combine(frontier.combine, before, wide);
-    if (wide != contribution)
-      markAsSource(wide.getDefiningOp(), source);
-    markAsSource(sum.getDefiningOp(), source);
+    mark(sum.getDefiningOp());
     return sum;
-  }
-
-  /// With the elements of the sum. A product that only the sum reads has them at once: rounded in
-  /// between, partial results of devices and microbatches would not add up to what one has.
-  mlir::Value widened(StablehloBuilder &make, mlir::Value contribution,
-                      const FrontierValue &frontier) {
-    mlir::Operation *source = contribution.getDefiningOp();
-    if (!source || kindOf(source) != OpKind::DotGeneral || !contribution.use_empty())
-      return make.convert(contribution, frontier.sumType().getElementType());
-    contribution.setType(frontier.sumType());
-    return contribution;
   }
 
   /// It belongs where `source` does, which makes the part of a microbatch; null: an argument.

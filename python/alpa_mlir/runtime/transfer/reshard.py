@@ -27,15 +27,10 @@ _ANY_DEVICE = DeviceSpec({"f32": 1.0}, 1.0, 0, has_reduce_scatter=False)
 
 @dataclass(frozen=True, eq=False)
 class Reshard:
-    """Replaces the arrays at some positions by themselves in another sharding, on the same mesh.
-
-    Attributes:
-      is_reduction: whether some of them are sums in parts.
-    """
+    """Replaces the arrays at some positions by themselves in another sharding, on the same mesh."""
 
     positions: tuple[int, ...]
     compiled: jax.stages.Compiled
-    is_reduction: bool = False
 
     def __call__(self, arrays: Arrays) -> Arrays:
         results = list(arrays)
@@ -46,9 +41,16 @@ class Reshard:
 
 
 def compile_reshard(
-    avals: Sequence[Any], sources: Sequence[NamedSharding], targets: Sequence[NamedSharding]
+    avals: Sequence[Any],
+    sources: Sequence[NamedSharding],
+    targets: Sequence[NamedSharding],
+    gives_up: bool = False,
 ) -> Reshard | None:
-    """One program for all arrays that lie otherwise; None where none does."""
+    """One program for all arrays that lie otherwise; None where none does.
+
+    Args:
+      gives_up: whether nobody else reads what is replaced, so that its memory may be taken.
+    """
     positions = tuple(
         i
         for i, (source, target) in enumerate(zip(sources, targets, strict=True))
@@ -65,10 +67,19 @@ def compile_reshard(
         reshard,
         in_shardings=tuple(sources[i] for i in positions),
         out_shardings=tuple(targets[i] for i in positions),
+        donate_argnums=tuple(
+            n
+            for n, i in enumerate(positions)
+            if gives_up and is_in_place(avals[i].shape, sources[i], targets[i])
+        ),
     )
     structs = [jax.ShapeDtypeStruct(avals[i].shape, avals[i].dtype) for i in positions]
-    is_reduction = any(sources[i].spec.unreduced for i in positions)
-    return Reshard(positions, jitted.lower(*structs).compile(), is_reduction)
+    return Reshard(positions, jitted.lower(*structs).compile())
+
+
+def is_in_place(shape: tuple[int, ...], source: NamedSharding, target: NamedSharding) -> bool:
+    """Whether a device has as much of the array behind a reshard as before it."""
+    return source.shard_shape(shape) == target.shard_shape(shape)
 
 
 def _through(array: Any, steps: Sequence[NamedSharding]) -> Any:

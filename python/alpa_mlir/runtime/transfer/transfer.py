@@ -9,7 +9,6 @@ from typing import Any
 import jax
 from jax.sharding import NamedSharding, SingleDeviceSharding
 
-from alpa_mlir.ir.spec import reduced
 from alpa_mlir.program.placement import Placement, Tile, devices_of
 from alpa_mlir.program.route import Piece, find_pieces, find_route
 from alpa_mlir.runtime.transfer.reshard import Arrays, Reshard, compile_reshard
@@ -20,12 +19,10 @@ class CompiledTransfer:
     """A function of the arrays on the sender's mesh that returns them on the receiver's.
 
     Attributes:
-      reduction: of sums in parts, before anything else.
       bytes: what all devices receive from other devices, reshards included.
     """
 
     bytes: int
-    reduction: Reshard | None
     put_positions: tuple[int, ...]
     put_shardings: list[NamedSharding] | NamedSharding
     before: Reshard | None
@@ -33,7 +30,6 @@ class CompiledTransfer:
     in_pieces: tuple[tuple[int, PieceMove], ...]
 
     def __call__(self, arrays: Arrays) -> Arrays:
-        arrays = self.reduction(arrays) if self.reduction else arrays
         moved = self.before(arrays) if self.before else arrays
         put = jax.device_put([moved[i] for i in self.put_positions], self.put_shardings)
         if not self.in_pieces:
@@ -50,8 +46,6 @@ def compile_transfer(
     avals: Sequence[Any], sources: Sequence[NamedSharding], targets: Sequence[NamedSharding]
 ) -> CompiledTransfer:
     """Chooses a route for every array and compiles the reshards on it."""
-    reduction = compile_reshard(avals, sources, [reduced(source) for source in sources])
-    sources = [reduced(source) for source in sources]
     arrays = list(zip(avals, sources, targets, strict=True))
     routes = [
         find_route(a.shape, a.dtype, *(Placement.of(end, len(a.shape)) for end in ends))
@@ -66,7 +60,6 @@ def compile_transfer(
     put_positions = tuple(i for i, route in enumerate(routes) if not route.is_in_pieces)
     return CompiledTransfer(
         sum(route.bytes for route in routes),
-        reduction,
         put_positions,
         _at_once([arrivals[i] for i in put_positions]),
         compile_reshard(avals, sources, starts),

@@ -62,20 +62,21 @@ ValueSummary summarize(mlir::Type type, mlir::DictionaryAttr attributes) {
   return summary;
 }
 
-constexpr llvm::StringRef kNamesOfValues[] = {kValueAttr,  kNameAttr,        kArgumentAttr,
-                                              kResultAttr, kAccumulatorAttr, kPrologueAttr,
+constexpr llvm::StringRef kNamesOfValues[] = {kValueAttr,   kNameAttr,        kArgumentAttr,
+                                              kResultAttr,  kAccumulatorAttr, kPrologueAttr,
                                               kBatchDimAttr};
 
 /// Leaves of attributes that tell values of a step apart only that they are there.
 void removeNames(mlir::ModuleOp module, llvm::ArrayRef<llvm::StringRef> names) {
   mlir::AttrTypeReplacer replacer;
-  replacer.addReplacement([names](mlir::DictionaryAttr dictionary) -> std::optional<mlir::Attribute> {
-    mlir::NamedAttrList attributes(dictionary);
-    for (llvm::StringRef name : names)
-      if (attributes.get(name))
-        attributes.set(name, mlir::UnitAttr::get(dictionary.getContext()));
-    return attributes.getDictionary(dictionary.getContext());
-  });
+  replacer.addReplacement(
+      [names](mlir::DictionaryAttr dictionary) -> std::optional<mlir::Attribute> {
+        mlir::NamedAttrList attributes(dictionary);
+        for (llvm::StringRef name : names)
+          if (attributes.get(name))
+            attributes.set(name, mlir::UnitAttr::get(dictionary.getContext()));
+        return attributes.getDictionary(dictionary.getContext());
+      });
   replacer.recursivelyReplaceElementsIn(module);
 }
 
@@ -178,7 +179,7 @@ std::string Module::structureKey() const {
 std::vector<std::string> Module::functionKeys() const {
   std::unique_ptr<Module> nameless = clone();
   llvm::SmallVector<llvm::StringRef> names(llvm::ArrayRef<llvm::StringRef>{kNamesOfValues});
-  names.push_back(kStateAttr); // counts the results of the step, as
+  names.push_back(kStateAttr);      // counts the results of the step, as
   names.push_back(kGradientOfAttr); // this does its arguments
   removeNames(nameless->get(), names);
   std::vector<std::string> keys;

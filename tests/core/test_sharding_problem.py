@@ -7,6 +7,7 @@ import json
 import pytest
 from alpa_mlir._native import FORBIDDEN_COST, ShardingProblem
 from hypothesis import given
+from hypothesis import strategies as st
 from sharding_problems import small_problems
 
 
@@ -137,3 +138,47 @@ def test_json_any_key_order_and_unknown_keys() -> None:
 def test_json_malformed_is_refused(text: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ShardingProblem.from_json(text)
+
+
+@given(st.data())
+def test_a_priced_problem_bounds_what_fits(data: st.DataObject) -> None:
+    problem = data.draw(small_problems())
+    choices = [
+        data.draw(st.integers(0, len(problem.node_costs(node)) - 1))
+        for node in range(problem.num_nodes)
+    ]
+    plain = problem.evaluate(choices)
+    time = problem.busiest_time
+    priced = problem.priced(2.5, time).evaluate(choices)
+    used = sum(
+        problem.node_usages(node)[choice]
+        for node, choice in enumerate(choices)
+        if problem.node_interval(node)[0] <= time < problem.node_interval(node)[1]
+    )
+    assert priced.num_forbidden == plain.num_forbidden
+    assert used <= plain.peak_usage
+    if not plain.num_forbidden:
+        assert abs(priced.cost - plain.cost - 2.5 * used) <= problem.num_nodes
+
+
+def test_prices_are_finite() -> None:
+    problem = ShardingProblem()
+    problem.add_node((0, 1), [1], [1])
+    for price in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="price: expected a finite one of at least 0"):
+            problem.priced(price, 0)
+    with pytest.raises(OverflowError, match="a cost is forbidden that was not"):
+        problem.priced(1e18, 0)
+
+
+def test_among_answers_others_are_forbidden() -> None:
+    problem = ShardingProblem()
+    problem.add_node((0, 1), [5, 6, 7], [1, 2, 3])
+    problem.add_node((0, 1), [1, 2], [0, 0])
+    among = problem.among([[0, 1], [2, 1]])
+    assert among.evaluate([0, 1]).cost == problem.evaluate([0, 1]).cost
+    assert among.evaluate([2, 1]).num_forbidden == 0
+    assert among.evaluate([1, 1]).num_forbidden == 1
+    assert among.evaluate([0, 0]).num_forbidden == 1
+    with pytest.raises(ValueError, match="expected one per node"):
+        problem.among([[0]])

@@ -21,10 +21,14 @@ Repeats findRepeats(const std::vector<int32_t> &kinds, const std::vector<double>
     for (int32_t first = 0, end = 0; first + period < size; first = end + 1) {
       for (end = first; end + period < size && kinds[end] == kinds[end + period];)
         ++end;
-      Repeats found{first, period, (end - first) / period + 1};
-      if (double weight = before[found.end()] - before[first]; found.count > 1 && weight > most) {
-        best = found;
-        most = weight;
+      // Ops [first, end + period) repeat, with more of them than fill whole blocks.
+      const int32_t count = (end - first) / period + 1, spare = (end - first) % period;
+      for (int32_t shift = 0; shift <= spare && count > 1; ++shift) {
+        Repeats found{first + shift, period, count};
+        if (double weight = before[found.end()] - before[found.first]; weight > most) {
+          best = found;
+          most = weight;
+        }
       }
     }
   return best;

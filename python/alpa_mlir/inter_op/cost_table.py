@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,8 +37,8 @@ _ERRORS = {kind.__name__: kind for kind in (PassError, PlanError, SolverError, C
 
 
 @dataclass
-class CostTable:
-    """Answers so far.
+class CostTable(AbstractContextManager["CostTable"]):
+    """Answers so far. Processes are started when they are needed first, and end with its context.
 
     Attributes:
       cache: where answers are kept; None keeps none.
@@ -48,6 +49,12 @@ class CostTable:
     num_processes: int = 0
     stopwatch: Stopwatch = field(default_factory=lambda: Stopwatch("stages"))
     _answers: dict[str, StageCost | None] = field(default_factory=dict[str, StageCost | None])
+    _workers: _Workers | None = None
+
+    def __exit__(self, *_: object) -> None:
+        if self._workers is not None:
+            self._workers.end()
+            self._workers = None
 
     def costs(self, questions: Sequence[StageQuestion], title: str) -> list[StageCost | None]:
         """The answers, in order; None where a stage fits in no way, or none was found in time."""
@@ -66,15 +73,21 @@ class CostTable:
         self, missing: dict[str, StageQuestion], title: str
     ) -> Iterator[tuple[str, Answer]]:
         with self.stopwatch.counted(title, len(missing)) as advance:
-            if len(missing) < _MIN_QUESTIONS_FOR_PROCESSES or self.num_processes < 2:
+            is_few = len(missing) < _MIN_QUESTIONS_FOR_PROCESSES and self._workers is None
+            if self.num_processes < 2 or len(missing) < 2 or is_few:
                 for digest, question in missing.items():
                     yield digest, _or_timeout(partial(cost_stage, question))
                     advance()
                 return
-            with _Workers(min(self.num_processes, len(missing))) as workers:
-                for digest, cost in workers.ask(missing):
+            if self._workers is None:
+                self._workers = _Workers(self.num_processes)
+            try:
+                for digest, cost in self._workers.ask(missing):
                     yield digest, cost
                     advance()
+            except BaseException:  # Ctrl-C, too: what they work on is no longer wanted
+                self.__exit__()
+                raise
 
     def _read(self, digest: str) -> bool:
         if self.cache is None:
@@ -104,17 +117,11 @@ class _Workers:
         self._num_processes = num_processes
         self._idle: SimpleQueue[subprocess.Popen[str]] = SimpleQueue()
         self._all: list[subprocess.Popen[str]] = []
-
-    def __enter__(self) -> _Workers:
         try:
             self._start()
-        except BaseException:  # Ctrl-C, too
-            self._end()
+        except BaseException:
+            self.end()
             raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
 
     def _start(self) -> None:
         environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
@@ -134,7 +141,7 @@ class _Workers:
             self._all.append(process)
             self._idle.put(process)
 
-    def _end(self) -> None:
+    def end(self) -> None:
         for process in self._all:
             process.kill()
         for process in self._all:
@@ -146,10 +153,11 @@ class _Workers:
             try:
                 for digest, answer in answers.items():
                     yield digest, _or_timeout(answer.result)
-            finally:
+            except BaseException:
                 threads.shutdown(wait=False, cancel_futures=True)
                 for process in self._all:  # whoever waits for one wakes up
                     process.kill()
+                raise
 
     def _ask_one(self, question: StageQuestion) -> StageCost | None:
         process = self._idle.get()

@@ -39,7 +39,7 @@ class _Wiring:
 
     def __init__(self, split: SplitStep) -> None:
         self._readers: dict[str, set[int]] = {}
-        self._sources: dict[str, tuple[int, Hashable]] = {}
+        self._sources: dict[str, tuple[int, tuple[str, int, int]]] = {}
         self._own: dict[int, dict[str, int]] = {}
         functions = split.stage_functions()
         for function in functions:
@@ -67,7 +67,10 @@ class _Wiring:
     def _source(self, name: str, layer: int) -> Hashable:
         if name in self._sources:
             source, place = self._sources[name]
-            return (source - layer, place) if self._is_near(name, source) else name
+            if self._is_near(name, source):
+                return source - layer, place
+            # A value of one reader may have its like in every layer; one of several is shared.
+            return (source, place[:2]) if self._readers[name] == {layer} else name
         if self._readers[name] != {layer}:  # shared, or the count of microbatches
             return name
         # Its own: known by the order in which the layer reads such values first.
@@ -75,8 +78,10 @@ class _Wiring:
         return own.setdefault(name, len(own))
 
     def _readings(self, name: str, layer: int) -> Hashable:
-        distances = {reader - layer for reader in self._readers.get(name, ())}
-        return tuple(sorted(distances)) if self._is_near(name, layer) else name
+        readers = self._readers.get(name, set[int]())
+        if self._is_near(name, layer):
+            return tuple(sorted(reader - layer for reader in readers))
+        return tuple(readers) if len(readers) == 1 else name
 
 
 # --- Ranges of layers ---

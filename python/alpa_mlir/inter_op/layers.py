@@ -21,7 +21,10 @@ from alpa_mlir.ir.passes import messages, run_passes
 def unroll_layers(normal: NormalizedModule) -> NormalizedModule:
     """The step with its loops over layers as the layers they stand for."""
     module = Module.parse(normal.text)
+    before = module.content_hash()
     remarks = run_passes(module, "alpa-unroll-loops")
+    if module.content_hash() == before:
+        return NormalizedModule(normal.text, normal.hash, normal.remarks + messages(remarks))
     unrolled = normalize(module.text(with_locations=True))
     return NormalizedModule(unrolled.text, unrolled.hash, normal.remarks + messages(remarks))
 

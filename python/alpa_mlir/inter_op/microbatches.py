@@ -14,7 +14,7 @@ from alpa_mlir.inter_op.search import PipelineChoice, StageSearch
 from alpa_mlir.options import SearchedPipeline
 from alpa_mlir.progress import Stopwatch
 
-# More microbatches than these cost planning time and win little: the bubble is small by then.
+# To begin with, the largest of these that divide the batch: the bubble is small by then.
 _MICROBATCHES_TO_TRY = (2, 4, 8, 16, 32)
 _MAX_MICROBATCH_CHOICES = 2
 # Ranges of layers to cost grow with the square of the layers.
@@ -56,7 +56,7 @@ def search_pipeline(
 
 
 def microbatch_choices(method: SearchedPipeline, batch_size: int) -> list[int]:
-    """The one asked for, or the largest few of the usual that divide the batch."""
+    """The one asked for, or the largest few of the usual that divide the batch, to begin with."""
     if method.num_microbatches != "auto":
         return [method.num_microbatches]
     fitting = [m for m in _MICROBATCHES_TO_TRY if batch_size % m == 0]

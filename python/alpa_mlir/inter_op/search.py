@@ -21,7 +21,9 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from alpa_mlir._native import ScheduleKind, StageProblem, Submesh, max_in_flight
 from alpa_mlir.cluster import Cluster
@@ -59,7 +61,7 @@ class PipelineChoice:
     step_seconds: float
 
 
-class StageSearch:
+class StageSearch(AbstractContextManager["StageSearch"]):
     """Searches steps of one program; what was costed for one is known for the next."""
 
     def __init__(self, method: SearchedPipeline, cluster: Cluster, stopwatch: Stopwatch) -> None:
@@ -72,6 +74,9 @@ class StageSearch:
         self.table = CostTable(
             cache_of(method), (os.cpu_count() or 1) if processes is None else processes, stopwatch
         )
+
+    def __exit__(self, *exception: Any) -> None:
+        self.table.__exit__(*exception)
 
     def run(self, layered: LayeredStep) -> PipelineChoice:
         """The fastest pipeline of the step.

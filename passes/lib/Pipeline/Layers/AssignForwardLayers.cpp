@@ -3,21 +3,16 @@
 // (programs may cast all parameters first, or prepare the decoder before the encoder).
 
 #include "Layers.h"
+#include "RepeatedBlocks.h"
 #include "alpa/IR/Remark.h"
 #include "alpa/IR/Stablehlo.h"
 #include "core/layers/LayerDp.h"
-#include "core/layers/Repeats.h"
 #include "llvm/ADT/SmallString.h"
-#include "llvm/ADT/StringMap.h"
 #include "llvm/Support/Format.h"
-#include <numeric>
 
 namespace alpa {
 namespace {
 
-// Fewer blocks than these are cut inside, else there would be little to choose from.
-constexpr int32_t kFewestBlocks = 8;
-constexpr int32_t kMostBlocks = 128;
 constexpr int32_t kMostLayersOfNoBlocks = 16;
 
 /// What the DP found for one order.
@@ -81,37 +76,9 @@ private:
   /// A layer for every repeated block of a deep model, and for what is before and behind them if it
   /// is worth one; in others, a few products each.
   int32_t usefulLayers() const {
-    llvm::StringMap<int32_t> numbers;
-    std::vector<int32_t> kinds;
-    std::vector<double> flops;
-    for (int index : forward)
-      if (ops[index].isHeavy) {
-        kinds.push_back(numbers.try_emplace(likeness(ops[index].op), numbers.size()).first->second);
-        flops.push_back(ops[index].flops);
-      }
-    const Repeats blocks = findRepeats(kinds, flops);
-    auto sum = [&](int32_t first, int32_t end) {
-      return std::accumulate(flops.begin() + first, flops.begin() + end, 0.0);
-    };
-    const double inBlocks = sum(blocks.first, blocks.end());
-    const double total = sum(0, static_cast<int32_t>(flops.size()));
-    if (blocks.count < kFewestBlocks || 2 * inBlocks < total)
-      return std::min(kMostLayersOfNoBlocks, std::max((numHeavy + 1) / 2, 1));
-    const int32_t perLayer = (blocks.count + kMostBlocks - 1) / kMostBlocks;
-    const double half = perLayer * inBlocks / blocks.count / 2;
-    return (blocks.count + perLayer - 1) / perLayer + (sum(0, blocks.first) > half) +
-           (total - sum(0, blocks.end()) > half);
-  }
-
-  /// Equal for products that do the same to values of the same types.
-  static std::string likeness(mlir::Operation *op) {
-    std::string text;
-    llvm::raw_string_ostream stream(text);
-    stream << op->getName() << op->getOperandTypes() << op->getResultTypes();
-    for (mlir::NamedAttribute attribute : op->getAttrs())
-      if (!attribute.getName().getValue().starts_with("alpa."))
-        stream << attribute.getName().getValue() << attribute.getValue();
-    return text;
+    const RepeatedBlocks blocks(ops, forward);
+    return blocks.numLayers().value_or(
+        std::min(kMostLayersOfNoBlocks, std::max((numHeavy + 1) / 2, 1)));
   }
 
   LayerProblem problemFor(const std::vector<int> &order, bool keepCheckpoints) const {
@@ -150,6 +117,8 @@ private:
     result.order = order;
     result.problem = problemFor(order, keepsCheckpoints);
     LayerProblem &problem = result.problem;
+    if (const RepeatedBlocks blocks(ops, order); blocks.numLayers() == numLayers)
+      blocks.allowNoOtherStarts(problem);
     std::optional<double> least = leastMaxLayerFlops(problem);
     if (!least) { // this order tears a checkpointed region that the other keeps
       problem = problemFor(order, false);

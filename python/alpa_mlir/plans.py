@@ -15,11 +15,15 @@ from alpa_mlir.energy.frontier import EnergyFrontier
 from alpa_mlir.energy.planned import plan_frontier
 from alpa_mlir.energy.profile import EnergyProfile
 from alpa_mlir.errors import EnergyError, PlanError
+from alpa_mlir.files import write_text
 from alpa_mlir.ir.jaxlib import without_locations
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.plan.json import plan_from_json, plan_to_json
 from alpa_mlir.progress import OnProgress
+from alpa_mlir.report.comparison import PlanComparison, compare
 from alpa_mlir.report.explain import explain
+from alpa_mlir.report.notebook import to_html
+from alpa_mlir.report.page import page
 from alpa_mlir.report.progress import terminal_progress
 from alpa_mlir.validate.comparison import Validation
 from alpa_mlir.validation.run import validate_plan
@@ -105,9 +109,31 @@ class Plan(PlanData):
         data = PlanData(**{each.name: getattr(self, each.name) for each in fields(PlanData)})
         return validate_plan(data, self.module, on_progress or terminal_progress())
 
+    def compare(self, other: PlanData) -> PlanComparison:
+        """What differs from another plan, part by part, and what each difference costs: less or
+        more seconds and bytes of the other. Print the result, or take its fields."""
+        return compare(self, other)
+
+    def report(self, path: str | Path) -> None:
+        """Writes one HTML page that needs no network: the cluster, the timeline, memory, layers and
+        their shardings, collectives, where the time goes, the last known error.
+
+        Raises:
+          PlanError: the file cannot be written; it is what it was.
+        """
+        write_text(path, page(self), PlanError)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the figures, and a row for each stage."""
+        return to_html(self)
+
     def save(self, path: str | Path) -> None:
-        """Writes the plan as JSON."""
-        Path(path).write_text(json.dumps(self.to_json(), indent=1) + "\n")
+        """Writes the plan as JSON.
+
+        Raises:
+          PlanError: the file cannot be written; it is what it was.
+        """
+        write_text(path, json.dumps(self.to_json(), indent=1) + "\n", PlanError)
 
     @staticmethod
     def load(path: str | Path) -> Plan:

@@ -64,6 +64,23 @@ def argument_marks(text: str) -> list[dict[str, str]]:
         return [{a.name: str(a.attr) for a in ir.DictAttr(attributes)} for attributes in found]
 
 
+def function_types(text: str) -> tuple[list[str], list[str]]:
+    """The types of the arguments and of the results of @main, as MLIR writes them."""
+    with parsed(text) as module:
+        kind = _function(module, "main").type
+        return [str(each) for each in kind.inputs], [str(each) for each in kind.results]
+
+
+def result_marks(text: str) -> list[dict[str, str]]:
+    """The attributes of the results of @main, as `argument_marks`."""
+    with parsed(text) as module:
+        main = _function(module, "main")
+        if "res_attrs" not in main.attributes:
+            return [{} for _ in main.type.results]
+        found = ir.ArrayAttr(main.attributes["res_attrs"])
+        return [{a.name: str(a.attr) for a in ir.DictAttr(attributes)} for attributes in found]
+
+
 def without_locations(text: str) -> str:
     """The module in generic form, without where in whose files its ops come from."""
     with parsed(text) as module:

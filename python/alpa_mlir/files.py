@@ -30,9 +30,8 @@ def check_can_write(path: str | Path, raised: type[AlpaError]) -> None:
       AlpaError: of the class `raised`: it could not.
     """
     with _refusals(path, raised):
-        target = Path(os.path.realpath(path))
-        if not _is_stream(target):
-            _begin(target).unlink()
+        if not _is_stream(path):
+            _begin(path).unlink()
 
 
 @contextmanager
@@ -45,11 +44,11 @@ def replacing(path: str | Path, raised: type[AlpaError]) -> Generator[Path]:
       AlpaError: of the class `raised`: it cannot be written.
     """
     with _refusals(path, raised):
-        target = Path(os.path.realpath(path))
-        if _is_stream(target):
-            yield target
+        if _is_stream(path):
+            yield Path(path)
             return
-        beside = _begin(target)
+        target = Path(os.path.realpath(path))
+        beside = _begin(path)
         try:
             yield beside
             if target.exists():
@@ -72,12 +71,14 @@ def _refusals(path: str | Path, raised: type[AlpaError]) -> Generator[None]:
         ) from None
 
 
-def _is_stream(target: Path) -> bool:
+def _is_stream(path: str | Path) -> bool:
+    target = Path(path)
     return target.exists() and not target.is_file() and not target.is_dir()
 
 
-def _begin(target: Path) -> Path:
-    """An empty file beside the target, on the same disk: putting it there is one step."""
+def _begin(path: str | Path) -> Path:
+    """An empty file beside what `path` leads to, on the same disk: to put it there is one step."""
+    target = Path(os.path.realpath(path))
     if target.is_dir():
         raise OSError("it is a folder")
     if not target.parent.is_dir():

@@ -23,6 +23,7 @@ from alpa_mlir.options import (
 )
 
 _Callback = TypeVar("_Callback", bound=Callable[..., Any])
+_LISTS = ("mesh_shape",)
 _METHODS: dict[str, type[Method]] = {
     kind.__name__: kind
     for kind in (
@@ -45,7 +46,7 @@ def method_options(command: _Callback) -> _Callback:
         )(command)
     return click.option(
         "--method",
-        type=click.Choice(tuple(_METHODS), case_sensitive=False),
+        type=click.Choice(tuple(_METHODS)),
         default=Auto.__name__,
         show_default=True,
     )(command)
@@ -58,7 +59,11 @@ def make_method(name: str, options: Mapping[str, str | None]) -> Method:
       ArgumentError: it has no such option, or not of this value.
     """
     kind = _METHODS[name]
-    given = {field: _value(text) for field, text in options.items() if text is not None}
+    given = {
+        field: _value(text, is_list=field in _LISTS)
+        for field, text in options.items()
+        if text is not None
+    }
     for field in given:
         if name not in (owners := _owners()[field]):
             raise ArgumentError(
@@ -76,13 +81,11 @@ def _owners() -> dict[str, list[str]]:
     return found
 
 
-def _value(text: str) -> Any:
-    """A number, true, false, null (or none), numbers with commas between, or a word."""
+def _value(text: str, is_list: bool) -> Any:
+    """A number, true, false, null (or none), a word; or numbers with commas between."""
     if text.lower() == "none":
         return None
-    for spelled in (text, f"[{text}]"):
-        try:
-            return json.loads(spelled)
-        except ValueError:
-            continue
-    return text
+    try:
+        return json.loads(f"[{text}]" if is_list else text)
+    except (ValueError, RecursionError):
+        return text

@@ -9,7 +9,7 @@ import click
 
 from alpa_mlir._native import ShardingProblem
 from alpa_mlir.cli.command import BAD_INPUT, OneLineCommand, fail, file_option
-from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError, SolverError
+from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError
 from alpa_mlir.files import check_can_write, write_text
 from alpa_mlir.intra_op.solution import Solution, TracePoint
 from alpa_mlir.intra_op.solve import solve
@@ -51,12 +51,11 @@ def main(
 
     Progress goes to standard error. Without --output the last line of standard output is the list
     of choices, one per node. Ctrl-C (or a SIGTERM) ends the search with the best answer so far; a
-    second one ends the program. Exit code 2 is bad input, 1 a problem without an answer.
+    second one ends the program. Exit code 1 is a problem without an answer, 2 bad input.
     """
     if output is not None:
         check_can_write(output, ArgumentError)
     stop = _Stop()
-    printer = None if quiet else _Printer()
 
     def on_progress(point: TracePoint) -> bool:
         if printer:
@@ -65,6 +64,7 @@ def main(
 
     try:
         problem = load_problem(file)
+        printer = None if quiet else _Printer()
         with stop:
             solution = solve(
                 problem,
@@ -75,7 +75,7 @@ def main(
                 work_limit=work_limit,
                 on_progress=on_progress,
             )
-    except (InfeasibleError, SolverError) as error:
+    except InfeasibleError as error:
         fail(f"{file}: {error}", _NO_ANSWER)
     except (AlpaError, ValueError, OverflowError) as error:
         fail(f"{file}: {error}", BAD_INPUT)

@@ -186,11 +186,12 @@ def _tree(text: str) -> Any:
     if _SHAPE.fullmatch(text):
         return _leaf(text)
     try:
-        return _mapped(json.loads(text))
+        tree = json.loads(text)
     except (ValueError, RecursionError):
         raise ArgumentError(
             f"--arg: expected a shape such as f32[8,16], or JSON with such shapes, got {text}"
         ) from None
+    return _mapped(tree)
 
 
 def _mapped(value: object) -> Any:

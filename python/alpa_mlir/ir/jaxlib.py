@@ -7,8 +7,10 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import jax
+from jax.extend import mlir as jax_mlir
 from jax.extend.mlir import ir
-from jax.extend.mlir.dialects import sdy, stablehlo
+from jax.extend.mlir.dialects import sdy
 from jax.extend.mlir.passmanager import PassManager
 from jax.interpreters import mlir
 
@@ -120,12 +122,14 @@ def parsed(source: str | bytes) -> Generator[Any]:
     with context, ir.Location.unknown():
         try:
             if isinstance(source, bytes) and is_portable_artifact(source):
-                yield stablehlo.deserialize_portable_artifact(context, source)
+                yield jax_mlir.deserialize_portable_artifact(source, context)
             else:
                 yield ir.Module.parse(source)
         except ir.MLIRError as error:
             # The rest of the message is the whole operation once more.
             raise PassError(str(error).partition("see current operation")[0]) from None
+        except jax.errors.JaxRuntimeError as error:  # what a broken portable artifact raises
+            raise PassError(str(error)) from None
 
 
 def _function(module: Any, name: str) -> Any:

@@ -61,8 +61,9 @@ def _path(name: str) -> Path:
 def _parameters(paths: Iterable[Path]) -> Mapping[Path, Path]:
     """Of every path that of the parameter it is of, without the root of all parameters.
 
-    Optimizers keep trees like that of the parameters at deeper places. So the trees' roots are the
-    prefixes that lead to the same set of rests; a path's parameter is its rest behind the longest.
+    Optimizers keep trees like that of the parameters, deeper down or in arguments of their own. So
+    where the same rests follow on several such places, and these have most of the state, a path's
+    parameter is its rest; else what the paths have in common is the root.
     """
     every = list(paths)
     rests: dict[Path, set[Path]] = {}
@@ -72,21 +73,23 @@ def _parameters(paths: Iterable[Path]) -> Mapping[Path, Path]:
     trees: dict[frozenset[Path], list[Path]] = {}
     for prefix, below in rests.items():
         trees.setdefault(frozenset(below), []).append(prefix)
-    roots = {prefix for prefixes in trees.values() if _are_mirrors(prefixes) for prefix in prefixes}
+    roots = {
+        prefix
+        for below, prefixes in trees.items()
+        if 2 * len(below) * len(prefixes) >= len(every) and _are_mirrors(prefixes)
+        for prefix in prefixes
+    }
     common = _common_prefix(every)
     return {path: _rest(path, roots) or path[len(common) :] or path for path in every}
 
 
 def _are_mirrors(prefixes: list[Path]) -> bool:
-    """Whether one tree is the parameters' and the others an optimizer's: at several depths.
+    """Whether they may lead to parameters and to what an optimizer keeps of them.
 
-    Repeated layers are trees of equal rests, too, but at places that differ in a number alone.
+    Modules of equal parts are trees of equal rests, too, but side by side below one root.
     """
-    return len({_unnumbered(prefix) for prefix in prefixes}) > 1
-
-
-def _unnumbered(path: Path) -> Path:
-    return tuple(re.sub(r"\d+", "*", part) for part in path)
+    depths = {len(prefix) for prefix in prefixes}
+    return len(depths) > 1 or (depths == {1} and len(prefixes) > 1)
 
 
 def _rest(path: Path, roots: set[Path]) -> Path:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from alpa_mlir._native import StageDurations
 from alpa_mlir.cost.transfer import placed_send_seconds
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.schedule.kinds import SCHEDULE_KINDS, make_schedule
 from alpa_mlir.schedule.schedule import Schedule
-from alpa_mlir.simulate.timeline import Timeline, simulate
+from alpa_mlir.simulate.timeline import StageDurations, Timeline, simulate
 
 
 def planned_timeline(plan: PlanData, schedule: Schedule | None = None) -> Timeline:

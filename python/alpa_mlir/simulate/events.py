@@ -37,7 +37,7 @@ class TransferEvent:
 
     Attributes:
       source, target: stages.
-      microbatch: whose values they are; None for what is sent once in a step.
+      microbatch: of the task that made them; None for what is made once in a step.
       num_bytes: that all devices of the target receive.
       ready_seconds: when the values were made; start_seconds: when earlier transfers between the
         same two stages had ended; end_seconds: when all had arrived. The task that waits for them

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +25,9 @@ from alpa_mlir.report.explain import explain
 from alpa_mlir.report.notebook import to_html
 from alpa_mlir.report.page import page
 from alpa_mlir.report.progress import terminal_progress
+from alpa_mlir.simulate.events import Simulation
+from alpa_mlir.simulate.planned import simulate_plan
+from alpa_mlir.simulate.what_if import WhatIf, what_if
 from alpa_mlir.validate.comparison import Validation
 from alpa_mlir.validation.run import validate_plan
 
@@ -83,6 +86,41 @@ class Plan(PlanData):
         """
         profile = profile or EnergyProfile.from_model(self)
         return plan_frontier(self, profile, schedule, unit_seconds)
+
+    def simulate(self) -> Simulation:
+        """A step of the plan as it would run: tasks, transfers, memory and links over time.
+
+        Of one program over all devices no more is known than how long it takes and what it needs.
+
+        Raises:
+          ScheduleError: what an edited plan says its tasks read and write makes no step.
+        """
+        return simulate_plan(self)
+
+    def what_if(
+        self,
+        slow: Mapping[int, float] | None = None,
+        *,
+        slow_stages: Mapping[int, float] | None = None,
+        intra_node: float = 1.0,
+        inter_node: float = 1.0,
+        lost_nodes: Collection[int] = (),
+    ) -> WhatIf:
+        """The same plan on a cluster that is not as it was planned for; nothing is planned anew.
+
+        Args:
+          slow: how many times as slow devices compute, by their numbers in the cluster. A stage is
+            as slow as its slowest device; collectives are not slower for it.
+          slow_stages: the same by stages.
+          intra_node, inter_node: how many times less the links carry, of devices to others in
+            their node and of nodes to others; transfers and collectives take longer for it.
+          lost_nodes: numbers of nodes that are gone.
+
+        Raises:
+          PlanError: a stage has devices on a node that is lost: the plan cannot go on.
+          ArgumentError: no such device, stage or node, or a factor that is no positive number.
+        """
+        return what_if(self, slow, slow_stages, intra_node, inter_node, lost_nodes)
 
     def validate(self, on_progress: OnProgress | None = None) -> Validation:
         """Compiles every distinct program of the plan for its devices, which need not be there.

@@ -244,8 +244,8 @@ def test_groups_along_no_axes_have_none() -> None:
 def test_collectives_without_a_partner_are_named() -> None:
     mesh = LogicalMesh.of_shape((2, 4))
     planned = [
-        PlannedCollective("all-gather", ("y",), 4_000_000, 2, 1.0, 1, "dot", "its operand"),
-        PlannedCollective("all-gather", ("y",), 1_000_000, 1, 1.0, 2, "add", "its operand"),
+        PlannedCollective("all-gather", ("y",), 4_000_000, 2, 1.0, 1, "dot", "its operand", ""),
+        PlannedCollective("all-gather", ("y",), 1_000_000, 1, 1.0, 2, "add", "its operand", ""),
     ]
     groups = ((0, 1, 2, 3), (4, 5, 6, 7))
     found = [hlo_collective("all-gather", groups, 4_000_000)]

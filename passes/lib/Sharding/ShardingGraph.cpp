@@ -34,14 +34,17 @@ ReshardTree ShardingGraph::treeOf(const Flow &flow, llvm::ArrayRef<int> choices)
 std::vector<PredictedCollective> ShardingGraph::collectives(llvm::ArrayRef<int> choices) const {
   std::vector<PredictedCollective> result;
   auto add = [&](const Collective &collective, double seconds, double count, mlir::Operation *op,
-                 std::string reason) {
-    result.push_back({collective, count, seconds * count, op, std::move(reason)});
+                 llvm::StringRef phase, std::string reason) {
+    result.push_back({collective, count, seconds * count, op, phase.str(), std::move(reason)});
   };
-  for (auto [vertex, choice] : llvm::zip(allVertices, choices))
-    for (const Collective &collective : vertex.strategies[choice].collectives)
+  for (auto [vertex, choice] : llvm::zip(allVertices, choices)) {
+    const Strategy &strategy = vertex.strategies[choice];
+    for (const Collective &collective : strategy.collectives)
       add(collective, alpa::seconds(collective, shardingTarget.mesh),
-          vertex.reductionRuns(vertex.strategies[choice]), vertex.op,
-          "partial sums of " + vertex.strategies[choice].name);
+          vertex.reductionRuns(strategy), vertex.op,
+          strategy.unreduced ? name(Phase::Update) : phaseNameOf(topLevel(vertex.op)),
+          "partial sums of " + strategy.name);
+  }
 
   for (const Flow &flow : allFlows) {
     const ReshardTree tree = treeOf(flow, choices);
@@ -55,7 +58,7 @@ std::vector<PredictedCollective> ShardingGraph::collectives(llvm::ArrayRef<int> 
         const ReshardStep &step = tree.steps[at].step;
         isListed[at] = true;
         if (!step.isLocal())
-          add(step.collective, step.seconds, flow.runs, allVertices[reader.vertex].op,
+          add(step.collective, step.seconds, flow.runs, allVertices[reader.vertex].op, flow.phase,
               "reshard to " + step.target.str(rank, shardingTarget.mesh));
       }
     }

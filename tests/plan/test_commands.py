@@ -242,7 +242,7 @@ BAD_PLANS: list[tuple[Callable[[Path], Any], str]] = [
     (lambda path: path.write_text("no JSON"), "Expecting value"),
     (lambda path: path.write_text("[" * 100_000), "recursion"),
     (lambda path: path.write_text("[1]"), "expected the fields of alpa_mlir.Plan"),
-    (edited(version=99), "expected a plan of version 3, got 99"),
+    (edited(version=99), "expected a plan of version 4, got 99"),
     (edited(step_seconds=-1), "step_seconds: expected at least 0, got -1"),
     (edited(step_seconds=float("nan")), "step_seconds: expected a"),
     (edited(schedule="later"), "schedule: expected one of none"),

@@ -9,9 +9,14 @@ import alpa_mlir as alpa
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.plan.data import (
     Choice,
+    HeldValues,
+    PhaseName,
     PlannedCollective,
     PlannedStage,
+    PlannedTask,
     PlannedTransfer,
+    PlannedValues,
+    TemporaryBytes,
     TensorPlan,
     bytes_per_device,
 )
@@ -25,6 +30,7 @@ _PARTS = {
     "mlp.input": (1024, 4096),
     "mlp.output": (4096, 1024),
 }
+_PHASES: tuple[PhaseName, ...] = ("forward", "backward", "update")
 _TREES = ("params", "optimizer[0].mu", "optimizer[0].nu")
 
 
@@ -61,6 +67,7 @@ def hand_made_plan(
             for number in range(num_stages - 1)
             for ends in ((number, number + 1), (number + 1, number))
         ),
+        values=tuple(_values(num_stages, num_microbatches)),
         step_seconds=0.0,
         remarks=("forward: 348 ops",),
     )
@@ -73,7 +80,7 @@ def whole_plan(name: str = "train_step") -> alpa.Plan:
     stage = plan.stages[0]
     seconds = stage.forward_seconds + stage.backward_seconds + stage.update_seconds
     stage = replace(stage, forward_seconds=seconds, backward_seconds=0.0, update_seconds=0.0)
-    return replace(plan, schedule="none", stages=(stage,), step_seconds=seconds)
+    return replace(plan, schedule="none", stages=(stage,), values=(), step_seconds=seconds)
 
 
 def _stage(
@@ -90,8 +97,8 @@ def _stage(
         mesh=LogicalMesh(("x", "y"), (size // per_node, per_node)),
         choices=tuple(_choices(num_layers // num_stages)),
         collectives=(
-            _collective("all-reduce", 0.5e-3 * num_microbatches, num_microbatches, "y=k"),
-            _collective("reduce-scatter", 1e-3, 1, "x=i once"),
+            _collective("all-reduce", 0.5e-3 * num_microbatches, num_microbatches, "backward"),
+            _collective("reduce-scatter", 1e-3, 1, "update"),
         ),
         forward_seconds=forward,
         backward_seconds=2 * forward,
@@ -99,16 +106,51 @@ def _stage(
         is_rematerialized=number == 0,
         num_in_flight=min(num_stages - number, num_microbatches),
         memory_bytes=40_000_000_000 + 1_000_000_000 * (num_stages - number),
+        temporary_bytes=TemporaryBytes(1_000_000_000, 2_000_000_000, 500_000_000),
         cost=10**9,
         lower_bound=10**9 - 10**6,
     )
 
 
-def _collective(kind: str, seconds: float, count: float, factors: str) -> PlannedCollective:
-    reason = f"partial sums of {factors}"
+def _collective(kind: str, seconds: float, count: float, phase: str) -> PlannedCollective:
     return PlannedCollective(
-        kind, ("y",), 1_000_000, count, seconds, 7, "stablehlo.dot_general", reason
+        kind=kind,
+        axes=("y",),
+        bytes=1_000_000,
+        count=count,
+        seconds=seconds,
+        op_id=7,
+        op_name="stablehlo.dot_general",
+        reason="partial sums of y=k",
+        phase=phase,
     )
+
+
+def _values(num_stages: int, num_microbatches: int) -> Iterator[PlannedValues]:
+    """State, sums of gradients, activations, and what goes from stage to stage."""
+    for k in range(num_stages):
+        forward, backward, update = (PlannedTask(k, phase) for phase in _PHASES)
+        own = (HeldValues(k, 1_000_000_000, 0),)
+        state = PlannedValues(
+            count=9, writer=None, readers=(forward, backward, update), held=own,
+            is_per_microbatch=False, is_sum=False, is_donated=True, owner=k, kept_on=(),
+        )  # fmt: skip
+        yield state
+        yield replace(state, writer=update, readers=(), is_donated=False, owner=None, kept_on=(k,))
+        adds = (backward, update) if num_microbatches > 1 else (update,)
+        sums = replace(state, writer=backward, readers=adds, is_donated=False, owner=None)
+        yield replace(sums, is_sum=True)
+        passed = replace(sums, is_per_microbatch=True)
+        yield replace(passed, writer=forward, readers=(backward,))
+        if k + 1 < num_stages:
+            yield replace(
+                passed, writer=forward, readers=(PlannedTask(k + 1, "forward"),),
+                held=(HeldValues(k, 8_000_000, 0), HeldValues(k + 1, 8_000_000, 8_000_000)),
+            )  # fmt: skip
+            yield replace(
+                passed, writer=PlannedTask(k + 1, "backward"), readers=(backward,),
+                held=(HeldValues(k, 8_000_000, 8_000_000), HeldValues(k + 1, 8_000_000, 0)),
+            )  # fmt: skip
 
 
 def _choices(num_layers: int) -> Iterator[Choice]:

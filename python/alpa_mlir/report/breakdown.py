@@ -7,14 +7,11 @@ wait all the same, for the pipeline to fill and to drain; the rest is for transf
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from alpa_mlir._native import StageDurations
 from alpa_mlir.plan.data import PlanData, PlannedCollective
-from alpa_mlir.schedule.kinds import SCHEDULE_KINDS, make_schedule
-from alpa_mlir.simulate.planned import planned_durations
-from alpa_mlir.simulate.timeline import simulate
+from alpa_mlir.simulate.planned import planned_timeline
 
 
 @dataclass(frozen=True)
@@ -101,23 +98,9 @@ def _transfer_seconds(plan: PlanData) -> float:
     """How much shorter the step would be if values were sent in no time."""
     if not plan.is_pipeline:
         return 0.0
-    first = plan.prologue.stage if plan.prologue else None
-    schedule = make_schedule(
-        SCHEDULE_KINDS[plan.schedule], len(plan.stages), plan.num_microbatches, first
+    values = tuple(
+        replace(group, held=tuple(replace(each, received_bytes=0) for each in group.held))
+        for group in plan.values
     )
-    durations = planned_durations(plan)
-    at_once = [
-        StageDurations(
-            forward_seconds=stage.forward_seconds,
-            backward_seconds=stage.backward_seconds,
-            update_seconds=stage.update_seconds,
-            send_forward_seconds=0.0,
-            send_backward_seconds=0.0,
-        )
-        for stage in plan.stages
-    ]
-    prologue = plan.prologue.seconds if plan.prologue else 0.0
-    with_transfers, without = (
-        simulate(schedule, each, prologue).makespan_seconds for each in (durations, at_once)
-    )
-    return max(with_transfers - without, 0.0)
+    at_once = planned_timeline(replace(plan, values=values)).makespan_seconds
+    return max(planned_timeline(plan).makespan_seconds - at_once, 0.0)

@@ -12,13 +12,14 @@ from importlib.resources import files
 from typing import Any
 
 from alpa_mlir.plan.data import PlanData
-from alpa_mlir.report.memory import memory_curves
 from alpa_mlir.report.summary import summary
 from alpa_mlir.schedule.schedule import Phase
-from alpa_mlir.simulate.planned import planned_timeline
+from alpa_mlir.simulate.events import MemoryCurve
+from alpa_mlir.simulate.planned import simulate_plan
 from alpa_mlir.simulate.timeline import TimedTask, Timeline
 
 _TICKS = 4_000_000  # of a step: starts and lengths are whole numbers of these, which are short
+_PLACES = 1000  # of a step, that curves of memory are drawn at
 
 
 def page(plan: PlanData) -> str:
@@ -40,14 +41,31 @@ def page(plan: PlanData) -> str:
 
 def page_data(plan: PlanData) -> dict[str, Any]:
     """What the page draws: the summary, and a pipeline's step over time."""
+    simulation = simulate_plan(plan)
     data = summary(plan)
-    timeline = planned_timeline(plan) if plan.is_pipeline else None
-    data["timeline"] = timeline and _compact(timeline)
+    data["timeline"] = _compact(simulation.timeline) if plan.is_pipeline else None
     data["memory"] = [
-        {"seconds": curve.seconds, "bytes": curve.num_bytes, "state": curve.state_bytes}
-        for curve in memory_curves(plan, timeline)
+        {**_thinned(curve, simulation.step_seconds), "arguments": _argument_bytes(plan, number)}
+        for number, curve in enumerate(simulation.memory)
     ]
     return data
+
+
+def _thinned(curve: MemoryCurve, step_seconds: float) -> dict[str, list[int]]:
+    """The most that is held at each of so many places of the step; only where it changes."""
+    scale = _PLACES / step_seconds if step_seconds else 0.0
+    most: dict[int, int] = {}
+    ends = (*curve.seconds[1:], step_seconds)
+    for start, end, held in zip(curve.seconds, ends, curve.bytes, strict=True):
+        for place in {min(int(start * scale), _PLACES - 1), min(int(end * scale), _PLACES - 1)}:
+            most[place] = max(held, most.get(place, 0))
+    places = sorted(most)
+    return {"places": places, "bytes": [most[place] for place in places]}
+
+
+def _argument_bytes(plan: PlanData, stage: int) -> int:
+    """On a device of the stage, of the arguments that it keeps."""
+    return sum(each.bytes_per_device for each in plan.arguments if each.stage == stage)
 
 
 def _compact(timeline: Timeline) -> dict[str, Any]:

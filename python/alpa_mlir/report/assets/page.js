@@ -335,39 +335,26 @@
 
   function memory() {
     const limit = cluster.memory_bytes;
-    const most = Math.max(...stages.map((stage) => stage.memory_bytes));
+    const most = Math.max(...stages.map((stage) => stage.memory_bytes), ...data.memory.flatMap((curve) => curve.bytes));
     const isLimitShown = most > limit / 4; // else the curves would be flat
-    byId("memory-what").textContent = `Over a step; the limit of ${bytes(limit)} is ${isLimitShown ? "dashed" : "far above what is drawn"}. The lower part is what arguments take; ${plan.is_pipeline ? "what stands on it is held for microbatches in flight, drawn as growing with their number up to the planned peak" : "the rest is drawn at its planned peak"}.`;
+    byId("memory-what").textContent = `Over a step; the limit of ${bytes(limit)} is ${isLimitShown ? "dashed" : "far above what is drawn"}. The lower part is what arguments take${plan.is_pipeline ? ", the curve is as simulated" : ", the rest is drawn at its peak"}; the figures are planned peaks.`;
     const top = (isLimitShown ? Math.max(limit, most) : most) * 1.08;
     const high = (value) => 100 - (100 * value) / top;
     const figures = data.memory.map((curve, number) => {
-      const peak = stages[number].memory_bytes, end = curve.seconds[curve.seconds.length - 1] || 1;
-      const steps = thinned(curve.seconds.map((moment) => (1000 * moment) / end), curve.bytes);
-      const line = steps.map(([x, y], k) => `H${x.toFixed(1)}V${high(k < steps.length - 1 ? y : steps[k][1]).toFixed(2)}`).join("");
+      const peak = stages[number].memory_bytes, kept = Math.min(curve.arguments, peak);
+      const line = curve.places.map((x, k) => `H${x}V${high(curve.bytes[k]).toFixed(2)}`).join("") + "H1000";
       const limitLine = draw("line", { class: "limit", x1: 0, x2: 1000, y1: high(limit), y2: high(limit) });
       const picture = draw("svg", { viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" },
         draw("path", { class: "held", d: `M0 100${line}V100Z` }),
-        draw("rect", { class: "state", x: 0, width: 1000, y: high(curve.state), height: 100 - high(curve.state) }),
+        draw("rect", { class: "state", x: 0, width: 1000, y: high(kept), height: 100 - high(kept) }),
         draw("line", { class: "ground", x1: 0, x2: 1000, y1: 100, y2: 100 }),
         ...(isLimitShown ? [limitLine] : []));
       const over = peak > limit ? " over" : "";
       const caption = make("figcaption", {}, make("span", { textContent: plan.is_pipeline ? `stage ${number}` : "every device" }),
-        make("span", { className: `muted${over}`, textContent: `${bytes(peak)} (${percent(peak / limit)})`, title: `peak ${bytes(peak)}, of it arguments ${bytes(curve.state)}` }));
+        make("span", { className: `muted${over}`, textContent: `${bytes(peak)} (${percent(peak / limit)})`, title: `peak ${bytes(peak)}, arguments ${bytes(kept)}` }));
       return make("figure", {}, picture, caption);
     });
     byId("memory-curves").append(make("div", { className: "curves" }, ...figures));
-  }
-
-  // Steps of a curve that is 1000 wide: where several fall on one place, the highest.
-  function thinned(places, values) {
-    const steps = [];
-    places.forEach((x, k) => {
-      const last = steps[steps.length - 1];
-      if (last && x - last[0] < 1.5) last[1] = Math.max(last[1], values[k]);
-      else steps.push([x, values[k]]);
-    });
-    steps.push([1000, values[values.length - 1]]);
-    return steps;
   }
 
   // --- What lies and runs where ---

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from alpa_mlir.plan.data import (
     PlannedTask,
     PlannedValues,
 )
+from alpa_mlir.simulate.drawing import save_simulation_trace
 from alpa_mlir.simulate.planned import simulate_plan
 from alpa_mlir.simulate.what_if import what_if
 from hypothesis import given
@@ -199,3 +202,22 @@ def test_what_if_a_node_is_lost_the_plan_cannot_go_on() -> None:
 def test_what_if_of_what_is_not_there_is_refused(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         what_if(chain("1f1b", [(1, 2, 0)] * 4, 3), **asked)
+
+
+def test_trace_of_a_simulation_has_transfers_and_memory(tmp_path: Path) -> None:
+    simulation = simulate_plan(chain("1f1b", [(1, 2, 0)] * 3, 4, sent=50))
+    save_simulation_trace(tmp_path / "trace.json", simulation)
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    names = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    assert list(names.values()) == [
+        *(f"mesh {k}" for k in range(3)),
+        *(f"mesh {a} to {b}" for a, b in ((0, 1), (1, 0), (1, 2), (2, 1))),
+    ]
+    sent = [event for event in events if event.get("cat") == "transfer"]
+    assert len(sent) == len(simulation.transfers) == 4 * 4
+    assert sum(event["args"]["bytes"] for event in sent) == 4 * 4 * 50
+    assert max(event["ts"] + event["dur"] for event in sent) <= simulation.step_seconds * 1e6
+    held = [event["args"]["bytes"] for event in events if event["ph"] == "C"]
+    assert max(held) == simulation.peak_memory_bytes
+    assert simulation.to_json()["step_seconds"] == simulation.step_seconds
+    json.dumps(simulation.to_json(), allow_nan=False)

@@ -53,6 +53,13 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def wait_for(self, expression: str) -> None:
+        """Until it is true."""
+        deadline = time.monotonic() + _SECONDS
+        while not self.evaluate(expression):
+            assert time.monotonic() < deadline, f"never: {expression[:80]}"
+            time.sleep(0.05)
+
     def text(self, selector: str) -> str:
         return self.evaluate(f"document.querySelector({json.dumps(selector)}).textContent")
 

@@ -164,8 +164,47 @@ def test_simulate_prints_draws_and_traces(folder: Path) -> None:
     assert ElementTree.fromstring((folder / "t.svg").read_text()).tag.endswith("svg")
     events = json.loads((folder / "t.json").read_text())["traceEvents"]
     told = json.loads(answer("simulate", folder / "pipeline.json", "--json"))
-    assert len(told["tasks"]) == len([e for e in events if e["ph"] == "X"]) == 2 * (2 * 4 + 1)
-    assert max(task["end_seconds"] for task in told["tasks"]) == told["makespan_seconds"]
+    assert len(told["tasks"]) == 2 * (2 * 4 + 1)
+    assert len(told["tasks"]) + len(told["transfers"]) == len([e for e in events if e["ph"] == "X"])
+    assert max(task["end_seconds"] for task in told["tasks"]) == told["step_seconds"]
+    assert told["slowdown"] == 1
+    assert sum(_numbers_of(told["time"])) == pytest.approx(2 * told["step_seconds"])
+
+
+def _numbers_of(data: dict[str, Any]) -> list[float]:
+    values = (each.values() if isinstance(each, dict) else [each] for each in data.values())
+    return [number for group in values for number in group]
+
+
+def test_simulate_of_a_slower_cluster(folder: Path) -> None:
+    asked = ["simulate", folder / "pipeline.json", "--slow", "3=1.5", "--intra-node", "2"]
+    expected = hand_made_plan().what_if({3: 1.5}, intra_node=2)
+    assert json.loads(answer(*asked, "--json"))["slowdown"] == expected.slowdown > 1
+    assert answer(*asked).startswith(str(expected))
+
+
+def test_simulate_of_one_program_says_what_is_known(folder: Path) -> None:
+    told = json.loads(answer("simulate", folder / "whole.json", "--json"))
+    assert told["step_seconds"] == whole_plan().step_seconds
+    assert "all-reduce" in answer("simulate", folder / "whole.json")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--slow", "three"], "such as 3=1.2, got three"),
+        (["--slow", "99=2"], "expected a device of 0 to 7, got 99"),
+        (["--slow", "0=-1"], "a positive number, got -1.0"),
+        (["--slow-stages", "0=nan"], "a positive number, got nan"),
+        (["--lost-nodes", "0"], "without nodes 0 the plan cannot run"),
+        (["--inter-node", "0"], "a positive number, got 0.0"),
+    ],
+)
+def test_what_if_that_cannot_be(words: list[str], message: str, folder: Path) -> None:
+    (folder / "kept.svg").write_text("kept")
+    asked = ["simulate", folder / "pipeline.json", *words, "--svg", folder / "kept.svg"]
+    assert message in refusal(*asked)
+    assert (folder / "kept.svg").read_text() == "kept"
 
 
 def test_compare_prints_tables_or_data(folder: Path) -> None:
@@ -268,10 +307,6 @@ def test_file_that_is_no_plan(command: str, folder: Path) -> None:
         assert message in line
         assert str(path) in line
         assert kept.read_text() == "kept"
-
-
-def test_simulate_of_one_program(folder: Path) -> None:
-    assert "expected the plan of a pipeline" in refusal("simulate", folder / "whole.json")
 
 
 def bad_cluster(**fields: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from alpa_mlir.report.breakdown import mean_time
+from alpa_mlir.report.breakdown import breakdown
 from programs.hand_made_plans import hand_made_plan, whole_plan
 
 
@@ -71,7 +71,7 @@ def test_op_that_runs_otherwise_costs_its_collectives() -> None:
     assert op.second == "x=q"
     assert op.seconds == collective.seconds == pytest.approx(-lost)
     assert (collective.first, collective.second) == ("1 run", "-")
-    assert dict(mean_time(first).items())["all-reduce"] == pytest.approx(lost)
+    assert dict(breakdown(first).mean.items())["all-reduce"] == pytest.approx(lost)
 
 
 def test_comparison_is_json() -> None:

@@ -14,7 +14,7 @@ from alpa_mlir.errors import PlanError
 from alpa_mlir.plan.check import check_rules
 from alpa_mlir.plan.data import TensorPlan
 from alpa_mlir.report.blocks import blocks_of
-from alpa_mlir.report.breakdown import mean_time, stage_times
+from alpa_mlir.report.breakdown import breakdown
 from alpa_mlir.report.page import page, page_data
 from alpa_mlir.simulate.planned import planned_timeline
 from alpa_mlir.units import format_bytes, format_seconds
@@ -103,7 +103,7 @@ def test_page_that_cannot_be_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("plan", [hand_made_plan(), hand_made_plan(1, 4, 4, 9), whole_plan()])
 def test_every_second_has_a_name(plan: alpa.Plan) -> None:
-    for parts in (*stage_times(plan), mean_time(plan)):
+    for parts in (*breakdown(plan).stages, breakdown(plan).mean):
         seconds = [value for _, value in parts.items()]
         assert min(seconds) >= 0
         assert sum(seconds) == pytest.approx(plan.step_seconds, rel=1e-12)
@@ -119,7 +119,7 @@ def test_bubble_of_equal_stages_is_that_of_1f1b() -> None:
     )
     plan = replace(plan, stages=stages)
     plan = replace(plan, step_seconds=planned_timeline(plan).makespan_seconds)
-    parts = mean_time(plan)
+    parts = breakdown(plan).mean
     assert parts.transfer_seconds == 0
     assert parts.bubble_seconds / parts.step_seconds == pytest.approx(3 / (9 + 3))
 
@@ -128,7 +128,7 @@ def test_transfers_are_what_a_step_without_them_does_not_wait_for() -> None:
     plan = hand_made_plan()
     expected = plan.step_seconds - without_transfers(plan).step_seconds
     assert expected > 0
-    assert mean_time(plan).transfer_seconds == pytest.approx(expected)
+    assert breakdown(plan).mean.transfer_seconds == pytest.approx(expected)
 
 
 # --- Blocks ---

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import alpa_mlir as alpa
 import pytest
-from alpa_mlir.report.breakdown import mean_time
+from alpa_mlir.report.breakdown import breakdown
 from alpa_mlir.units import format_bytes, format_seconds
 from oracles.browser import Browser, Page, chromium, needs_chromium
 from programs.hand_made_plans import hand_made_plan, whole_plan
@@ -56,7 +56,7 @@ def test_page_has_the_figures_of_the_plan(browser: Browser, tmp_path: Path) -> N
     legend = page.texts("#time .legend li")
     assert legend == [
         f"{name} {format_seconds(seconds)} {seconds / plan.step_seconds:.1%}"
-        for name, seconds in mean_time(plan).items()
+        for name, seconds in breakdown(plan).mean.items()
     ]
     for stage, row in zip(plan.stages, rows(page, "stages"), strict=True):
         assert format_seconds(stage.forward_seconds) in row
@@ -164,7 +164,6 @@ def test_dark_mode_is_dark_and_readable(browser: Browser, tmp_path: Path) -> Non
         assert (paper < 0.2 and ink > 0.8) if is_dark else (paper > 0.9 and ink < 0.2)
     dark = page.evaluate("document.querySelector('canvas').toDataURL()")
     page.set_dark(False)
-    page.evaluate("new Promise((done) => requestAnimationFrame(done))")
-    assert page.evaluate("document.querySelector('canvas').toDataURL()") != dark
+    page.wait_for(f"document.querySelector('canvas').toDataURL() !== '{dark}'")
     assert page.screenshot().startswith(b"\x89PNG")
     assert is_quiet(page), page.errors

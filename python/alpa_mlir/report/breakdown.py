@@ -41,30 +41,37 @@ class TimeParts:
         return asdict(self)
 
 
-def stage_times(plan: PlanData) -> tuple[TimeParts, ...]:
-    """Of a device of each stage."""
+@dataclass(frozen=True)
+class Breakdown:
+    """Attributes:
+    mean: of all devices of the stages, on average.
+    stages: of a device of each stage.
+    """
+
+    mean: TimeParts
+    stages: tuple[TimeParts, ...]
+
+
+def breakdown(plan: PlanData) -> Breakdown:
+    """Where the time of a step goes. Raises ScheduleError where the plan's values make no step."""
     transfers = _transfer_seconds(plan)
-    return tuple(_stage_time(plan, number, transfers) for number in range(len(plan.stages)))
-
-
-def mean_time(plan: PlanData) -> TimeParts:
-    """Of all devices of the stages, on average."""
-    times = stage_times(plan)
+    stages = tuple(_stage_time(plan, number, transfers) for number in range(len(plan.stages)))
     counts = [len(stage.devices) for stage in plan.stages]
-    kinds = sorted({kind for each in times for kind in each.collective_seconds})
 
     def mean(values: Iterator[float]) -> float:
         return sum(v * n for v, n in zip(values, counts, strict=True)) / sum(counts)
 
-    return TimeParts(
+    kinds = sorted({kind for each in stages for kind in each.collective_seconds})
+    parts = TimeParts(
         step_seconds=plan.step_seconds,
-        compute_seconds=mean(each.compute_seconds for each in times),
+        compute_seconds=mean(each.compute_seconds for each in stages),
         collective_seconds={
-            kind: mean(each.collective_seconds.get(kind, 0.0) for each in times) for kind in kinds
+            kind: mean(each.collective_seconds.get(kind, 0.0) for each in stages) for kind in kinds
         },
-        transfer_seconds=mean(each.transfer_seconds for each in times),
-        bubble_seconds=mean(each.bubble_seconds for each in times),
+        transfer_seconds=mean(each.transfer_seconds for each in stages),
+        bubble_seconds=mean(each.bubble_seconds for each in stages),
     )
+    return Breakdown(parts, stages)
 
 
 def _stage_time(plan: PlanData, number: int, transfer_seconds: float) -> TimeParts:
@@ -103,4 +110,4 @@ def _transfer_seconds(plan: PlanData) -> float:
         for group in plan.values
     )
     at_once = planned_timeline(replace(plan, values=values)).makespan_seconds
-    return max(planned_timeline(plan).makespan_seconds - at_once, 0.0)
+    return max(plan.step_seconds - at_once, 0.0)

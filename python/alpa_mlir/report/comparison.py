@@ -18,7 +18,7 @@ from rich.table import Table
 
 from alpa_mlir.plan.data import PlanData, PlannedStage, TensorPlan
 from alpa_mlir.report.blocks import blocks_of
-from alpa_mlir.report.breakdown import mean_time
+from alpa_mlir.report.breakdown import breakdown
 from alpa_mlir.report.explain import format_spec, make_table, print_all
 from alpa_mlir.units import format_bytes, format_seconds
 
@@ -161,7 +161,7 @@ def _settings(first: PlanData, second: PlanData) -> Iterator[Difference]:
 
 
 def _time(first: PlanData, second: PlanData) -> Iterator[Difference]:
-    sides = [dict(mean_time(plan).items()) for plan in (first, second)]
+    sides = [dict(breakdown(plan).mean.items()) for plan in (first, second)]
     for what in _in_order(*sides):
         seconds = [side.get(what, 0.0) for side in sides]
         if seconds[0] != seconds[1]:

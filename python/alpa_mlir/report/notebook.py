@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 
 from alpa_mlir.plan.data import PlanData, PlannedStage
-from alpa_mlir.report.breakdown import mean_time
+from alpa_mlir.report.breakdown import breakdown
 from alpa_mlir.units import format_bytes, format_seconds
 
 _COLORS = ("#5b86b8", "#d9773f", "#e3a857", "#c4574d", "#b884b0", "#8f7ac0", "#6a9c95", "#a9a9a3")
@@ -50,7 +50,7 @@ def _cells(row: Iterable[str]) -> str:
 
 
 def _bar(plan: PlanData) -> str:
-    parts = [(name, seconds) for name, seconds in mean_time(plan).items() if seconds > 0]
+    parts = [(name, seconds) for name, seconds in breakdown(plan).mean.items() if seconds > 0]
     total = sum(seconds for _, seconds in parts) or 1.0
     named = [
         (name, seconds / total, _COLORS[k % len(_COLORS)])

@@ -11,22 +11,21 @@ from typing import Any
 
 from alpa_mlir.plan.data import PlanData, PlannedCollective, PlannedStage
 from alpa_mlir.report.blocks import Block, blocks_of
-from alpa_mlir.report.breakdown import TimeParts, mean_time, stage_times
+from alpa_mlir.report.breakdown import TimeParts, breakdown
 from alpa_mlir.report.explain import format_spec
 from alpa_mlir.validate.known_error import known_error
 
 
 def summary(plan: PlanData) -> dict[str, Any]:
     """The plan in parts, each a row or a list of rows."""
+    time = breakdown(plan)
     return {
         "plan": _plan(plan),
         "cluster": _cluster(plan),
-        "time": _time(mean_time(plan)),
+        "time": _time(time.mean),
         "stages": [
             {**_stage(number, stage), "time": _time(parts)}
-            for number, (stage, parts) in enumerate(
-                zip(plan.stages, stage_times(plan), strict=True)
-            )
+            for number, (stage, parts) in enumerate(zip(plan.stages, time.stages, strict=True))
         ],
         "blocks": [_block(block) for block in blocks_of(plan.arguments)],
         "results": [

@@ -17,6 +17,7 @@ from alpa_mlir.intra_op.solve import solve
 # Far above any known instance (93 MB); what a small archive can grow to must not fill the memory.
 _MAX_BYTES = 2 << 30
 _NO_ANSWER = 1  # exit code
+_HEADER = "   seconds  phase                     cost           lower bound     gap"
 _GZIP_FORMAT = 31  # of zlib's wbits
 
 
@@ -163,14 +164,13 @@ class _Printer:
     def __init__(self) -> None:
         self._next_seconds = 0.0
         self._last: TracePoint | None = None
-        click.echo(
-            "   seconds  phase                     cost           lower bound     gap", err=True
-        )
 
     def __call__(self, point: TracePoint) -> None:
         last = self._last
         is_new_answer = last is None or point.cost != last.cost
         is_new_bound = last is None or point.lower_bound != last.lower_bound
+        if last is None:  # a refusal comes before, and is one line
+            click.echo(_HEADER, err=True)
         if is_new_answer or (is_new_bound and point.seconds >= self._next_seconds):
             self._next_seconds = point.seconds + 0.5
             self._last = point

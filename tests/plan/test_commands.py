@@ -457,7 +457,16 @@ def writers(folder: Path, output: object) -> list[tuple[Any, list[object]]]:
 
 
 @pytest.mark.parametrize("name", ["absent/file", "kept/below", "x" * 300])
-def test_output_that_cannot_be_written_is_refused_first(name: str, folder: Path) -> None:
+def test_output_that_cannot_be_written_is_refused_first(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_: object) -> Any:
+        raise AssertionError("expected no work before the output was looked at")
+
+    for place in ("plan.trace.read_source", "plan.plan.read_source", "plan.profile.measure"):
+        monkeypatch.setattr(f"alpa_mlir.cli.{place}", work)
+    monkeypatch.setattr("alpa_mlir.cli.solve.load_problem", work)
+    monkeypatch.setattr("alpa_mlir.cli.energy.EnergyProfile.load", work)
     (folder / "kept").write_text("kept")
     for command, arguments in writers(folder, folder / name):
         assert "cannot write" in refusal(*arguments, command=command), arguments

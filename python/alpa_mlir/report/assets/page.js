@@ -60,7 +60,7 @@
     }
     const state = { column: null, isDescending: false, words: [], isWhole: false };
     const texts = rows.map((row) => columns.map((column) => column.text?.(row) ?? String(column.show?.(row) ?? column.value(row))).join(" ").toLowerCase());
-    const filter = make("input", { type: "search", placeholder: `Filter ${noun}s`, "aria-label": `Filter ${noun}s` });
+    const filter = make("input", { type: "text", role: "searchbox", placeholder: `Filter ${noun}s`, "aria-label": `Filter ${noun}s` });
     const count = make("output", { className: "muted" });
     const all = make("button", { type: "button" });
     const body = make("tbody");

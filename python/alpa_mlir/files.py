@@ -78,6 +78,8 @@ def _is_stream(path: str | Path) -> bool:
 
 def _begin(path: str | Path) -> Path:
     """An empty file beside what `path` leads to, on the same disk: to put it there is one step."""
+    if "\0" in str(path):  # of which Python versions say different things
+        raise OSError("its name has a NUL in it")
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise OSError("it is a folder")

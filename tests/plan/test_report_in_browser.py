@@ -11,6 +11,7 @@ import alpa_mlir as alpa
 import pytest
 from alpa_mlir.report.breakdown import breakdown
 from alpa_mlir.units import format_bytes, format_seconds
+from alpa_mlir.validate.known_error import known_error
 from oracles.browser import Browser, Page, chromium, needs_chromium
 from programs.hand_made_plans import hand_made_plan, whole_plan
 
@@ -64,7 +65,11 @@ def test_page_has_the_figures_of_the_plan(browser: Browser, tmp_path: Path) -> N
     assert len(page.texts("#cluster i")) == 8
     assert page.texts("#memory figcaption")[0] == "stage 0" + "42 GB (52.5%)"
     assert len(rows(page, "transfers")) == len(plan.transfers)
-    assert "32.3%" in page.text("#trust")
+    links = rows(page, "links")
+    for link, row in zip(plan.simulate().links, links, strict=True):
+        assert row.startswith(link.name)
+        assert row.endswith(f"{link.busy_seconds / plan.step_seconds:.1%}")
+    assert f"{known_error().seconds.mean:.1%}" in page.text("#trust")
     assert is_quiet(page), page.errors
 
 

@@ -7,6 +7,7 @@ which the script draws. Names in a plan may be anybody's: they become text, neve
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -40,7 +41,7 @@ def page(plan: PlanData) -> str:
 
 
 def page_data(plan: PlanData) -> dict[str, Any]:
-    """What the page draws: the summary, and a pipeline's step over time."""
+    """What the page draws: the summary, and a step as simulated."""
     simulation = simulate_plan(plan)
     data = summary(plan)
     data["timeline"] = _compact(simulation.timeline) if plan.is_pipeline else None
@@ -48,6 +49,7 @@ def page_data(plan: PlanData) -> dict[str, Any]:
         {**_thinned(curve, simulation.step_seconds), "arguments": _argument_bytes(plan, number)}
         for number, curve in enumerate(simulation.memory)
     ]
+    data["links"] = [asdict(link) for link in simulation.links]
     return data
 
 

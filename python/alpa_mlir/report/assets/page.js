@@ -140,7 +140,7 @@
       byId("figures").append(make("div", {}, make("dt", { textContent: title }), make("dd", {}, value, make("small", { textContent: more }))));
     }
     byId("foot").textContent = `Plan of module ${plan.module.slice(0, 12)}, made with ${plan.versions}. Prices: ${cluster.prices}.`;
-    const gone = [["timeline", timeline === null], ["transfers", !plan.is_pipeline], ["remarks", !data.remarks.length]];
+    const gone = [["timeline", timeline === null], ["transfers", !plan.is_pipeline], ["links", !plan.is_pipeline], ["remarks", !data.remarks.length]];
     for (const [id, isGone] of gone) if (isGone) byId(id).remove();
     for (const section of document.querySelectorAll("section")) {
       byId("nav").append(make("a", { href: `#${section.id}`, textContent: section.querySelector("h2").textContent }));
@@ -402,6 +402,10 @@
         number("from", (row) => row.source), number("to", (row) => row.target), text("value", (row) => row.value, "wide"),
         number("runs", (row) => row.count), number("bytes", (row) => row.bytes * row.count, bytes),
       ], data.transfers);
+      table(byId("links-table"), "link", [
+        text("link", (row) => row.name, "nowrap"), number("carries", (row) => row.bytes_per_second, (rate) => `${bytes(rate)}/s`),
+        number("bytes", (row) => row.num_bytes, bytes), number("busy", (row) => row.busy_seconds / plan.step_seconds, percent),
+      ], data.links);
     }
     table(byId("ops-table"), "way", [
       text("op", (row) => row.op, "nowrap"), text("strategy", (row) => row.strategy, "wide"), number("ops", (row) => row.count),

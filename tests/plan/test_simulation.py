@@ -73,7 +73,11 @@ def chain(
             )
         )
         values.append(values_of(tasks[0], tasks[1:], {stage: (ACTIVATION, 0)}, is_sliced=True))
-        for phase, target in (("forward", stage + 1), ("backward", stage - 1)):
+        neighbours: list[tuple[PhaseName, int]] = [
+            ("forward", stage + 1),
+            ("backward", stage - 1),
+        ]
+        for phase, target in neighbours:
             if 0 <= target < num_stages:
                 ends = {stage: (sent, 0), target: (sent, sent)}
                 values.append(values_of((phase, stage), [(phase, target)], ends, is_sliced=True))

@@ -138,7 +138,7 @@ def saved(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path, alpa.Plan]
         (lambda path, _: None, "cannot read the plan"),
         (lambda path, _: path.write_text("{"), "cannot read the plan"),
         (lambda path, _: path.write_text("[1]"), "expected the fields of alpa_mlir.Plan, got list"),
-        (saved(lambda d: d.update(version=2)), "expected a plan of version 3, got 2; plan again"),
+        (saved(lambda d: d.update(version=2)), "expected a plan of version 4, got 2; plan again"),
         (saved(lambda d: d.pop("module") and None), "expected a plan that has its program in it"),
         (saved(lambda d: d.update(module=1)), "module: expected text that was compressed"),
         (saved(lambda d: d.update(module="eJw=")), "module: expected text that was compressed"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from alpa_mlir._native import ScheduleKind
 from alpa_mlir.cost.transfer import LinkEnd, placed_send_seconds
@@ -18,6 +18,8 @@ from alpa_mlir.simulate.events import (
 from alpa_mlir.simulate.memory import memory_curves
 from alpa_mlir.simulate.step import ClockedStep, PlannedStep, Shipment, clock_step
 from alpa_mlir.simulate.timeline import StageDurations, TimedTask, Timeline, make_timeline, simulate
+
+Pair = tuple[int, int]  # source and target
 
 
 def simulate_plan(plan: PlanData) -> Simulation:
@@ -86,19 +88,31 @@ def _microbatch(shipment: Shipment) -> int | None:
 
 
 def _link_uses(clocked: ClockedStep) -> tuple[LinkUse, ...]:
-    carried: defaultdict[LinkEnd, float] = defaultdict(float)
-    busy: defaultdict[LinkEnd, list[tuple[float, float]]] = defaultdict(list)
+    num_bytes = Counter[Pair]()
+    times: defaultdict[Pair, list[tuple[float, float]]] = defaultdict(list)
+    for shipment in clocked.shipments:
+        num_bytes[shipment.source, shipment.target] += shipment.num_bytes
     for number, start, end, _ in clocked.simulated.pieces:
         shipment = clocked.shipments[number]
-        for link in clocked.routes[shipment.source, shipment.target].loads:
-            busy[link].append((start, end))
-    for shipment in clocked.shipments:
-        for link, share in clocked.routes[shipment.source, shipment.target].loads.items():
-            carried[link] += share * shipment.num_bytes
+        times[shipment.source, shipment.target].append((start, end))
+    users: defaultdict[LinkEnd, list[Pair]] = defaultdict(list)
+    for pair in times:
+        for link in clocked.routes[pair].loads:
+            users[link].append(pair)
+    # Most links are used by the same pairs of stages as others.
+    busy = {
+        pairs: _covered([time for pair in pairs for time in times[pair]])
+        for pairs in {tuple(pairs): None for pairs in users.values()}
+    }
     cluster = clocked.step.plan.cluster
     return tuple(
-        LinkUse(str(link), link.bytes_per_second(cluster), carried[link], _covered(busy[link]))
-        for link in sorted(busy)
+        LinkUse(
+            str(link),
+            link.bytes_per_second(cluster),
+            sum(clocked.routes[pair].loads[link] * num_bytes[pair] for pair in users[link]),
+            busy[tuple(users[link])],
+        )
+        for link in sorted(users)
     )
 
 

@@ -156,9 +156,10 @@ def clock_step(step: PlannedStep) -> ClockedStep:
     """Raises ScheduleError where the plan's values do not fit its schedule."""
     shipments = (*_state_copies(step), *_sent(step))
     stages, cluster = step.plan.stages, step.plan.cluster
+    pairs = dict.fromkeys((each.source, each.target) for each in shipments)
     routes = {
         (source, target): send_route(stages[source].devices, stages[target].devices, cluster)
-        for source, target in dict.fromkeys((each.source, each.target) for each in shipments)
+        for source, target in pairs
     }
     lanes = {lane: number for number, lane in enumerate(dict.fromkeys(map(_lane, shipments)))}
     sendings = [

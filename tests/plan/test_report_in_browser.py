@@ -104,7 +104,8 @@ def test_names_are_text(browser: Browser, tmp_path: Path) -> None:
     assert page.text("h1") == HOSTILE
     assert page.text("#remarks li") == HOSTILE
     assert page.evaluate("document.title") == f"Plan of {HOSTILE}"
-    page.evaluate("document.querySelectorAll('#layers details').forEach((e) => e.open = true)")
+    page.evaluate("document.querySelectorAll('#layers td button').forEach((e) => e.click())")
+    assert any(HOSTILE in text for text in page.texts("#layers .below td"))
     assert page.evaluate("document.querySelectorAll('img').length") == 0
     assert is_quiet(page), page.errors
 
@@ -119,6 +120,18 @@ def test_filter_narrows_and_escape_clears_it(browser: Browser, tmp_path: Path) -
     page.press("Escape")
     assert page.evaluate("document.querySelector('#layers input').value") == ""
     assert rows(page, "layers") == everything
+
+
+def test_enter_shows_the_tensors_of_a_part_and_hides_them(browser: Browser, tmp_path: Path) -> None:
+    plan = hand_made_plan()
+    page = opened(browser, plan, tmp_path)
+    focus(page, "#layers td button")
+    page.press("Enter")
+    cells = page.texts("#layers .below tbody td")
+    assert cells[:3] == ["batch['tokens']", "float32[512,1024]", "[y, -]"]
+    assert page.evaluate("document.activeElement.getAttribute('aria-expanded')") == "true"
+    page.press("Enter")
+    assert page.texts("#layers .below") == []
 
 
 def test_enter_sorts_and_sorts_back(browser: Browser, tmp_path: Path) -> None:

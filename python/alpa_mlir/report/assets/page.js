@@ -361,16 +361,23 @@
 
   const tensorColumns = [["tensor", "name"], ["type", "type"], ["lies as", "spec"], ["because", "reason"]];
 
+  // A button that shows the tensors of a block in a row below its own.
   function tensors(block) {
-    const details = make("details", {}, make("summary", { textContent: plural(block.tensors.length, "tensor") }));
-    details.addEventListener("toggle", () => {
-      if (details.children.length > 1) return;
-      const heads = [...tensorColumns.map(([title]) => title), "per device"].map((title) => make("th", { textContent: title }));
-      const rows = block.tensors.map((each) => make("tr", {},
-        ...tensorColumns.map(([, key]) => make("td", { textContent: each[key] })), make("td", { className: "number", textContent: bytes(each.bytes) })));
-      details.append(make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows)));
+    const button = make("button", { type: "button", textContent: plural(block.tensors.length, "tensor"), "aria-expanded": "false" });
+    button.addEventListener("click", () => {
+      const row = button.closest("tr"), isOpen = row.nextSibling?.className === "below";
+      button.setAttribute("aria-expanded", String(!isOpen));
+      if (isOpen) row.nextSibling.remove();
+      else row.after(make("tr", { className: "below" }, make("td", { colSpan: row.cells.length }, tensorTable(block))));
     });
-    return details;
+    return button;
+  }
+
+  function tensorTable(block) {
+    const heads = [...tensorColumns.map(([title]) => make("th", { textContent: title })), make("th", { className: "number", textContent: "per device" })];
+    const rows = block.tensors.map((each) => make("tr", {},
+      ...tensorColumns.map(([, key]) => make("td", { textContent: each[key] })), make("td", { className: "number", textContent: bytes(each.bytes) })));
+    return make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows));
   }
 
   // "[x, -]: qkv, output": the tensors of a block by how they lie, each name once.
@@ -390,7 +397,7 @@
       text("part", (row) => row.block, "nowrap"), stage,
       number("per device", (row) => row.bytes, bytes),
       text("lies as", specs, "wide"),
-      { title: "tensors", value: (row) => row.tensors.length, isNumber: true, show: tensors, text: (row) => row.tensors.map((each) => `${each.name} ${each.role} ${each.type}`).join(" ") },
+      { title: "tensors", value: (row) => row.tensors.length, isNumber: true, className: "nowrap", show: tensors, text: (row) => row.tensors.map((each) => `${each.name} ${each.role} ${each.type}`).join(" ") },
     ];
     table(byId("layers-table"), "part", layers, data.blocks);
     table(byId("collectives-table"), "collective", [

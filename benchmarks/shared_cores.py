@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from alpa_mlir._native import StageDurations
 from alpa_mlir.runtime.issued import IssuedInstruction
 from alpa_mlir.runtime.pipeline import PipelineExecutable
 from alpa_mlir.schedule.instructions import Free, Run, Transfer
 from alpa_mlir.schedule.schedule import Phase
-from alpa_mlir.simulate.timeline import simulate
+from alpa_mlir.simulate.timeline import StageDurations, simulate
 from pipeline_rig import Cost
 
 

@@ -9,9 +9,9 @@ import random
 from itertools import pairwise
 
 import click
-from alpa_mlir._native import ScheduleKind, StageCandidate, StageDurations, StageProblem, Submesh
+from alpa_mlir._native import ScheduleKind, StageCandidate, StageProblem, Submesh
 from alpa_mlir.schedule.kinds import make_schedule
-from alpa_mlir.simulate.timeline import simulate
+from alpa_mlir.simulate.timeline import StageDurations, simulate
 
 KINDS = (
     ScheduleKind.GPIPE,

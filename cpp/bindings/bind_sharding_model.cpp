@@ -160,6 +160,7 @@ void bindShardingModel(nb::module_ &m) {
       .def_ro("seconds", &alpa::CollectiveReport::seconds)
       .def_ro("op_id", &alpa::CollectiveReport::opId)
       .def_ro("op_name", &alpa::CollectiveReport::opName)
+      .def_ro("phase", &alpa::CollectiveReport::phase)
       .def_ro("reason", &alpa::CollectiveReport::reason);
 
   nb::class_<alpa::BoundaryReport>(m, "Boundary")

@@ -1,6 +1,5 @@
-// Binds the stage problem, its solver, and the simulator of pipeline schedules.
+// Binds the stage problem and its solver.
 
-#include "core/simulate/PipelineSimulator.h"
 #include "core/stages/StageDp.h"
 #include "core/stages/StageProblem.h"
 #include "native.h"
@@ -93,43 +92,9 @@ void bindStageProblem(nb::module_ &m) {
           "The candidates of the plan of least step time below the cutoff; None if there is none.");
 }
 
-void bindPipelineSimulator(nb::module_ &m) {
-  nb::enum_<TaskPhase>(m, "TaskPhase")
-      .value("FORWARD", TaskPhase::Forward)
-      .value("BACKWARD", TaskPhase::Backward)
-      .value("UPDATE", TaskPhase::Update);
-  nb::class_<PipelineTask>(m, "PipelineTask", "One stage, phase and microbatch.")
-      .def(nb::init<int32_t, TaskPhase, int32_t>(), nb::arg("stage"), nb::arg("phase"),
-           nb::arg("microbatch"));
-  nb::class_<StageDurations>(m, "StageDurations", "How long tasks and transfers of a stage take.")
-      .def(nb::init<double, double, double, double, double>(), nb::kw_only(),
-           nb::arg("forward_seconds"), nb::arg("backward_seconds") = 0.0,
-           nb::arg("update_seconds") = 0.0, nb::arg("send_forward_seconds") = 0.0,
-           nb::arg("send_backward_seconds") = 0.0)
-      .def_ro("send_forward_seconds", &StageDurations::sendForwardSeconds)
-      .def_ro("send_backward_seconds", &StageDurations::sendBackwardSeconds);
-  nb::class_<SimulatedPipeline>(m, "SimulatedPipeline", "A schedule on a clock.")
-      .def_prop_ro("times",
-                   [](const SimulatedPipeline &pipeline) {
-                     std::vector<std::vector<std::pair<double, double>>> times;
-                     for (const std::vector<TaskTime> &mesh : pipeline.times) {
-                       times.emplace_back();
-                       for (const TaskTime &time : mesh)
-                         times.back().emplace_back(time.startSeconds, time.endSeconds);
-                     }
-                     return times;
-                   })
-      .def_ro("makespan_seconds", &SimulatedPipeline::makespanSeconds)
-      .def_ro("bubble_fraction", &SimulatedPipeline::bubbleFraction)
-      .def_ro("peak_in_flight", &SimulatedPipeline::peakInFlight);
-  m.def("simulate_pipeline", &simulatePipeline, nb::arg("meshes"), nb::arg("stages"),
-        nb::arg("num_microbatches"), nb::call_guard<nb::gil_scoped_release>());
-}
-
 } // namespace
 
 void bindStage(nb::module_ &m) {
   bindStageInputs(m);
   bindStageProblem(m);
-  bindPipelineSimulator(m);
 }

@@ -121,6 +121,7 @@ std::vector<CollectiveReport> ShardingModel::collectives(const std::vector<int> 
     report.seconds = predicted.seconds;
     report.opId = idOf(predicted.op);
     report.opName = predicted.op ? predicted.op->getName().getStringRef().str() : "return";
+    report.phase = predicted.phase;
     report.reason = predicted.reason;
     reports.push_back(std::move(report));
   }

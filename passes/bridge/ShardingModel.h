@@ -21,6 +21,7 @@ struct CollectiveReport {
   double seconds = 0;            ///< of all runs
   int64_t opId = -1;             ///< `alpa.op` of the op that needs it
   std::string opName;
+  std::string phase; ///< in which it runs; empty where there are none
   std::string reason;
 };
 

@@ -196,13 +196,18 @@ int runOpt(const std::vector<std::string> &arguments, const std::string &hostVer
   std::unique_ptr<llvm::MemoryBuffer> input = mlir::openInputFile(inputName, &error);
   if (!input)
     return complain(error);
+  // A file that is there stays as it is until there is something to put in its place.
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  const bool isDone = succeeded(Run(config, host, std::move(input)).process(stream));
+  if (!isDone && outputName != "-")
+    return 1;
   std::unique_ptr<llvm::ToolOutputFile> output = mlir::openOutputFile(outputName, &error);
   if (!output)
     return complain(error);
-  if (failed(Run(config, host, std::move(input)).process(output->os())))
-    return 1;
+  output->os() << text;
   output->keep();
-  return 0;
+  return isDone ? 0 : 1;
 }
 
 } // namespace alpa

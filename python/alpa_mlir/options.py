@@ -167,6 +167,36 @@ class ThreeDParallel(SearchedPipeline):
     pipeline: Count = 1
 
 
+@dataclass(frozen=True)
+class StageShape:
+    """A stage chosen by hand.
+
+    Attributes:
+      num_layers: of those that the step is cut into.
+      submesh: its nodes, and the devices in each.
+      mesh_shape: of the logical mesh over them.
+    """
+
+    num_layers: Count
+    submesh: Annotated[tuple[Count, Count], TUPLE_OR_LIST]
+    mesh_shape: MeshShape
+
+    def __post_init__(self) -> None:
+        check(self, ArgumentError)
+
+
+@dataclass(frozen=True)
+class FixedStages(SearchedPipeline):
+    """Stages chosen by hand, first to last, as published plans state them. What is split along
+    which axis, and the schedule, are searched.
+
+    Attributes:
+      stages: whose layers, `num_layers` in all, are those that the step is cut into.
+    """
+
+    stages: Annotated[tuple[StageShape, ...], MinLen(1), TUPLE_OR_LIST] = ()
+
+
 class Planned(Protocol):
     """What another function can be planned beside: an executable that says how it runs."""
 

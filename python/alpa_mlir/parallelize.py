@@ -24,12 +24,18 @@ from alpa_mlir.errors import ArgumentError, ArgumentMismatchError, EnergyError
 from alpa_mlir.frontend.batch import BatchDimsSpec
 from alpa_mlir.frontend.signature import Call, Signature, is_weak
 from alpa_mlir.frontend.trace import TracedProgram, trace
-from alpa_mlir.frontend.user_sharding import are_on_several_meshes, user_devices, user_mesh
+from alpa_mlir.frontend.user_sharding import (
+    are_on_several_meshes,
+    user_devices,
+    user_mesh,
+    wished_mesh,
+)
 from alpa_mlir.lower.pipeline import lower_pipeline
 from alpa_mlir.lower.whole import lower_whole
 from alpa_mlir.options import (
     Auto,
     FixedPlan,
+    FixedStages,
     FollowPlacement,
     Method,
     PipelineMethod,
@@ -227,11 +233,12 @@ class ParallelFunction:
         """The mesh on which arguments are to stay as they lie.
 
         No stage has a mesh over all devices, a plan says where everything lies, and a pipeline
-        leaves its state on the meshes of its stages.
+        leaves its state on the meshes of its stages. Stages chosen by hand take shardings on an
+        abstract mesh as wishes for their own.
         """
         method = self._method
         if not _keeps_shardings(method):
-            return None
+            return wished_mesh(leaves)
         if not isinstance(method, PipelineMethod | FixedPlan):
             return user_mesh(leaves)
         if are_on_several_meshes(leaves):
@@ -297,7 +304,7 @@ def _keeps_shardings(method: Method | FixedPlan) -> bool:
     """Whether arguments that are sharded on one mesh are to stay so."""
     if isinstance(method, FixedPlan):
         return method.plan.has_user_shardings
-    return not isinstance(method, PipelineParallel | ThreeDParallel)
+    return not isinstance(method, PipelineParallel | ThreeDParallel | FixedStages)
 
 
 def _cluster_of(method: Method | FixedPlan) -> Cluster | None:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
@@ -15,12 +15,19 @@ from alpa_mlir.energy.frontier import EnergyFrontier
 from alpa_mlir.energy.planned import plan_frontier
 from alpa_mlir.energy.profile import EnergyProfile
 from alpa_mlir.errors import EnergyError, PlanError
+from alpa_mlir.files import write_text
 from alpa_mlir.ir.jaxlib import without_locations
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.plan.json import plan_from_json, plan_to_json
 from alpa_mlir.progress import OnProgress
+from alpa_mlir.report.comparison import PlanComparison, compare
 from alpa_mlir.report.explain import explain
+from alpa_mlir.report.notebook import to_html
+from alpa_mlir.report.page import page
 from alpa_mlir.report.progress import terminal_progress
+from alpa_mlir.simulate.events import Simulation
+from alpa_mlir.simulate.planned import simulate_plan
+from alpa_mlir.simulate.what_if import WhatIf, what_if
 from alpa_mlir.validate.comparison import Validation
 from alpa_mlir.validation.run import validate_plan
 
@@ -80,6 +87,41 @@ class Plan(PlanData):
         profile = profile or EnergyProfile.from_model(self)
         return plan_frontier(self, profile, schedule, unit_seconds)
 
+    def simulate(self) -> Simulation:
+        """A step of the plan as it would run: tasks, transfers, memory and links over time.
+
+        Of one program over all devices no more is known than how long it takes and what it needs.
+
+        Raises:
+          ScheduleError: what an edited plan says its tasks read and write makes no step.
+        """
+        return simulate_plan(self)
+
+    def what_if(
+        self,
+        slow: Mapping[int, float] | None = None,
+        *,
+        slow_stages: Mapping[int, float] | None = None,
+        intra_node: float = 1.0,
+        inter_node: float = 1.0,
+        lost_nodes: Collection[int] = (),
+    ) -> WhatIf:
+        """The same plan on a cluster that is not as it was planned for; nothing is planned anew.
+
+        Args:
+          slow: how many times as slow devices compute, by their numbers in the cluster. A stage is
+            as slow as its slowest device; collectives are not slower for it.
+          slow_stages: the same by stages.
+          intra_node, inter_node: how many times less the links carry, of devices to others in
+            their node and of nodes to others; transfers and collectives take longer for it.
+          lost_nodes: numbers of nodes that are gone.
+
+        Raises:
+          PlanError: a stage has devices on a node that is lost: the plan cannot go on.
+          ArgumentError: no such device, stage or node, or a factor that is no positive number.
+        """
+        return what_if(self, slow, slow_stages, intra_node, inter_node, lost_nodes)
+
     def validate(self, on_progress: OnProgress | None = None) -> Validation:
         """Compiles every distinct program of the plan for its devices, which need not be there.
 
@@ -105,9 +147,31 @@ class Plan(PlanData):
         data = PlanData(**{each.name: getattr(self, each.name) for each in fields(PlanData)})
         return validate_plan(data, self.module, on_progress or terminal_progress())
 
+    def compare(self, other: PlanData) -> PlanComparison:
+        """What differs from another plan, part by part, and what each difference costs: less or
+        more seconds and bytes of the other. Print the result, or take its fields."""
+        return compare(self, other)
+
+    def report(self, path: str | Path) -> None:
+        """Writes one HTML page that needs no network: the cluster, the timeline, memory, layers and
+        their shardings, collectives, where the time goes, the last known error.
+
+        Raises:
+          PlanError: the file cannot be written; it is what it was.
+        """
+        write_text(path, page(self), PlanError)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the figures, and a row for each stage."""
+        return to_html(self)
+
     def save(self, path: str | Path) -> None:
-        """Writes the plan as JSON."""
-        Path(path).write_text(json.dumps(self.to_json(), indent=1) + "\n")
+        """Writes the plan as JSON.
+
+        Raises:
+          PlanError: the file cannot be written; it is what it was.
+        """
+        write_text(path, json.dumps(self.to_json(), indent=1) + "\n", PlanError)
 
     @staticmethod
     def load(path: str | Path) -> Plan:

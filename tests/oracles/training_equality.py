@@ -30,6 +30,11 @@ CASES: dict[str, Callable[[], Workload]] = {
     "gpt_checkpointed": lambda: workload("gpt", "debug", BATCH_SIZE, _adamw, form="checkpointed"),
     "gpt_scanned": lambda: workload("gpt", "debug", BATCH_SIZE, _adamw, form="scanned"),
     "moe": lambda: workload("moe", "debug", BATCH_SIZE, _adamw),
+    "llama": lambda: workload("llama", "debug", BATCH_SIZE, _adamw),
+    "llama_checkpointed": lambda: workload(
+        "llama", "debug", BATCH_SIZE, _adamw, recomputes_layers=True
+    ),
+    "fine_moe": lambda: workload("fine_moe", "debug", BATCH_SIZE, _adamw),
     "wide_resnet": lambda: workload("wide_resnet", "debug", BATCH_SIZE, _momentum),
     # Sizes that no mesh divides: 7 examples, 5 heads of 6, 13 tokens, 31 words.
     "gpt_odd": lambda: workload(

@@ -233,6 +233,15 @@ def test_command_prints_the_ends_and_writes_files(tmp_path: Path) -> None:
     assert paths["html"].read_text().startswith("<!doctype html>")
 
 
+def test_frontier_shows_itself_in_notebooks() -> None:
+    frontier = alpa.EnergyFrontier.of(two_stages())
+    html = frontier._repr_html_()
+    assert frontier.explain().splitlines()[0] in html
+    picture = html[html.index("<svg") : html.index("</svg>") + len("</svg>")]
+    assert ElementTree.fromstring(picture).tag.endswith("svg")
+    assert "<script" not in html
+
+
 @needs_data
 def test_command_says_what_is_wrong_in_one_line() -> None:
     result = CliRunner().invoke(main, [str(PROFILE), "--microbatches", "2"])

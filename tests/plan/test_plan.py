@@ -107,7 +107,7 @@ def test_fixed_plan_with_choices_swapped(plan: alpa.Plan) -> None:
 def test_load_of_another_version(plan: alpa.Plan, tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     path.write_text(json.dumps(plan.to_json() | {"version": 99}))
-    with pytest.raises(PlanError, match="expected a plan of version 3, got 99"):
+    with pytest.raises(PlanError, match="expected a plan of version 4, got 99"):
         alpa.Plan.load(path)
 
 

@@ -303,4 +303,4 @@ def test_command_without_time_to_measure(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_command_with_a_folder_that_is_not_there(tmp_path: Path) -> None:
     ran = CliRunner().invoke(group, ["profile", "--output", str(tmp_path / "no" / "p.json")])
     assert ran.exit_code == 2
-    assert "to be a folder" in ran.output
+    assert "there is no folder" in ran.output

@@ -7,10 +7,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from alpa_mlir._native import ScheduleKind, StageDurations
+from alpa_mlir._native import ScheduleKind
 from alpa_mlir.schedule.kinds import make_schedule
 from alpa_mlir.simulate.drawing import save_trace, to_svg
-from alpa_mlir.simulate.timeline import Timeline, simulate
+from alpa_mlir.simulate.timeline import StageDurations, Timeline, simulate
 
 
 def timeline(seconds: float) -> Timeline:

@@ -138,7 +138,7 @@ def saved(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path, alpa.Plan]
         (lambda path, _: None, "cannot read the plan"),
         (lambda path, _: path.write_text("{"), "cannot read the plan"),
         (lambda path, _: path.write_text("[1]"), "expected the fields of alpa_mlir.Plan, got list"),
-        (saved(lambda d: d.update(version=2)), "expected a plan of version 3, got 2; plan again"),
+        (saved(lambda d: d.update(version=2)), "expected a plan of version 4, got 2; plan again"),
         (saved(lambda d: d.pop("module") and None), "expected a plan that has its program in it"),
         (saved(lambda d: d.update(module=1)), "module: expected text that was compressed"),
         (saved(lambda d: d.update(module="eJw=")), "module: expected text that was compressed"),
@@ -244,8 +244,8 @@ def test_groups_along_no_axes_have_none() -> None:
 def test_collectives_without_a_partner_are_named() -> None:
     mesh = LogicalMesh.of_shape((2, 4))
     planned = [
-        PlannedCollective("all-gather", ("y",), 4_000_000, 2, 1.0, 1, "dot", "its operand"),
-        PlannedCollective("all-gather", ("y",), 1_000_000, 1, 1.0, 2, "add", "its operand"),
+        PlannedCollective("all-gather", ("y",), 4_000_000, 2, 1.0, 1, "dot", "its operand", ""),
+        PlannedCollective("all-gather", ("y",), 1_000_000, 1, 1.0, 2, "add", "its operand", ""),
     ]
     groups = ((0, 1, 2, 3), (4, 5, 6, 7))
     found = [hlo_collective("all-gather", groups, 4_000_000)]

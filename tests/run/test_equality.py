@@ -21,6 +21,8 @@ from oracles.training_equality import assert_trains_as_on_one_device, case
     [
         ("mlp_odd", alpa.ShardParallel(mesh_shape=(2, 2, 2))),
         ("gpt", alpa.ShardParallel(mesh_shape=(2, 4))),
+        ("llama", alpa.ShardParallel(mesh_shape=(2, 4))),
+        ("fine_moe", alpa.ShardParallel(mesh_shape=(2, 4))),
         ("flax_linen", alpa.Zero3Parallel(mesh_shape=(8,))),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,

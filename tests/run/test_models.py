@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from alpa_mlir.models import gpt, moe, wide_resnet
+from alpa_mlir.models import fine_moe, gpt, llama, moe, wide_resnet
 from alpa_mlir.models.workload import MODELS, workload
 
 # Alpa names its sizes by their number of parameters.
 LADDER = [
     (model, size)
-    for model in ("gpt", "moe", "wide_resnet")
+    for model in ("gpt", "moe", "wide_resnet", "llama", "fine_moe")
     for size in MODELS[model].SIZES
     if size[-1] in "MB"
 ]
@@ -112,6 +112,64 @@ def test_route_fills_places_in_order_and_drops_what_overflows() -> None:
 def test_balance_loss_is_one_for_even_load() -> None:
     probabilities = jax.nn.softmax(10 * jnp.eye(4))[None]
     _, balance_loss = moe.route(probabilities, capacity=2)
+    np.testing.assert_allclose(balance_loss, 1.0, rtol=1e-5)
+
+
+def test_llama_sees_no_later_token_and_only_distances() -> None:
+    config = llama.SIZES["debug"]
+    x = jax.random.normal(jax.random.key(0), (1, 6, config.num_groups, config.head_size))
+    turned = llama.rotate(jnp.concatenate([x, x], axis=1), config.rotary_base)
+    products = jnp.einsum("bqgd,bkgd->gqk", turned, turned)
+    np.testing.assert_allclose(products[:, :6, :6], products[:, 6:, 6:], rtol=1e-3, atol=1e-3)
+    params = llama.init(jax.random.key(0), config)
+    tokens = llama.example_batch(jax.random.key(1), config, 2)["tokens"]
+    changed = tokens.at[:, 20].add(1) % config.vocabulary_size
+    apply = jax.jit(llama.apply, static_argnums=2)
+    before, after = (apply(params, t, config) for t in (tokens, changed))
+    np.testing.assert_array_equal(before[:, :20], after[:, :20])
+    assert not np.allclose(before[:, 20], after[:, 20])
+
+
+def test_groups_of_heads_are_heads_with_equal_keys() -> None:
+    """Grouped-query attention is multi-head attention whose keys and values repeat."""
+    key, x = jax.random.key(0), jax.random.normal(jax.random.key(1), (2, 8, 16))
+    grouped = llama.init_attention(key, hidden_size=16, num_heads=4, num_groups=2)
+    single = {
+        "query": grouped["query"].reshape(16, 4, 1, 4),
+        "key": jnp.repeat(grouped["key"], 2, axis=1),
+        "value": jnp.repeat(grouped["value"], 2, axis=1),
+        "output": grouped["output"].reshape(4, 1, 4, 16),
+    }
+    actual, expected = (llama.attention(params, x, 1e4) for params in (grouped, single))
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_llama_step_flops_are_six_for_each_weight_and_token() -> None:
+    config = llama.SIZES["8B"]
+    params = jax.eval_shape(partial(llama.init, config=config), jax.random.key(0))
+    tokens = 4 * config.sequence_length
+    without_tokens = count_params(params) - config.vocabulary_size * config.hidden_size
+    weights = 6 * without_tokens * tokens
+    scores = 12 * config.num_layers * config.sequence_length * config.hidden_size * tokens
+    assert llama.step_flops(config, 4) == pytest.approx(weights + scores, rel=1e-4)
+
+
+def test_fine_routing_equals_that_of_two_experts() -> None:
+    probabilities = jax.nn.softmax(jax.random.normal(jax.random.key(0), (2, 12, 4)))
+    combine, _ = fine_moe.route(probabilities, num_chosen=2, capacity=5)
+    expected, _ = moe.route(probabilities, capacity=5)
+    np.testing.assert_allclose(combine, expected, rtol=1e-5)
+
+
+def test_fine_routing_weighs_the_chosen_experts_to_one() -> None:
+    probabilities = jax.nn.softmax(jax.random.normal(jax.random.key(0), (1, 16, 8)))
+    combine, _ = fine_moe.route(probabilities, num_chosen=3, capacity=16)
+    np.testing.assert_allclose(combine.sum((2, 3)), 1.0, rtol=1e-5)
+    chosen = (combine.sum(3) > 0).astype(int)
+    assert (chosen.sum(2) == 3).all()
+    best = jnp.sort(probabilities, axis=-1)[..., -3:].sum(-1)
+    np.testing.assert_allclose((probabilities * chosen).sum(-1), best, rtol=1e-5)
+    _, balance_loss = fine_moe.route(jax.nn.softmax(10 * jnp.eye(4))[None], 1, 4)
     np.testing.assert_allclose(balance_loss, 1.0, rtol=1e-5)
 
 

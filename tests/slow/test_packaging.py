@@ -48,6 +48,8 @@ def test_wheel_holds_the_extension_and_no_build_leftovers(tmp_path: Path) -> Non
     assert len(native) == 1
     assert native[0].startswith("alpa_mlir/_native.")
     assert {"alpa_mlir/__init__.py", "alpa_mlir/_native.pyi", "alpa_mlir/py.typed"} <= set(names)
+    assets = {Path(name).name for name in names if "report/assets" in name}
+    assert assets == {"page.html", "page.css", "page.js"}
 
 
 def test_package_serves_an_embedding_compiler(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ ReshardTree ShardingGraph::treeOf(const Flow &flow, llvm::ArrayRef<int> choices)
 std::vector<PredictedCollective> ShardingGraph::collectives(llvm::ArrayRef<int> choices) const {
   std::vector<PredictedCollective> result;
   auto add = [&](const Collective &collective, double seconds, double count, mlir::Operation *op,
-                 std::string reason) {
-    result.push_back({collective, count, seconds * count, op, std::move(reason)});
+                 llvm::StringRef phase, std::string reason) {
+    result.push_back({collective, count, seconds * count, op, phase.str(), std::move(reason)});
   };
   const llvm::DenseSet<mlir::Operation *> partsOfSums = findPartsOfSums();
   for (auto [vertex, choice] : llvm::zip(allVertices, choices)) {
@@ -45,7 +45,9 @@ std::vector<PredictedCollective> ShardingGraph::collectives(llvm::ArrayRef<int> 
                                                          : "";
     for (const Collective &collective : strategy.collectives)
       add(collective, alpa::seconds(collective, shardingTarget.mesh),
-          vertex.reductionRuns(strategy), vertex.op, "partial sums of " + strategy.name + when);
+          vertex.reductionRuns(strategy), vertex.op,
+          strategy.unreduced ? name(Phase::Update) : phaseNameOf(topLevel(vertex.op)),
+          "partial sums of " + strategy.name + when);
   }
 
   for (const Flow &flow : allFlows) {
@@ -60,7 +62,7 @@ std::vector<PredictedCollective> ShardingGraph::collectives(llvm::ArrayRef<int> 
         const ReshardStep &step = tree.steps[at].step;
         isListed[at] = true;
         if (!step.isLocal())
-          add(step.collective, step.seconds, flow.runs, allVertices[reader.vertex].op,
+          add(step.collective, step.seconds, flow.runs, allVertices[reader.vertex].op, flow.phase,
               "reshard to " + step.target.str(rank, shardingTarget.mesh));
       }
     }

@@ -2,24 +2,26 @@
 
 import json
 import signal
-import sys
 import zlib
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
 from alpa_mlir._native import ShardingProblem
-from alpa_mlir.errors import AlpaError
+from alpa_mlir.cli.command import BAD_INPUT, OneLineCommand, fail, file_option
+from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError
+from alpa_mlir.files import check_can_write, write_text
 from alpa_mlir.intra_op.solution import Solution, TracePoint
 from alpa_mlir.intra_op.solve import solve
 
 # Far above any known instance (93 MB); what a small archive can grow to must not fill the memory.
 _MAX_BYTES = 2 << 30
+_NO_ANSWER = 1  # exit code
+_HEADER = "   seconds  phase                     cost           lower bound     gap"
 _GZIP_FORMAT = 31  # of zlib's wbits
 
 
-@click.command(name="alpa-solve")
+@click.command(name="alpa-solve", cls=OneLineCommand)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--time-limit",
@@ -34,11 +36,7 @@ _GZIP_FORMAT = 31  # of zlib's wbits
     type=click.IntRange(0, 2**62),
     help="Stop after so much work, for equal answers anywhere.",
 )
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write choices, cost, lower bound and peak usage as JSON.",
-)
+@file_option("--output", help_text="Write choices, cost, lower bound and peak usage as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def main(
     file: Path,
@@ -54,12 +52,11 @@ def main(
 
     Progress goes to standard error. Without --output the last line of standard output is the list
     of choices, one per node. Ctrl-C (or a SIGTERM) ends the search with the best answer so far; a
-    second one ends the program.
+    second one ends the program. Exit code 1 is a problem without an answer, 2 bad input.
     """
-    if output is not None and not output.parent.is_dir():
-        raise click.UsageError(f"--output: expected {output.parent} to be a folder")
+    if output is not None:
+        check_can_write(output, ArgumentError)
     stop = _Stop()
-    printer = None if quiet else _Printer()
 
     def on_progress(point: TracePoint) -> bool:
         if printer:
@@ -68,6 +65,7 @@ def main(
 
     try:
         problem = load_problem(file)
+        printer = None if quiet else _Printer()
         with stop:
             solution = solve(
                 problem,
@@ -78,10 +76,12 @@ def main(
                 work_limit=work_limit,
                 on_progress=on_progress,
             )
+    except InfeasibleError as error:
+        fail(f"{file}: {error}", _NO_ANSWER)
     except (AlpaError, ValueError, OverflowError) as error:
-        _fail(file, str(error))
+        fail(f"{file}: {error}", BAD_INPUT)
     except MemoryError:
-        _fail(file, "the problem does not fit into this machine's memory")
+        fail(f"{file}: the problem does not fit into this machine's memory", _NO_ANSWER)
     if not quiet:
         click.echo(_summary(solution), err=True)
     choices: list[int] = solution.choices.tolist()
@@ -95,15 +95,10 @@ def main(
         "peak_usage": solution.peak_usage,
     }
     try:
-        output.write_text(json.dumps(answer) + "\n")
-    except OSError as error:  # the answer must not be lost
+        write_text(output, json.dumps(answer) + "\n", ArgumentError)
+    except ArgumentError as error:  # since it was looked at first; the answer must not be lost
         click.echo(json.dumps(choices))
-        _fail(output, f"cannot write the answer, which is on standard output: {error}")
-
-
-def _fail(file: Path, message: str) -> NoReturn:
-    click.echo(f"error: {file}: {message}", err=True)
-    sys.exit(1)
+        fail(f"{error}; the answer is on standard output")
 
 
 class _Stop:
@@ -169,14 +164,13 @@ class _Printer:
     def __init__(self) -> None:
         self._next_seconds = 0.0
         self._last: TracePoint | None = None
-        click.echo(
-            "   seconds  phase                     cost           lower bound     gap", err=True
-        )
 
     def __call__(self, point: TracePoint) -> None:
         last = self._last
         is_new_answer = last is None or point.cost != last.cost
         is_new_bound = last is None or point.lower_bound != last.lower_bound
+        if last is None:  # a refusal comes before, and is one line
+            click.echo(_HEADER, err=True)
         if is_new_answer or (is_new_bound and point.seconds >= self._next_seconds):
             self._next_seconds = point.seconds + 0.5
             self._last = point

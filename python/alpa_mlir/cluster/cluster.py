@@ -16,6 +16,7 @@ from alpa_mlir.cluster.presets import read_presets
 from alpa_mlir.cluster.profile import Profile, find_profile
 from alpa_mlir.errors import ClusterError
 from alpa_mlir.fields import Checked, Count, MemoryBytes, Rate, check, read
+from alpa_mlir.files import write_text
 
 _VERSION = 1
 
@@ -122,8 +123,12 @@ class Cluster(Checked):
         return found
 
     def save(self, path: str | Path) -> None:
-        """Writes the cluster as JSON."""
-        Path(path).write_text(json.dumps(self.to_json(), indent=2) + "\n")
+        """Writes the cluster as JSON.
+
+        Raises:
+          ClusterError: the file cannot be written; it is what it was.
+        """
+        write_text(path, json.dumps(self.to_json(), indent=2) + "\n", ClusterError)
 
     @staticmethod
     def load(path: str | Path) -> "Cluster":

@@ -21,6 +21,7 @@ from alpa_mlir.cluster.efficiency import Efficiency
 from alpa_mlir.cluster.link import Link
 from alpa_mlir.errors import ClusterError
 from alpa_mlir.fields import Checked, Count, MemoryBytes, Rate, Seconds, WholeNumber, check, read
+from alpa_mlir.files import write_text
 
 _VERSION = 1
 _ADVICE = "measure again with `alpa-plan profile`"
@@ -87,12 +88,12 @@ class Profile(Checked):
         path = Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            text = json.dumps({"version": _VERSION, **asdict(self)}, indent=1)
-            path.write_text(text + "\n")
         except OSError as error:
             raise ClusterError(
                 f"cannot write the profile {path}: {error}; name another file"
             ) from None
+        text = json.dumps({"version": _VERSION, **asdict(self)}, indent=1)
+        write_text(path, text + "\n", ClusterError)
 
     @staticmethod
     def load(path: str | Path) -> Profile:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from alpa_mlir.cluster import Cluster
 
@@ -32,26 +35,68 @@ def send_seconds(
     return link.latency_seconds + num_bytes / rate
 
 
-def placed_send_seconds(num_bytes: int, source: range, target: range, cluster: Cluster) -> float:
-    """Seconds to send so many bytes from devices to others, given by their numbers in the cluster.
+@dataclass(frozen=True, order=True)
+class LinkEnd:
+    """One direction of the link of a device to its node, or of a node to the others.
+
+    Attributes:
+      number: of the device in the cluster, or of the node.
+    """
+
+    owner: Literal["device", "node"]
+    number: int
+    direction: Literal["out", "in"]
+
+    def __str__(self) -> str:
+        return f"{self.owner} {self.number} {self.direction}"
+
+    def bytes_per_second(self, cluster: Cluster) -> float:
+        link = cluster.intra_node if self.owner == "device" else cluster.inter_node
+        return link.bytes_per_second
+
+
+@dataclass(frozen=True)
+class SendRoute:
+    """What a transfer takes.
+
+    Attributes:
+      loads: the share of its bytes that crosses each link.
+    """
+
+    latency_seconds: float
+    loads: Mapping[LinkEnd, float]
+
+    def seconds(self, num_bytes: int, cluster: Cluster) -> float:
+        """With nothing else on the links; nothing takes no time."""
+        if num_bytes == 0:
+            return 0.0
+        slowest = max(share / end.bytes_per_second(cluster) for end, share in self.loads.items())
+        return self.latency_seconds + num_bytes * slowest
+
+
+def send_route(source: range, target: range, cluster: Cluster) -> SendRoute:
+    """How data goes from devices to others, given by their numbers in the cluster.
 
     As many devices as the smaller side has send one share each, in order; all shares of a node that
     go to others leave by its network, and those that come enter by it.
     """
-    if num_bytes == 0:
-        return 0.0
     num_shares = min(len(source), len(target))
-    share = num_bytes / num_shares
-    leaving, entering = Counter[int](), Counter[int]()
+    counts = Counter[LinkEnd]()
     for number in range(num_shares):
-        ends = (devices[number * len(devices) // num_shares] for devices in (source, target))
-        sender, receiver = (device // cluster.devices_per_node for device in ends)
-        if sender != receiver:
-            leaving[sender] += 1
-            entering[receiver] += 1
-    inside, across = cluster.intra_node, cluster.inter_node
-    if not leaving:
-        return inside.latency_seconds + share / inside.bytes_per_second
-    busiest = share * max(*leaving.values(), *entering.values())
-    sent = max(share / inside.bytes_per_second, busiest / across.bytes_per_second)
-    return across.latency_seconds + sent
+        sender, receiver = (
+            devices[number * len(devices) // num_shares] for devices in (source, target)
+        )
+        counts[LinkEnd("device", sender, "out")] += 1
+        counts[LinkEnd("device", receiver, "in")] += 1
+        nodes = sender // cluster.devices_per_node, receiver // cluster.devices_per_node
+        if nodes[0] != nodes[1]:
+            counts[LinkEnd("node", nodes[0], "out")] += 1
+            counts[LinkEnd("node", nodes[1], "in")] += 1
+    crosses = any(end.owner == "node" for end in counts)
+    latency = (cluster.inter_node if crosses else cluster.intra_node).latency_seconds
+    return SendRoute(latency, {end: count / num_shares for end, count in sorted(counts.items())})
+
+
+def placed_send_seconds(num_bytes: int, source: range, target: range, cluster: Cluster) -> float:
+    """Seconds to send so many bytes along `send_route`, alone."""
+    return send_route(source, target, cluster).seconds(num_bytes, cluster)

@@ -12,6 +12,7 @@ import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import cached_property
+from html import escape
 from pathlib import Path
 
 from alpa_mlir._native import Assignment, Horizon, Relaxation, TradeoffFrontier
@@ -19,6 +20,7 @@ from alpa_mlir.energy.drawing import Drawing, to_html, to_svg
 from alpa_mlir.energy.frequencies import EnergyPlan, EnergyPoint, PlannedTask
 from alpa_mlir.energy.problem import EnergyStep, StepProblem, make_problem
 from alpa_mlir.errors import EnergyError
+from alpa_mlir.files import replacing, write_text
 
 # A plan may be as much later than its point as the reference's rounding, up to this.
 _MOST_SLOWDOWN = 0.001
@@ -168,7 +170,11 @@ class EnergyFrontier:
         return "\n".join(lines)
 
     def save(self, path: str | Path) -> None:
-        """Writes profile and schedule, of which `load` makes the same frontier."""
+        """Writes profile and schedule, of which `load` makes the same frontier.
+
+        Raises:
+          EnergyError: the file cannot be written; it is what it was.
+        """
         self.step.save(path)
 
     @staticmethod
@@ -184,17 +190,35 @@ class EnergyFrontier:
             raise EnergyError(f"cannot read the frontier {path}: {error}") from None
 
     def to_csv(self, path: str | Path) -> None:
-        """Writes the points as time,energy, the format of Perseus' published frontiers."""
-        with Path(path).open("w", newline="") as file:
+        """Writes the points as time,energy, the format of Perseus' published frontiers.
+
+        Raises:
+          EnergyError: the file cannot be written; it is what it was.
+        """
+        with replacing(path, EnergyError) as beside, beside.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("time", "energy"))
             writer.writerows((point.seconds, point.joules) for point in self.points)
 
     def plot(self, path: str | Path, plan: EnergyPlan | None = None) -> None:
         """Draws the frontier and the timelines at the highest clock and of a plan (None: that of
-        the fastest point), coloured by power; an HTML page for a path that ends so, else an SVG."""
-        plan = plan or self.plan(self.fastest)
-        drawing = Drawing(
+        the fastest point), coloured by power; an HTML page for a path that ends so, else an SVG.
+
+        Raises:
+          EnergyError: the file cannot be written; it is what it was.
+        """
+        drawing = self._drawing(plan or self.plan(self.fastest))
+        is_page = Path(path).suffix in (".html", ".htm")
+        text = to_html(drawing, self.explain()) if is_page else to_svg(drawing)
+        write_text(path, text, EnergyError)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what `plot` draws, below what `explain` says."""
+        picture = to_svg(self._drawing(self.plan(self.fastest)))
+        return f'<pre>{escape(self.explain())}</pre><div style="overflow-x:auto">{picture}</div>'
+
+    def _drawing(self, plan: EnergyPlan) -> Drawing:
+        return Drawing(
             points=tuple((point.seconds, point.joules) for point in self.points),
             highest=self._highest,
             marked={"planned": (plan.seconds, plan.joules)},
@@ -204,9 +228,6 @@ class EnergyFrontier:
             },
             blocking_watts=self.step.profile.blocking_watts,
         )
-        is_page = Path(path).suffix in (".html", ".htm")
-        text = to_html(drawing, self.explain()) if is_page else to_svg(drawing)
-        Path(path).write_text(text)
 
     @property
     def _first(self) -> int:

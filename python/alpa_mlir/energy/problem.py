@@ -14,6 +14,7 @@ from alpa_mlir._native import Computation, ComputationKind, EnergyProblem, Frequ
 from alpa_mlir.energy.profile import PHASES, EnergyProfile, without_version
 from alpa_mlir.errors import EnergyError
 from alpa_mlir.fields import AS_WRITTEN, Checked, Count, Seconds, WholeNumber, check, read
+from alpa_mlir.files import write_text
 from alpa_mlir.plan.data import ScheduleName
 from alpa_mlir.schedule.kinds import SCHEDULE_KINDS, make_schedule
 from alpa_mlir.schedule.schedule import Phase, Schedule, Task, TaskKind
@@ -67,8 +68,12 @@ class EnergyStep(Checked):
         )
 
     def save(self, path: str | Path) -> None:
-        """Writes what determines the frontier, as JSON."""
-        Path(path).write_text(json.dumps(self.to_json(), indent=1) + "\n")
+        """Writes what determines the frontier, as JSON.
+
+        Raises:
+          EnergyError: the file cannot be written; it is what it was.
+        """
+        write_text(path, json.dumps(self.to_json(), indent=1) + "\n", EnergyError)
 
     def to_json(self) -> dict[str, Any]:
         return {"version": _VERSION, **asdict(self)}

@@ -23,6 +23,7 @@ from alpa_mlir.fields import (
     check,
     read,
 )
+from alpa_mlir.files import write_text
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.schedule.schedule import Phase
 
@@ -122,8 +123,12 @@ class EnergyProfile(Checked):
         return EnergyProfile(choices, watts, model.source)
 
     def save(self, path: str | Path) -> None:
-        """Writes the profile as JSON."""
-        Path(path).write_text(json.dumps(self.to_json(), indent=1) + "\n")
+        """Writes the profile as JSON.
+
+        Raises:
+          EnergyError: the file cannot be written; it is what it was.
+        """
+        write_text(path, json.dumps(self.to_json(), indent=1) + "\n", EnergyError)
 
     def to_json(self) -> dict[str, Any]:
         return {"version": _VERSION, **asdict(self)}

@@ -5,7 +5,7 @@ What the function's caller sees is gone: arguments and results are flat.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,25 +47,28 @@ def saved_program(
             f"module: expected {len(arguments)} arguments, as many as the plan has, got "
             f"{len(marks)}; plan again"
         )
-    marked = tuple(_argument(each, of) for each, of in zip(arguments, marks, strict=True))
+    marked = tuple(
+        argument_of(each.name, each.aval(), of) for each, of in zip(arguments, marks, strict=True)
+    )
     axes = jaxlib.mesh_axes(text)
     return TracedProgram(
         name=name,
         text=text,
         arguments=marked,
         results=tuple(Result(each.name, each.aval()) for each in results),
-        in_tree=_flat_tree(len(arguments)),
-        out_tree=_flat_tree(len(results)),
+        in_tree=flat_tree(len(arguments)),
+        out_tree=flat_tree(len(results)),
         donate_argnums=tuple(i for i, argument in enumerate(marked) if argument.is_donated),
         mesh=LogicalMesh(tuple(axes), tuple(axes.values())) if axes else None,
         host_callbacks=(),
     )
 
 
-def _argument(kind: FlatType, marks: dict[str, str]) -> Argument:
+def argument_of(name: str, aval: Any, marks: Mapping[str, str]) -> Argument:
+    """An argument of which the module says these things."""
     return Argument(
-        name=kind.name,
-        aval=kind.aval(),
+        name=name,
+        aval=aval,
         batch_dim=_number(marks, "alpa.batch"),
         is_donated="tf.aliasing_output" in marks or "jax.buffer_donor" in marks,
         state_result=_number(marks, "alpa.state"),
@@ -74,7 +77,7 @@ def _argument(kind: FlatType, marks: dict[str, str]) -> Argument:
     )
 
 
-def _number(marks: dict[str, str], name: str) -> int | None:
+def _number(marks: Mapping[str, str], name: str) -> int | None:
     """`3 : i64`; a mark without a number is 0."""
     text = marks.get(name)
     if text is None:
@@ -82,7 +85,8 @@ def _number(marks: dict[str, str], name: str) -> int | None:
     return 0 if text == "unit" else int(text.partition(" ")[0])
 
 
-def _flat_tree(count: int) -> Any:
+def flat_tree(count: int) -> Any:
+    """The pytree of so many leaves."""
     return jax.tree.structure((0,) * count)
 
 

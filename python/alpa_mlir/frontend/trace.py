@@ -133,7 +133,7 @@ def trace(
     )
     text = jaxlib.mark_arguments(
         jaxlib.generic_text(lowered.compiler_ir("stablehlo")),
-        [_marks(argument) for argument in marked],
+        [marks_of(argument) for argument in marked],
         mesh.shardy_text if mesh else None,
     )
     return TracedProgram(
@@ -282,7 +282,8 @@ def _check_argnums(
             raise ArgumentError(f"expected {option} to name arrays, got {i}, a static argument")
 
 
-def _marks(argument: Argument) -> dict[str, str]:
+def marks_of(argument: Argument) -> dict[str, str]:
+    """What the module says of an argument, as MLIR attribute text."""
     name = argument.name.replace("\\", "\\\\").replace('"', '\\"')
     marks = {"alpa.name": f'"{name}"'}
     if argument.batch_dim is not None:

@@ -38,6 +38,18 @@ def user_mesh(leaves: Sequence[Any]) -> LogicalMesh | None:
     return found
 
 
+def wished_mesh(leaves: Sequence[Any]) -> LogicalMesh | None:
+    """The one abstract mesh that named shardings of `leaves` are on; None where one of them is on
+    devices. No array lies on an abstract mesh: such shardings are wishes, not places.
+
+    Raises:
+      ArgumentError: there are two.
+    """
+    if user_devices(leaves) is not None:
+        return None
+    return user_mesh(leaves)
+
+
 def user_devices(leaves: Sequence[Any]) -> tuple[Any, ...] | None:
     """The devices of the mesh `leaves` are on, in its row-major order; None where no leaf is on a
     mesh of devices (an abstract mesh has none)."""

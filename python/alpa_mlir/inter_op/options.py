@@ -16,7 +16,7 @@ from alpa_mlir.cluster.logical_mesh import candidate_meshes
 from alpa_mlir.cluster.submeshes import equal_submesh, standard_submeshes
 from alpa_mlir.errors import ArgumentError
 from alpa_mlir.inter_op.costs import StageCost
-from alpa_mlir.options import PipelineParallel, SearchedPipeline, ThreeDParallel
+from alpa_mlir.options import FixedStages, PipelineParallel, SearchedPipeline, ThreeDParallel
 
 # A range of layers is a candidate for submeshes whose part of the devices is its part of the
 # layers, which are alike in FLOPs, to this factor.
@@ -88,6 +88,8 @@ def submeshes_of(method: SearchedPipeline, cluster: Cluster) -> list[tuple[int, 
                     f"cluster '{cluster.name}', got {' x '.join(map(str, grid))}"
                 )
             return [equal_submesh(cluster, method.pipeline)]
+        case FixedStages():
+            return list(dict.fromkeys(stage.submesh for stage in method.stages))
         case _:
             return standard_submeshes(cluster.num_nodes, cluster.devices_per_node)
 
@@ -106,6 +108,9 @@ def stage_options(
     cluster: Cluster,
 ) -> Iterator[StageOption]:
     """Every range of layers on every submesh that is neither far too large nor too small for it."""
+    if isinstance(method, FixedStages):
+        yield from _chosen_options(num_layers, submeshes, method)
+        return
     tolerance = _IMBALANCE_TOLERANCE if num_layers > 2 else float("inf")
     for first, end in combinations(range(num_layers + 1), 2):
         for index, (nodes, devices) in enumerate(submeshes):
@@ -115,3 +120,21 @@ def stage_options(
             part = replace(cluster, num_nodes=nodes, devices_per_node=devices)
             for mesh in meshes_of(method, part):
                 yield StageOption(first, end, index, mesh, method.rematerialize is True)
+
+
+def _chosen_options(
+    num_layers: int, submeshes: Sequence[tuple[int, int]], method: FixedStages
+) -> Iterator[StageOption]:
+    total = sum(stage.num_layers for stage in method.stages)
+    if total != num_layers:
+        raise ArgumentError(
+            f"expected stages of {num_layers} layers in all, as many as the step is cut into, got "
+            f"{total}; ask for num_layers={total}, or for other stages"
+        )
+    first = 0
+    for stage in method.stages:
+        end = first + stage.num_layers
+        mesh = LogicalMesh.of_shape(stage.mesh_shape)
+        index = submeshes.index(stage.submesh)
+        yield StageOption(first, end, index, mesh, method.rematerialize is True)
+        first = end

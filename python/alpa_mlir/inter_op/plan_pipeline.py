@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
 from math import gcd
 
 from alpa_mlir.cluster import Cluster
@@ -28,9 +29,10 @@ from alpa_mlir.intra_op.describe import (
 from alpa_mlir.intra_op.shard import cost_and_bound, named_choices
 from alpa_mlir.ir.spec import replicated
 from alpa_mlir.options import FollowPlacement, SearchedPipeline
-from alpa_mlir.plan.data import PlanData, PlannedPrologue, PlannedStage, TensorPlan
+from alpa_mlir.plan.data import PlanData, PlannedPrologue, PlannedStage, TemporaryBytes, TensorPlan
 from alpa_mlir.plan.versions import Versions
 from alpa_mlir.program.pipeline import ArgumentResult
+from alpa_mlir.program.planned_values import converted_bytes, planned_values
 from alpa_mlir.progress import Stopwatch
 from alpa_mlir.simulate.planned import planned_timeline
 
@@ -94,6 +96,7 @@ def _describe(
     prologue = shard_prologue(split, [option.mesh for option in choice.options], cluster)
     first_devices = [stage.first_device for stage in choice.stages]
     outline = outline_pipeline(program, split, sharded, first_devices, prologue, choice.schedule)
+    transfers = received_transfers(outline, planned_transfers(split))
     plan = PlanData(
         versions=Versions.here(),
         program_name=program.name,
@@ -101,7 +104,7 @@ def _describe(
         method=type(method).__name__,
         strategy_space=method.strategy_space,
         cluster=cluster,
-        stages=stages,
+        stages=tuple(_with_conversions(stage, k, outline) for k, stage in enumerate(stages)),
         prologue=prologue and _planned_prologue(prologue),
         schedule=choice.schedule,
         num_microbatches=layered.num_microbatches,
@@ -109,12 +112,12 @@ def _describe(
         allow_local_statistics=method.allow_local_statistics,
         arguments=_arguments(program, outline),
         results=_results(program, outline),
-        transfers=received_transfers(outline, planned_transfers(split)),
+        transfers=transfers,
+        values=planned_values(outline, transfers),
         step_seconds=0.0,
         remarks=steps.unrolled.remarks + layered.remarks,
     )
-    timeline = planned_timeline(plan, outline.schedule)
-    return replace(plan, step_seconds=timeline.makespan_seconds)
+    return replace(plan, step_seconds=planned_timeline(plan).makespan_seconds)
 
 
 def _planned_stage(stage: ChosenStage, option: StageOption, model: StageModel) -> PlannedStage:
@@ -133,9 +136,24 @@ def _planned_stage(stage: ChosenStage, option: StageOption, model: StageModel) -
         is_rematerialized=option.is_rematerialized,
         num_in_flight=stage.num_in_flight,
         memory_bytes=cost.memory_bytes(stage.num_in_flight),
+        temporary_bytes=_temporary_bytes(model.model.phase_temporary_bytes(cost.choices)),
         cost=cost.cost,
         lower_bound=cost.lower_bound,
     )
+
+
+def _temporary_bytes(by_phase: Mapping[str, int]) -> TemporaryBytes:
+    phases = [each.name for each in fields(TemporaryBytes)]
+    return TemporaryBytes(**{phase: by_phase.get(phase, 0) for phase in phases})
+
+
+def _with_conversions(stage: PlannedStage, number: int, outline: Outline) -> PlannedStage:
+    """With what its tasks reshard before they read it as a part of what they need."""
+    needed = asdict(stage.temporary_bytes)
+    for phase in needed:
+        kinds = [k for k in outline.programs if (k.stage, k.phase.name.lower()) == (number, phase)]
+        needed[phase] += max((converted_bytes(outline, kind) for kind in kinds), default=0)
+    return replace(stage, temporary_bytes=TemporaryBytes(**needed))
 
 
 def _planned_prologue(prologue: Prologue) -> PlannedPrologue:

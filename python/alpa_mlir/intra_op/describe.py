@@ -21,6 +21,7 @@ from alpa_mlir.plan.data import (
     PlanData,
     PlannedCollective,
     PlannedStage,
+    TemporaryBytes,
     TensorPlan,
     bytes_per_device,
 )
@@ -56,6 +57,7 @@ def make_plan(
         is_rematerialized=False,
         num_in_flight=1,
         memory_bytes=sharded.model.peak_bytes(sharded.choices),
+        temporary_bytes=TemporaryBytes(),
         cost=cost,
         lower_bound=lower_bound,
     )
@@ -83,6 +85,7 @@ def make_plan(
             )
         ),
         transfers=(),
+        values=(),
         step_seconds=cost * PICOSECOND,
         remarks=sharded.remarks,
     )
@@ -101,6 +104,7 @@ def planned_collectives(
             op_id=c.op_id,
             op_name=c.op_name,
             reason=c.reason,
+            phase=c.phase,
         )
         for c in model.collectives(list(choices))
     )

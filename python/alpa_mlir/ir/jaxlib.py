@@ -7,8 +7,10 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import jax
+from jax.extend import mlir as jax_mlir
 from jax.extend.mlir import ir
-from jax.extend.mlir.dialects import sdy, stablehlo
+from jax.extend.mlir.dialects import sdy
 from jax.extend.mlir.passmanager import PassManager
 from jax.interpreters import mlir
 
@@ -64,6 +66,23 @@ def argument_marks(text: str) -> list[dict[str, str]]:
         return [{a.name: str(a.attr) for a in ir.DictAttr(attributes)} for attributes in found]
 
 
+def function_types(text: str) -> tuple[list[str], list[str]]:
+    """The types of the arguments and of the results of @main, as MLIR writes them."""
+    with parsed(text) as module:
+        kind = _function(module, "main").type
+        return [str(each) for each in kind.inputs], [str(each) for each in kind.results]
+
+
+def result_marks(text: str) -> list[dict[str, str]]:
+    """The attributes of the results of @main, as `argument_marks`."""
+    with parsed(text) as module:
+        main = _function(module, "main")
+        if "res_attrs" not in main.attributes:
+            return [{} for _ in main.type.results]
+        found = ir.ArrayAttr(main.attributes["res_attrs"])
+        return [{a.name: str(a.attr) for a in ir.DictAttr(attributes)} for attributes in found]
+
+
 def without_locations(text: str) -> str:
     """The module in generic form, without where in whose files its ops come from."""
     with parsed(text) as module:
@@ -103,12 +122,14 @@ def parsed(source: str | bytes) -> Generator[Any]:
     with context, ir.Location.unknown():
         try:
             if isinstance(source, bytes) and is_portable_artifact(source):
-                yield stablehlo.deserialize_portable_artifact(context, source)
+                yield jax_mlir.deserialize_portable_artifact(source, context)
             else:
                 yield ir.Module.parse(source)
         except ir.MLIRError as error:
             # The rest of the message is the whole operation once more.
             raise PassError(str(error).partition("see current operation")[0]) from None
+        except jax.errors.JaxRuntimeError as error:  # what a broken portable artifact raises
+            raise PassError(str(error)) from None
 
 
 def _function(module: Any, name: str) -> Any:

@@ -11,11 +11,18 @@ from typing import Any
 
 import jax
 
-from alpa_mlir.models import gpt, mlp, moe, wide_resnet
+from alpa_mlir.models import fine_moe, gpt, llama, mlp, moe, wide_resnet
 from alpa_mlir.models.training import Optimizer, PyTree, TrainState, TrainStep, make_train_step
 from alpa_mlir.models.training import init_state as init_train_state
 
-MODELS: dict[str, Any] = {"gpt": gpt, "mlp": mlp, "moe": moe, "wide_resnet": wide_resnet}
+MODELS: dict[str, Any] = {
+    "fine_moe": fine_moe,
+    "gpt": gpt,
+    "llama": llama,
+    "mlp": mlp,
+    "moe": moe,
+    "wide_resnet": wide_resnet,
+}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from alpa_mlir.plan.data import (
     PlanData,
     PlannedPrologue,
     PlannedStage,
+    PlannedValues,
     TensorPlan,
     decisions,
 )
@@ -186,10 +187,32 @@ def _broken_parts(plan: PlanData) -> Iterator[_Broken]:
     for name, tensors in (("arguments", plan.arguments), ("results", plan.results)):
         for number, tensor in enumerate(tensors):
             yield from _broken_tensor(plan, f"{name}[{number}]", tensor)
+    for number, values in enumerate(plan.values):
+        yield from _broken_values(plan, f"values[{number}]", values)
     for number, transfer in enumerate(plan.transfers):
         path = f"transfers[{number}]"
         yield from _broken_stage(plan, f"{path}.source", transfer.source)
         yield from _broken_stage(plan, f"{path}.target", transfer.target)
+
+
+def _broken_values(plan: PlanData, path: str, values: PlannedValues) -> Iterator[_Broken]:
+    """Whether a schedule can have such values; that these make a step, its simulation proves."""
+    writers = () if values.writer is None else (values.writer,)
+    for number, task in enumerate((*writers, *values.readers)):
+        if task.round and task.phase != "update":
+            yield f"{path}, task {number}", f"round 0 of a {task.phase}, got {task.round}"
+    needed = {task.stage for task in (*writers, *values.readers)} | {*values.kept_on}
+    if values.owner is not None:
+        needed.add(values.owner)
+    for stage in sorted(needed):
+        yield from _broken_stage(plan, f"{path}, stage", stage)
+    held = [each.stage for each in values.held]
+    if held != sorted(needed):
+        yield (
+            f"{path}.held",
+            f"each of the stages {sorted(needed)}, which make, own, read or keep the values, once "
+            f"and in order, got {held}",
+        )
 
 
 def _broken_answer(

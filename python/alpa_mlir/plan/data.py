@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from math import prod
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from annotated_types import Le
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.fields import Checked, Count, NumBytes, OpId, Runs, Seconds, WholeNumber
@@ -16,6 +18,9 @@ from alpa_mlir.plan.versions import Versions
 
 ScheduleName = Literal["gpipe", "1f1b", "eager_1f1b", "inference"]
 SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
+PhaseName = Literal["prologue", "forward", "backward", "update"]
+# More than any program has: a schedule has an entry for each.
+RoundNumber = Annotated[WholeNumber, Le(2**10)]
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,11 @@ class Choice(Checked):
 
 @dataclass(frozen=True)
 class PlannedCollective(Checked):
-    """A collective the plan expects: bytes are per device and run, seconds of all runs."""
+    """A collective the plan expects: bytes are per device and run, seconds of all runs.
+
+    Attributes:
+      phase: of the step in which it runs; "" in one program over all devices.
+    """
 
     kind: str
     axes: tuple[str, ...]
@@ -66,6 +75,7 @@ class PlannedCollective(Checked):
     op_id: OpId
     op_name: str
     reason: str
+    phase: str
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,69 @@ class PlannedTransfer(Checked):
 
 
 @dataclass(frozen=True)
+class PlannedTask(Checked):
+    """What a stage runs in one phase, whatever the microbatch.
+
+    Attributes:
+      round: of an update, which may have several.
+    """
+
+    stage: WholeNumber
+    phase: PhaseName
+    round: RoundNumber = 0
+
+
+@dataclass(frozen=True)
+class HeldValues(Checked):
+    """What the devices of a stage hold of some values.
+
+    Attributes:
+      bytes_per_device: on each of them.
+      received_bytes: that all of them receive from the stage that makes or owns the values, once.
+    """
+
+    stage: WholeNumber
+    bytes_per_device: NumBytes
+    received_bytes: NumBytes
+
+
+@dataclass(frozen=True)
+class PlannedValues(Checked):
+    """Values of a pipelined step that are made, read and freed together.
+
+    Attributes:
+      count: how many.
+      writer: what makes them; None for what is there before the step.
+      readers: what reads them.
+      held: on every stage that makes, reads or keeps them.
+      is_per_microbatch: whether each microbatch has its own; else they exist once in a step.
+      is_sum: whether tasks add to them, microbatch after microbatch.
+      is_donated: of what is there before the step, whether results may take its memory.
+      owner: the stage that has them before the step, where others get copies of them.
+      kept_on: the stages that have them after the step.
+    """
+
+    count: Count
+    writer: PlannedTask | None
+    readers: tuple[PlannedTask, ...]
+    held: tuple[HeldValues, ...]
+    is_per_microbatch: bool
+    is_sum: bool
+    is_donated: bool
+    owner: WholeNumber | None
+    kept_on: tuple[WholeNumber, ...]
+
+
+@dataclass(frozen=True)
+class TemporaryBytes(Checked):
+    """What a device needs within a task, beside what the task reads and writes."""
+
+    forward: NumBytes = 0
+    backward: NumBytes = 0
+    update: NumBytes = 0
+
+
+@dataclass(frozen=True)
 class PlannedStage(Checked):
     """Layers [first_layer, end_layer) on a submesh.
 
@@ -97,6 +170,7 @@ class PlannedStage(Checked):
       is_rematerialized: whether its backward computes the forward of its layers again.
       num_in_flight: microbatches whose activations it holds at most.
       memory_bytes: predicted peak of one of its devices.
+      temporary_bytes: of a pipeline's tasks; in one program over all devices they are none.
       cost: of a step, picoseconds; lower_bound: no other choice has a lower price in the sharding
         problem, which prices none below its cost.
     """
@@ -114,6 +188,7 @@ class PlannedStage(Checked):
     is_rematerialized: bool
     num_in_flight: Count
     memory_bytes: NumBytes
+    temporary_bytes: TemporaryBytes
     cost: WholeNumber
     lower_bound: WholeNumber
 
@@ -163,6 +238,7 @@ class PlanData(Checked):
         back (batch norm).
       arguments, results: of the flat function, in order.
       transfers: predicted, between stages.
+      values: of a pipeline, what its tasks read and write; with it a step can be simulated.
       step_seconds: predicted time of one call.
       remarks: what the passes want the user to know.
     """
@@ -182,6 +258,7 @@ class PlanData(Checked):
     arguments: tuple[TensorPlan, ...]
     results: tuple[TensorPlan, ...]
     transfers: tuple[PlannedTransfer, ...]
+    values: tuple[PlannedValues, ...]
     step_seconds: Seconds
     remarks: tuple[str, ...]
 

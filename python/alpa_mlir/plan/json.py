@@ -11,7 +11,7 @@ from alpa_mlir.fields import read
 from alpa_mlir.plan.check import ADVICE, check_rules
 from alpa_mlir.plan.data import PlanData, decisions
 
-VERSION = 3  # of the form
+VERSION = 4  # of the form
 
 
 def plan_to_json(plan: PlanData) -> dict[str, Any]:

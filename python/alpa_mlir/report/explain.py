@@ -22,18 +22,22 @@ _NUMBERS = ("per device", "runs", "bytes", "time", "forward", "update", "in flig
 
 
 def explain(plan: PlanData) -> str:
-    console = Console(file=StringIO(), width=_WIDTH, color_system=None)
-    console.print(_summary(plan), markup=False)
+    """The plan as tables."""
+    parts: list[str | Table] = [_summary(plan)]
     if plan.is_pipeline:
-        console.print(_stages(plan))
-        console.print(to_text(planned_timeline(plan), _WIDTH), markup=False, highlight=False)
-        console.print(_transfers(plan))
-    console.print(_tensors("arguments", plan.arguments))
-    console.print(_tensors("results", [r for r in plan.results if r.role == "result"]))
-    console.print(_collectives(plan.collectives))
-    console.print(_known_error(), markup=False, highlight=False)
-    for remark in plan.remarks:
-        console.print(f"remark: {remark}", markup=False)
+        timeline = to_text(planned_timeline(plan), _WIDTH)
+        parts += [_stages(plan), timeline, _transfers(plan)]
+    parts.append(_tensors("arguments", plan.arguments))
+    parts.append(_tensors("results", [r for r in plan.results if r.role == "result"]))
+    parts += [_collectives(plan.collectives), _known_error()]
+    return print_all(*parts, *(f"remark: {remark}" for remark in plan.remarks))
+
+
+def print_all(*parts: str | Table) -> str:
+    """Texts and tables below one another."""
+    console = Console(file=StringIO(), width=_WIDTH, color_system=None)
+    for part in parts:  # cells of tables are escaped
+        console.print(part, markup=isinstance(part, Table), highlight=False)
     assert isinstance(console.file, StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
@@ -79,7 +83,9 @@ def _headroom(plan: PlanData) -> str:
 
 def _stages(plan: PlanData) -> Table:
     columns = ("stage", "layers", "devices", "mesh", "forward", "backward", "update")
-    table = _table("stages, times of one microbatch", *columns, "in flight", "per device", "gap")
+    table = make_table(
+        "stages, times of one microbatch", *columns, "in flight", "per device", "gap"
+    )
     for number, stage in enumerate(plan.stages):
         devices = stage.devices
         again = ", forward again" if stage.is_rematerialized else ""
@@ -99,7 +105,7 @@ def _stages(plan: PlanData) -> Table:
 
 
 def _transfers(plan: PlanData) -> Table:
-    table = _table("transfers between stages", "from", "to", "values", "runs", "bytes")
+    table = make_table("transfers between stages", "from", "to", "values", "runs", "bytes")
     groups: dict[tuple[int, int, int], list[PlannedTransfer]] = {}
     for transfer in plan.transfers:
         groups.setdefault((transfer.source, transfer.target, transfer.count), []).append(transfer)
@@ -114,7 +120,7 @@ def _transfers(plan: PlanData) -> Table:
 
 
 def _tensors(title: str, tensors: Sequence[TensorPlan]) -> Table:
-    table = _table(title, "tensor", "type", "lies as", "because", "per device")
+    table = make_table(title, "tensor", "type", "lies as", "because", "per device")
     for name, group in _grouped(tensors, _alike):
         first = group[0]
         count = f" x {len(group)}" if len(group) > 1 else ""
@@ -146,7 +152,9 @@ def _grouped(
 
 
 def _collectives(collectives: Sequence[PlannedCollective]) -> Table:
-    table = _table("predicted collectives", "kind", "over", "runs", "bytes", "time", "needed by")
+    table = make_table(
+        "predicted collectives", "kind", "over", "runs", "bytes", "time", "needed by"
+    )
     groups: dict[tuple[str, tuple[str, ...], str], list[PlannedCollective]] = {}
     for c in collectives:
         groups.setdefault((c.kind, c.axes, f"{c.op_name}: {c.reason}"), []).append(c)
@@ -165,7 +173,8 @@ def _collectives(collectives: Sequence[PlannedCollective]) -> Table:
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
+def make_table(title: str, *columns: str) -> Table:
+    """An empty table; columns of numbers by their names are set to the right."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         justify = "right" if column in _NUMBERS else "left"

@@ -192,8 +192,7 @@ class PipelineExecutable(Generic[PlanT]):
         measured = self._recorder.record(args)
         if self._plan is None:
             return measured
-        schedule = self.driver.program.schedule
-        return replace(measured, planned=planned_timeline(self._plan, schedule))
+        return replace(measured, planned=planned_timeline(self._plan))
 
 
 def _device_numbers(driver: Driver) -> list[list[int]]:

@@ -21,7 +21,6 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import SingleDeviceSharding
 
-from alpa_mlir._native import StageDurations
 from alpa_mlir.program.placement import devices_of
 from alpa_mlir.runtime.driver import Driver
 from alpa_mlir.runtime.issued import IssuedInstruction
@@ -30,7 +29,13 @@ from alpa_mlir.schedule.instructions import Run, Transfer
 from alpa_mlir.schedule.schedule import Phase, Schedule, Task
 from alpa_mlir.schedule.values import Buffer
 from alpa_mlir.simulate.drawing import save_trace, to_svg
-from alpa_mlir.simulate.timeline import TimedTask, Timeline, make_timeline, simulate
+from alpa_mlir.simulate.timeline import (
+    StageDurations,
+    TimedTask,
+    Timeline,
+    make_timeline,
+    simulate,
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,8 @@ double frees and leaks.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from alpa_mlir.errors import ScheduleError
 from alpa_mlir.schedule.instructions import (
     Free,
@@ -42,6 +44,31 @@ def verify_instructions(
         raise ScheduleError(f"mesh {mesh}: expected {buffer} to be {end} in the end")
     for mesh, buffer in sorted(expected, key=str):
         meshes[mesh].check_sums((buffer,), values.accumulated)
+
+
+def live_buffers(
+    lists: InstructionLists,
+    schedule: Schedule,
+    values: PipelineValues,
+    order: Iterable[tuple[int, Instruction]],
+) -> Iterator[tuple[frozenset[Buffer], ...]]:
+    """Of every mesh what is there before the step, and after each instruction issued in this order.
+
+    Args:
+      order: meshes and instructions; those of a mesh may come in another order than in its list,
+        as long as what they read is there.
+
+    Raises:
+      ScheduleError: an instruction reads what is not there, or frees or writes it twice.
+    """
+    meshes = [_MeshStore(mesh, schedule.num_microbatches) for mesh in range(len(lists.meshes))]
+    for mesh, buffer in set(values.initial_buffers(schedule)):
+        meshes[mesh].define(buffer, _contents(buffer))
+    yield tuple(frozenset(store.live) for store in meshes)
+    for mesh, instruction in order:
+        if not _execute(instruction, mesh, meshes, values.accumulated):
+            raise ScheduleError(f"mesh {mesh}: expected what '{instruction}' reads to be there")
+        yield tuple(frozenset(store.live) for store in meshes)
 
 
 class _MeshStore:

@@ -142,7 +142,7 @@ class Schedule:
           ScheduleError: a task is lacking, unknown or there twice; a stage is on two meshes; tasks
             wait for one another for ever; or activations in flight are not as stated.
         """
-        self._verify_tasks()
+        self.verify_tasks()
         self._verify_meshes()
         self._verify_progress()
         if self.peak_in_flight() != self.max_in_flight:
@@ -151,7 +151,12 @@ class Schedule:
                 f"schedule '{self.name}', got {self.peak_in_flight()}"
             )
 
-    def _verify_tasks(self) -> None:
+    def verify_tasks(self) -> None:
+        """Proves that every task is there once, and none that is unknown.
+
+        Raises:
+          ScheduleError: it names the first that is not.
+        """
         counts = Counter(task for tasks in self.meshes for task in tasks)
         phases = {Phase.FORWARD, Phase.BACKWARD} if self.has_backward else {Phase.FORWARD}
         expected = {
@@ -167,14 +172,13 @@ class Schedule:
         }
         if self.prologue:
             expected.add(Task(min(self.prologue.stage, self.num_stages - 1), Phase.PROLOGUE))
-        for task in sorted(expected | set(counts), key=str):
-            wanted = 1 if task in expected else 0
-            if counts[task] != wanted:
-                raise ScheduleError(
-                    f"expected task {task} {wanted} times in schedule '{self.name}' of "
-                    f"{self.num_stages} stages and {self.num_microbatches} microbatches, got "
-                    f"{counts[task]}"
-                )
+        wrong = [t for t in expected | set(counts) if counts[t] != (t in expected)]
+        for task in sorted(wrong, key=str):
+            raise ScheduleError(
+                f"expected task {task} {int(task in expected)} times in schedule '{self.name}' of "
+                f"{self.num_stages} stages and {self.num_microbatches} microbatches, got "
+                f"{counts[task]}"
+            )
 
     def _verify_meshes(self) -> None:
         homes: dict[int, int] = {}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from alpa_mlir.schedule.schedule import Phase, Task
+from alpa_mlir.simulate.events import Simulation
 from alpa_mlir.simulate.timeline import TimedTask, Timeline
 
 _COLORS = {
@@ -53,6 +54,50 @@ def _events(process: int, name: str, timeline: Timeline) -> Iterator[dict[str, A
                 "dur": (timed.end_seconds - timed.start_seconds) * 1e6,
                 **thread,
                 "args": {"stage": timed.task.stage, "microbatch": timed.task.microbatch},
+            }
+
+
+def save_simulation_trace(path: str | Path, simulation: Simulation) -> None:
+    """Writes Chrome's trace events of a simulated step: below the tasks of the meshes a thread for
+    each route of transfers, and counters of the bytes that devices hold."""
+    events = [
+        *_events(0, "planned", simulation.timeline),
+        *_transfer_events(0, simulation),
+        *_memory_events(0, simulation),
+    ]
+    Path(path).write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}) + "\n")
+
+
+def _transfer_events(process: int, simulation: Simulation) -> Iterator[dict[str, Any]]:
+    routes = sorted({(each.source, each.target) for each in simulation.transfers})
+    first = len(simulation.timeline.meshes)
+    threads = {route: first + number for number, route in enumerate(routes)}
+    for (source, target), thread in threads.items():
+        name = {"name": f"mesh {source} to {target}"}
+        yield {"ph": "M", "name": "thread_name", "pid": process, "tid": thread, "args": name}
+    for each in simulation.transfers:
+        waited_seconds = each.start_seconds - each.ready_seconds  # for others on its route
+        yield {
+            "ph": "X",
+            "name": "transfer" if each.microbatch is None else f"transfer.{each.microbatch}",
+            "cat": "transfer",
+            "ts": each.start_seconds * 1e6,
+            "dur": (each.end_seconds - each.start_seconds) * 1e6,
+            "pid": process,
+            "tid": threads[each.source, each.target],
+            "args": {"bytes": each.num_bytes, "waited_us": waited_seconds * 1e6},
+        }
+
+
+def _memory_events(process: int, simulation: Simulation) -> Iterator[dict[str, Any]]:
+    for curve in simulation.memory:
+        for seconds, num_bytes in zip(curve.seconds, curve.bytes, strict=True):
+            yield {
+                "ph": "C",
+                "name": f"memory of a device of mesh {curve.stage}",
+                "ts": seconds * 1e6,
+                "pid": process,
+                "args": {"bytes": num_bytes},
             }
 
 

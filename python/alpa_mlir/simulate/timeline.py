@@ -1,30 +1,45 @@
-"""Puts a schedule on a clock (cpp/core/PipelineSimulator.h).
-
-The simulator knows forwards, backwards and one update per stage. The prologue comes before all it
-simulates; an update of several rounds is one to it, and is cut in equal rounds afterwards.
-"""
+"""A schedule on a clock, with a link of its own from each stage to its neighbours."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from alpa_mlir._native import PipelineTask, StageDurations, TaskPhase, simulate_pipeline
+from alpa_mlir._native import TransferRoute
 from alpa_mlir.errors import ScheduleError
 from alpa_mlir.schedule.schedule import Phase, Schedule, Task
+from alpa_mlir.simulate.clock import Network, Sending, Work, run_clock
 
-_NATIVE_PHASES = {
-    Phase.FORWARD: TaskPhase.FORWARD,
-    Phase.BACKWARD: TaskPhase.BACKWARD,
-    Phase.UPDATE: TaskPhase.UPDATE,
-}
+
+@dataclass(frozen=True, kw_only=True)
+class StageDurations:
+    """How long tasks of a stage take, and transfers of a microbatch to its neighbours.
+
+    Attributes:
+      update_seconds: of all rounds together.
+      send_forward_seconds: to the next stage; send_backward_seconds: to the one before.
+    """
+
+    forward_seconds: float
+    backward_seconds: float = 0.0
+    update_seconds: float = 0.0
+    send_forward_seconds: float = 0.0
+    send_backward_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class TimedTask:
+    """A task and when it runs.
+
+    Attributes:
+      reduction_seconds: of an update, what it spends at its beginning on the sums of gradients over
+        the devices of its stage.
+    """
+
     task: Task
     start_seconds: float
     end_seconds: float
+    reduction_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,22 +86,58 @@ def simulate(
         raise ScheduleError(
             f"expected durations of {schedule.num_stages} stages, got {len(stages)}"
         )
-    try:
-        result = simulate_pipeline(_native_tasks(schedule), list(stages), schedule.num_microbatches)
-    except ValueError as error:
-        raise ScheduleError(f"schedule '{schedule.name}' cannot be simulated: {error}") from None
-    start = prologue_seconds if schedule.prologue else 0.0
-    simulated = {
-        task: TimedTask(task, start + begin, start + end)
-        for tasks, times in zip(schedule.meshes, result.times, strict=True)
-        for task, (begin, end) in zip(filter(_is_simulated, tasks), times, strict=True)
-    }
-    if schedule.prologue:
-        simulated[schedule.prologue] = TimedTask(schedule.prologue, 0.0, start)
-    if schedule.num_update_rounds > 1:
-        simulated = _cut_rounds(schedule, simulated)
-    meshes = tuple(tuple(simulated[task] for task in tasks) for tasks in schedule.meshes)
-    return make_timeline(schedule, meshes, tuple(result.peak_in_flight))
+    schedule.verify_tasks()
+    sendings = list(_sendings(schedule, stages))
+    numbers = {sending.after: number for number, sending in enumerate(sendings)}
+    works = [
+        [_work(schedule, task, stages, prologue_seconds, numbers) for task in tasks]
+        for tasks in schedule.meshes
+    ]
+    num_links = 2 * schedule.num_stages  # which carry a second's data in a second
+    routes = tuple(TransferRoute(0.0, [(link, 1.0)]) for link in range(num_links))
+    network = Network(routes, (1.0,) * num_links)
+    times, _ = run_clock(schedule.name, works, sendings, network)
+    meshes = tuple(
+        tuple(TimedTask(task, *times[task]) for task in tasks) for tasks in schedule.meshes
+    )
+    return make_timeline(schedule, meshes, schedule.peak_in_flight())
+
+
+def _sendings(schedule: Schedule, stages: Sequence[StageDurations]) -> Iterator[Sending]:
+    for task in (task for tasks in schedule.meshes for task in tasks):
+        seconds = stages[task.stage]
+        if task.phase == Phase.FORWARD and task.stage + 1 < schedule.num_stages:
+            yield Sending(2 * task.stage, seconds.send_forward_seconds, task)
+        if task.phase == Phase.BACKWARD and task.stage > 0:
+            yield Sending(2 * task.stage + 1, seconds.send_backward_seconds, task)
+
+
+def _work(
+    schedule: Schedule,
+    task: Task,
+    stages: Sequence[StageDurations],
+    prologue_seconds: float,
+    sendings: Mapping[Task | None, int],
+) -> Work:
+    before = list(schedule.dependencies(task))
+    sent = [each for each in before if _is_sent(each, task)]
+    seconds = {
+        Phase.PROLOGUE: prologue_seconds,
+        Phase.FORWARD: stages[task.stage].forward_seconds,
+        Phase.BACKWARD: stages[task.stage].backward_seconds,
+        Phase.UPDATE: stages[task.stage].update_seconds / max(schedule.num_update_rounds, 1),
+    }[task.phase]
+    return Work(
+        task,
+        seconds,
+        tuple(each for each in before if not _is_sent(each, task)),
+        tuple(sendings[each] for each in sent),
+    )
+
+
+def _is_sent(writer: Task, reader: Task) -> bool:
+    """Whether a transfer between neighbours lies between them."""
+    return writer.stage != reader.stage and writer.phase.runs_per_microbatch
 
 
 def make_timeline(
@@ -98,37 +149,3 @@ def make_timeline(
     busy = sum(timed.end_seconds - timed.start_seconds for timed in tasks)
     bubble = 1 - busy / (makespan * len(meshes)) if makespan > 0 else 0.0
     return Timeline(schedule, meshes, makespan, bubble, peak_in_flight)
-
-
-def _is_simulated(task: Task) -> bool:
-    return task.phase != Phase.PROLOGUE and task.round == 0
-
-
-def _native_tasks(schedule: Schedule) -> list[list[PipelineTask]]:
-    return [
-        [
-            PipelineTask(task.stage, _NATIVE_PHASES[task.phase], task.microbatch)
-            for task in tasks
-            if _is_simulated(task)
-        ]
-        for tasks in schedule.meshes
-    ]
-
-
-def _cut_rounds(schedule: Schedule, simulated: dict[Task, TimedTask]) -> dict[Task, TimedTask]:
-    """Times all rounds, in place of the whole updates that stand at their first."""
-    rounds = [t for tasks in schedule.meshes for t in tasks if t.phase == Phase.UPDATE]
-    timed = {task: time for task, time in simulated.items() if task.phase != Phase.UPDATE}
-    free_at = [
-        max((timed[task].end_seconds for task in tasks if task in timed), default=0.0)
-        for tasks in schedule.meshes
-    ]
-    for task in sorted(rounds, key=lambda task: task.round):
-        mesh = schedule.mesh_of_stage[task.stage]
-        whole = simulated[Task(task.stage, Phase.UPDATE)]
-        seconds = (whole.end_seconds - whole.start_seconds) / schedule.num_update_rounds
-        ready = max(timed[before].end_seconds for before in schedule.dependencies(task))
-        begin = max(ready, free_at[mesh])
-        free_at[mesh] = begin + seconds
-        timed[task] = TimedTask(task, begin, free_at[mesh])
-    return timed

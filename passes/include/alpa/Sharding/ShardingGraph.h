@@ -76,6 +76,7 @@ struct PredictedCollective {
   double count = 1;              ///< runs in one call
   double seconds = 0;            ///< of all runs
   mlir::Operation *op = nullptr; ///< what needs it; null where an argument is returned
+  std::string phase;             ///< in which it runs: sums that stay apart, in the update
   std::string reason;
 };
 

@@ -1,26 +1,36 @@
 """`alpa-plan`: the group of commands."""
 
-import signal
-
 import click
 
+from alpa_mlir.cli.command import OneLineGroup
+from alpa_mlir.cli.plan.compare import compare
+from alpa_mlir.cli.plan.explain import explain
+from alpa_mlir.cli.plan.plan import plan
 from alpa_mlir.cli.plan.profile import profile
+from alpa_mlir.cli.plan.show import show
+from alpa_mlir.cli.plan.simulate import simulate
+from alpa_mlir.cli.plan.trace import trace
 from alpa_mlir.cli.plan.validate import validate
 
 
-@click.group(name="alpa-plan")
+@click.group(name="alpa-plan", cls=OneLineGroup)
 def group() -> None:
-    """Plans for training steps, and the devices they are for."""
+    """Plans for training steps, and the devices they are for.
+
+    trace and plan make files; explain, simulate, compare, show and validate read them. What is
+    wrong with what they are given is one line on standard error and exit code 2.
+
+    For completion in bash, put this into ~/.bashrc (zsh and fish have zsh_source and fish_source):
+    eval "$(_ALPA_PLAN_COMPLETE=bash_source alpa-plan)"
+    """
 
 
-group.add_command(profile)
-group.add_command(validate)
+for each in (trace, plan, explain, simulate, compare, show, validate, profile):
+    group.add_command(each)
 
 
 def main() -> None:
     """Entry point of the console script."""
-    # As any filter does, end quietly when the reader of our output is gone.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     group()
 
 

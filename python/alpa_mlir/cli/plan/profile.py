@@ -3,20 +3,28 @@
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 import jax
 
+from alpa_mlir.cli.command import (
+    OneLineCommand,
+    echo_json,
+    file_option,
+    json_option,
+    progress,
+    quiet_option,
+)
 from alpa_mlir.cluster.profile import Profile
-from alpa_mlir.errors import AlpaError
+from alpa_mlir.errors import ClusterError
+from alpa_mlir.files import check_can_write, write_text
 from alpa_mlir.profiling.fit import Measurement
 from alpa_mlir.profiling.profile import make_profile, measure
-from alpa_mlir.progress import say_nothing
-from alpa_mlir.report.progress import terminal_progress
 
 
-@click.command()
+@click.command(cls=OneLineCommand)
 @click.option(
     "--seconds",
     type=click.FloatRange(min=1, max=86400),
@@ -24,39 +32,33 @@ from alpa_mlir.report.progress import terminal_progress
     show_default=True,
     help="Stop measuring after so long.",
 )
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Default: where Cluster.local() looks for it.",
-)
-@click.option(
-    "--measurements",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write every op and its seconds, as JSON.",
-)
-@click.option("--quiet", is_flag=True, help="No progress.")
-def profile(seconds: float, output: Path | None, measurements: Path | None, quiet: bool) -> None:
+@file_option("--output", help_text="Default: where Cluster.local() looks for it.")
+@file_option("--measurements", help_text="Also write every op and its seconds, as JSON.")
+@json_option
+@quiet_option
+def profile(
+    seconds: float, output: Path | None, measurements: Path | None, as_json: bool, quiet: bool
+) -> None:
     """Measure the devices of this process: products, memory-bound ops, collectives.
 
     Writes curves of seconds by size as JSON, which Cluster.local() uses, and prints how far they
     are from ops that they were not made of.
     """
-    for option, file in (("--output", output), ("--measurements", measurements)):
-        if file is not None and not file.parent.is_dir():
-            raise click.UsageError(f"{option}: expected {file.parent} to be a folder")
+    for file in filter(None, (output, measurements)):
+        check_can_write(file, ClusterError)
     devices = jax.local_devices()
     start = time.perf_counter()
-    measured = measure(devices, seconds, say_nothing if quiet else terminal_progress())
+    measured = measure(devices, seconds, progress(quiet))
     if measurements is not None:
-        measurements.write_text(_as_json(measured))
-    try:
-        found = make_profile(devices, measured, time.perf_counter() - start)
-        path = found.key.path if output is None else output
-        found.save(path)
-    except AlpaError as error:
-        raise click.UsageError(str(error)) from None
-    click.echo(_summary(found))
-    click.echo(f"written to {path}")
+        write_text(measurements, _as_json(measured), ClusterError)
+    found = make_profile(devices, measured, time.perf_counter() - start)
+    path = found.key.path if output is None else output
+    found.save(path)
+    if as_json:
+        echo_json({"path": str(path), "profile": asdict(found)})
+    else:
+        click.echo(_summary(found))
+        click.echo(f"written to {path}")
 
 
 def _as_json(measured: Sequence[Measurement]) -> str:

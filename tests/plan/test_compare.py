@@ -1,0 +1,90 @@
+"""`Plan.compare`: what differs, and what each difference costs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from alpa_mlir.report.breakdown import breakdown
+from programs.hand_made_plans import hand_made_plan, whole_plan
+
+
+def test_plan_is_the_same_as_itself() -> None:
+    found = hand_made_plan().compare(hand_made_plan())
+    assert found.is_same
+    assert str(found) == "the plans are the same"
+
+
+def test_time_adds_up_to_the_difference_of_the_steps() -> None:
+    first, second = hand_made_plan(), hand_made_plan(1, 4, 4, 8)
+    found = first.compare(second)
+    assert {row.what for row in found.settings} == {"stages", "microbatches"}
+    assert sum(row.seconds or 0 for row in found.time) == pytest.approx(
+        second.step_seconds - first.step_seconds
+    )
+    assert "4 stages" not in str(found)
+    assert f"{second.step_seconds / first.step_seconds - 1:+.1%}" in str(found)
+
+
+def test_layers_that_run_elsewhere() -> None:
+    first = hand_made_plan(1, 2, 4, 4)
+    stages = (replace(first.stages[0], end_layer=1), replace(first.stages[1], first_layer=1))
+    found = first.compare(replace(first, stages=stages))
+    assert [row.what for row in found.layers] == ["layer 0", "layer 1", "layers 2 to 3"]
+    assert found.layers[1].first.startswith("stage 0: devices 0 to 3")
+    assert found.layers[1].second.startswith("stage 1: devices 4 to 7")
+    assert all(row.seconds is None for row in found.layers)  # parts of stages have no price
+
+
+def test_stage_on_another_mesh_has_a_price() -> None:
+    first = hand_made_plan()
+    stage = first.stages[1]
+    slower = replace(stage, is_rematerialized=True, backward_seconds=stage.backward_seconds * 1.5)
+    (row,) = first.compare(replace(first, stages=(first.stages[0], slower))).layers
+    assert row.what == "layers 2 to 3"
+    assert row.second.endswith("forward again")
+    expected = 0.5 * stage.backward_seconds * first.num_microbatches
+    assert row.seconds == pytest.approx(expected)
+
+
+def test_tensor_that_lies_otherwise_has_its_price_in_bytes() -> None:
+    first = hand_made_plan()
+    tensor = first.arguments[0]
+    whole = replace(tensor, spec=((), (), (), ()), bytes_per_device=4 * tensor.bytes_per_device)
+    (row,) = first.compare(replace(first, arguments=(whole, *first.arguments[1:]))).tensors
+    assert row.what == "layers[0]: attention.qkv"
+    assert (row.first, row.second) == ("[y, -, -, -] on stage 0", "replicated on stage 0")
+    assert row.num_bytes == 3 * tensor.bytes_per_device
+
+
+def test_op_that_runs_otherwise_costs_its_collectives() -> None:
+    first = whole_plan()
+    stage = first.stages[0]
+    choices = [replace(c, strategy="x=q") if c.op_id == 7 else c for c in stage.choices]
+    collectives = [each for each in stage.collectives if each.kind != "all-reduce"]
+    changed = replace(stage, choices=tuple(choices), collectives=tuple(collectives))
+    found = first.compare(replace(first, stages=(changed,)))
+    (op,) = found.ops
+    (collective,) = found.collectives
+    lost = stage.collectives[0].seconds
+    assert op.second == "x=q"
+    assert op.seconds == collective.seconds == pytest.approx(-lost)
+    assert (collective.first, collective.second) == ("1 run", "-")
+    assert dict(breakdown(first).mean.items())["all-reduce"] == pytest.approx(lost)
+
+
+def test_comparison_is_json() -> None:
+    found = hand_made_plan().compare(whole_plan())
+    told = json.loads(json.dumps(found.to_json()))
+    assert told["step_seconds"] == list(found.step_seconds)
+    assert told["settings"][0] == {
+        "what": "stages", "first": "2", "second": "1", "seconds": None, "num_bytes": None,
+    }  # fmt: skip
+
+
+def test_long_tables_end_with_a_count() -> None:
+    first = hand_made_plan(1, 2, 96, 4)
+    arguments = tuple(replace(each, spec=((),) * len(each.shape)) for each in first.arguments)
+    text = str(first.compare(replace(first, arguments=arguments)))
+    assert "and 346 more (--json has all)" in text

@@ -63,7 +63,7 @@ class Point:
 
 
 _GPUS = (1, 2, 4, 8, 16, 32, 64)
-_SYSTEMS = ("Megatron-LM", "Alpa", "intra-op only", "inter-op only")
+_SYSTEMS: tuple[str, ...] = ("Megatron-LM", "Alpa", "intra-op only", "inter-op only")
 _GPT_TFLOPS = (
     (47.5, 55.5, 55.9, 50.4, 56.6, 58.2, 57.8),
     (45.1, 57.9, 58.2, 61.6, 60.0, 59.9, 57.0),

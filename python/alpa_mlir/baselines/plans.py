@@ -80,7 +80,7 @@ def megatron_grid(
     """Every data x tensor x pipeline that fits the cluster, with microbatches of up to 8 examples.
 
     Args:
-      num_layers: of the model; pipelines have stages of equally many.
+      num_layers: of the model; the planner finds which of them each stage has.
       recomputation: by name, the overrides of the model's configuration that recompute layers, or
         do not.
     """
@@ -106,12 +106,12 @@ def megatron_grid(
 
 def grid(cluster: Cluster, num_layers: int) -> Iterator[tuple[int, int, int]]:
     """Data, tensor and pipeline: tensors within a node, stages equal parts of nodes or whole nodes,
-    of equally many layers."""
+    a layer for each at least."""
     per_node = cluster.devices_per_node
     for pipeline in _divisors(cluster.num_devices):
         stage = cluster.num_devices // pipeline
         is_part = per_node % stage == 0 or stage % per_node == 0
-        if num_layers % pipeline or not is_part:
+        if pipeline > num_layers or not is_part:
             continue
         for tensor in _divisors(min(stage, per_node)):
             if stage % tensor == 0:

@@ -17,7 +17,7 @@ from functools import cached_property
 from alpa_mlir._native import SimulatedStep, TransferRoute
 from alpa_mlir.cluster import Cluster
 from alpa_mlir.cost.transfer import SendRoute, send_route
-from alpa_mlir.plan.data import PlanData, PlannedTask, PlannedValues
+from alpa_mlir.plan.data import HeldValues, PlanData, PlannedTask, PlannedValues
 from alpa_mlir.schedule.instructions import InstructionLists, Run, Transfer, make_instructions
 from alpa_mlir.schedule.kinds import SCHEDULE_KINDS, make_schedule
 from alpa_mlir.schedule.schedule import Phase, Schedule, Task, TaskKind
@@ -79,14 +79,16 @@ class PlannedStep:
     def lists(self) -> InstructionLists:
         return make_instructions(self.schedule, self.values)
 
+    @cached_property
+    def _held(self) -> dict[tuple[int, str], HeldValues]:
+        return {(e.stage, name): e for name, group in self.groups.items() for e in group.held}
+
     def bytes_per_device(self, stage: int, value: str) -> int:
-        held = self.groups[value].held
-        return next((each.bytes_per_device for each in held if each.stage == stage), 0)
+        return self._held[stage, value].bytes_per_device
 
     def received_bytes(self, stage: int, value: str) -> int:
         """By all devices of the stage."""
-        held = self.groups[value].held
-        return next((each.received_bytes for each in held if each.stage == stage), 0)
+        return self._held[stage, value].received_bytes
 
     def num_rounds(self, stage: int) -> int:
         """Of its update, those with something to do."""

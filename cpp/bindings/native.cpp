@@ -12,6 +12,7 @@ NB_MODULE(_native, m) {
   bindProblem(m);
   bindLayer(m);
   bindStage(m);
+  bindTransfer(m);
   bindSimulate(m);
   bindEnergy(m);
   bindArguments(m);

@@ -9,6 +9,7 @@ void bindProblem(nanobind::module_ &m);
 void bindOpt(nanobind::module_ &m);
 void bindLayer(nanobind::module_ &m);
 void bindStage(nanobind::module_ &m);
+void bindTransfer(nanobind::module_ &m);
 void bindSimulate(nanobind::module_ &m);
 void bindEnergy(nanobind::module_ &m);
 void bindArguments(nanobind::module_ &m);

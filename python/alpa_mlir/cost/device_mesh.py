@@ -14,12 +14,12 @@ def native_mesh(mesh: LogicalMesh, cluster: Cluster) -> DeviceMesh:
         axis_names=list(mesh.axis_names),
         axis_sizes=list(mesh.axis_sizes),
         devices_per_node=cluster.devices_per_node,
-        intra_node=_native_link(cluster.intra_node),
-        inter_node=_native_link(cluster.inter_node),
+        intra_node=native_link(cluster.intra_node),
+        inter_node=native_link(cluster.inter_node),
     )
 
 
-def _native_link(link: Link) -> _native.Link:
+def native_link(link: Link) -> _native.Link:
     return _native.Link(link.latency_seconds, link.bytes_per_second)
 
 

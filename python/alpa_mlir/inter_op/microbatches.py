@@ -35,19 +35,19 @@ def search_pipeline(
       PassError: the step cannot be split into microbatches, or layers.
       InfeasibleError: no pipeline fits into memory.
     """
-    search = StageSearch(method, cluster, stopwatch)
     best: PipelineChoice | None = None
     infeasible: InfeasibleError | None = None
-    for num_microbatches in microbatch_choices(method, batch_size):
-        with stopwatch(f"layers of {num_microbatches} microbatches"):
-            layered = _in_layers(steps, method, cluster, num_microbatches)
-        try:
-            choice = search.run(layered)
-        except InfeasibleError as error:
-            infeasible = error
-            continue
-        if best is None or choice.step_seconds < best.step_seconds:
-            best = choice
+    with StageSearch(method, cluster, stopwatch) as search:
+        for num_microbatches in microbatch_choices(method, batch_size):
+            with stopwatch(f"layers of {num_microbatches} microbatches"):
+                layered = _in_layers(steps, method, cluster, num_microbatches)
+            try:
+                choice = search.run(layered)
+            except InfeasibleError as error:
+                infeasible = error
+                continue
+            if best is None or choice.step_seconds < best.step_seconds:
+                best = choice
     if best is None:
         raise infeasible or InfeasibleError(
             f"expected a number of microbatches that divides the batch of {batch_size}, got none"

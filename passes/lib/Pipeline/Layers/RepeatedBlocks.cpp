@@ -80,7 +80,8 @@ void RepeatedBlocks::allowNoOtherStarts(LayerProblem &problem) const {
   int64_t fewest = 0;
   for (int32_t start = first; start <= heavy[blocks.first + blocks.period - 1]; ++start) {
     std::vector<int32_t> starts = startsFrom(start);
-    if (!llvm::all_of(starts, [&](int32_t i) { return i == first || problem.ops[i].mayStartLayer; }))
+    if (!llvm::all_of(starts,
+                      [&](int32_t i) { return i == first || problem.ops[i].mayStartLayer; }))
       continue;
     int64_t crossing = 0;
     for (int32_t i : llvm::drop_begin(starts)) // what crosses before the first is no cut

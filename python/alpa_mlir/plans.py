@@ -32,6 +32,8 @@ from alpa_mlir.validate.comparison import Validation
 from alpa_mlir.validation.run import validate_plan
 
 _MOST_MODULE_BYTES = 2**30
+# Frontiers of more tasks take seconds, of ten thousands minutes: more than `explain` is to take.
+_MOST_TASKS_EXPLAINED = 2000
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,9 @@ class Plan(PlanData):
         """What a step draws, where something is known of the devices' power."""
         if not self.is_pipeline:
             return []
+        num_tasks = 2 * len(self.stages) * self.num_microbatches
+        if num_tasks > _MOST_TASKS_EXPLAINED:
+            return [f"energy: of {num_tasks} tasks it takes long; plan.energy().explain() tells it"]
         try:
             frontier = self.energy()
         except EnergyError:

@@ -258,3 +258,8 @@ def test_command_says_what_is_wrong_in_one_line() -> None:
     assert result.exit_code == 2
     assert result.stderr.startswith("error: cannot read the energy profile")
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_explaining_many_tasks_does_not_wait_for_their_frontier(plan: alpa.Plan) -> None:
+    many = replace(plan, num_microbatches=4000)
+    assert "16000 tasks" in many.explain()

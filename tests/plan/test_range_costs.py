@@ -118,7 +118,7 @@ def test_what_must_fit_costs_little_more_than_the_bound(deep: LayeredStep) -> No
         cluster=CLUSTER,
         num_microbatches=4,
         memory_limit_bytes=NO_LIMIT,
-        time_limit_seconds=20.0,
+        time_limit_seconds=3.0,
     )
     free = cost_stage(asked)
     assert free is not None
@@ -132,3 +132,6 @@ def test_what_must_fit_costs_little_more_than_the_bound(deep: LayeredStep) -> No
     assert fitting.memory_bytes(1) <= limit
     assert free.cost <= fitting.cost <= least.cost
     assert fitting.lower_bound <= fitting.cost
+    hasty = cost_stage(replace(asked, memory_limit_bytes=limit, time_limit_seconds=0.01))
+    assert hasty is not None
+    assert hasty.cost >= free.cost

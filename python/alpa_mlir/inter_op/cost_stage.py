@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 from alpa_mlir.cost.memory import stage_memory
@@ -91,7 +92,10 @@ class _StageSolver:
         bound = free.objective_bound
         price = self.question.byte_price or free.cost.cost / self.limit / _PRICE_STEP
         for _ in range(_MAX_PRICES):
-            found = self._solve(price)
+            try:
+                found = self._solve(price)
+            except SolverError:  # no time is left
+                break
             if found is None:
                 return None
             bound = max(bound, found.objective_bound - round(price * self.limit))
@@ -108,9 +112,10 @@ class _StageSolver:
         if smaller is None:
             return None
         best = smaller.cost
-        mixed = self._by_limit([larger.choices, smaller.choices])
-        if mixed is not None and self._bytes(mixed) <= self.limit and mixed.cost < best.cost:
-            best = mixed
+        with suppress(SolverError):
+            mixed = self._by_limit([larger.choices, smaller.choices])
+            if mixed is not None and self._bytes(mixed) <= self.limit and mixed.cost < best.cost:
+                best = mixed
         return replace(best, lower_bound=min(bound, best.cost))
 
     def _by_limit(self, answers: Sequence[Choices] = ()) -> StageCost | None:

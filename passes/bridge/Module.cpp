@@ -66,7 +66,8 @@ constexpr llvm::StringRef kNamesOfValues[] = {kValueAttr,   kNameAttr,        kA
                                               kResultAttr,  kAccumulatorAttr, kPrologueAttr,
                                               kBatchDimAttr};
 
-/// Leaves of attributes that tell values of a step apart only that they are there.
+/// Leaves of attributes that tell values of a step apart only that they are there: names, numbers,
+/// and where a slice of a shared value starts.
 void removeNames(mlir::ModuleOp module, llvm::ArrayRef<llvm::StringRef> names) {
   mlir::AttrTypeReplacer replacer;
   replacer.addReplacement(
@@ -78,6 +79,7 @@ void removeNames(mlir::ModuleOp module, llvm::ArrayRef<llvm::StringRef> names) {
         return attributes.getDictionary(dictionary.getContext());
       });
   replacer.recursivelyReplaceElementsIn(module);
+  forgetWhereSlicesStart(module);
 }
 
 /// SHA-256 in hexadecimal.

@@ -72,7 +72,7 @@ public:
   std::string contentHash() const;
 
   /// As contentHash(), but equal for modules that do the same to different values of a step: the
-  /// names and numbers of arguments and results do not count.
+  /// names and numbers of arguments and results do not count, nor where slices start.
   std::string structureKey() const;
 
   /// As structureKey(), of each of its functions by itself, in order: their names do not count, nor

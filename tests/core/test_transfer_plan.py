@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -164,7 +165,7 @@ def test_plan_made_by_hand_is_right() -> None:
         ({"sends": [send(sender=0, receiver=2)]}, "device 3: expected 8 elements, got 0"),
         (
             {"sends": [send(sender=0, receiver=2), send(sender=2, receiver=3, start_seconds=35.0)]},
-            "send 1: expected device 2 to have 8 elements by 35.0",
+            "send 1: expected device 2 to have 8 elements by 35 s",
         ),
         (
             {"sends": [send(sender=0, receiver=2), send(sender=0, receiver=3, start_seconds=1.0)]},
@@ -176,7 +177,11 @@ def test_plan_made_by_hand_is_right() -> None:
         ({"sends": [send(sender=0, receiver=9)]}, "expected devices of the problem, got 9"),
         ({"sends": [send(sender=0, receiver=2, end=9)]}, "elements of its slice, got 0:9"),
         ({"makespan_seconds": 40.0}, "makespan: expected 41"),
+        ({"makespan_seconds": inf}, "makespan: expected a finite one, got inf s"),
+        ({"makespan_seconds": nan}, "makespan: expected a finite one, got nan s"),
         ({"bound_seconds": 42.0}, "bound: expected at most the makespan, got 42"),
+        ({"bound_seconds": nan}, "bound: expected at most the makespan, got nan"),
+        ({"least_crossing_bytes": 33}, "least crossing bytes: expected at most .* got 33 and 32"),
         ({"crossing_bytes": 31}, "crossing bytes: expected 32, got 31"),
     ],
 )

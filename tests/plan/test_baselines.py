@@ -12,7 +12,7 @@ import pytest
 from alpa_mlir.baselines.plans import ALPA_GPT, ablations, experts, grid, megatron_grid
 from alpa_mlir.baselines.shardings import GSHARD, MEGATRON, Rules, place
 from alpa_mlir.errors import ArgumentError
-from alpa_mlir.models.workload import Workload, workload
+from alpa_mlir.models.workload import MODELS, Workload, workload
 from alpa_mlir.options import FixedStages, StageShape
 
 ADAM = optax.adam(1e-3)
@@ -69,6 +69,25 @@ def test_every_rule_is_of_a_parameter(model: str, rules: Rules) -> None:
         state, _ = place(setup.abstract_arguments(), [rule], (2, 2))
         split = [spec for spec in specs(state.params).values() if any(spec)]
         assert split, rule
+
+
+def test_experts_alone_are_split() -> None:
+    for model, split in {
+        "moe": ("input", "output"),
+        "fine_moe": ("gate", "input", "output"),
+    }.items():
+        setup = debug(model)
+        state, _ = place(setup.abstract_arguments(), GSHARD[model], (2,))
+        found = {path: spec for path, spec in specs(state.params).items() if any(spec)}
+        num_experts = MODELS[model].SIZES["debug"].num_experts
+        shapes = {
+            jax.tree_util.keystr(path): leaf.shape
+            for path, leaf in jax.tree_util.tree_leaves_with_path(state.params)
+        }
+        assert found
+        for path, spec in found.items():
+            assert path.endswith(tuple(f"['{name}']" for name in split)), path
+            assert (shapes[path][0], spec[0]) == (num_experts, "x"), path
 
 
 def test_grid_uses_all_devices_and_keeps_tensors_in_a_node() -> None:

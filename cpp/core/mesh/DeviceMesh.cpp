@@ -13,13 +13,6 @@ namespace {
 
 bool isRate(double rate) { return rate > 0 && std::isfinite(rate); }
 
-/// std::to_string has no exponents.
-std::string text(double number) {
-  std::ostringstream stream;
-  stream << number;
-  return stream.str();
-}
-
 std::string complaintOf(const Link &link, const std::string &where) {
   if (isRate(link.bytesPerSecond) && link.latencySeconds >= 0 && std::isfinite(link.latencySeconds))
     return "";
@@ -29,6 +22,12 @@ std::string complaintOf(const Link &link, const std::string &where) {
 }
 
 } // namespace
+
+std::string text(double number) {
+  std::ostringstream stream;
+  stream << number;
+  return stream.str();
+}
 
 DeviceMesh::DeviceMesh(std::vector<DeviceMeshAxis> axes, MeshLinks links)
     : meshAxes(std::move(axes)), meshLinks(links) {

@@ -17,6 +17,9 @@ inline constexpr int kMaxMeshAxes = 3;
 /// Enumerating the devices of a mesh, to see which share a node, stays quick.
 inline constexpr int64_t kMaxMeshDevices = int64_t(1) << 20;
 
+/// A number as messages show it: short, with an exponent where it is small or large.
+std::string text(double number);
+
 /// The alpha-beta model of a link.
 struct Link {
   double latencySeconds = 0;     ///< alpha: fixed time of one collective

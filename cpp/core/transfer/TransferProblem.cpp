@@ -28,9 +28,9 @@ std::string str(const Tile &tile) {
 
 void checkLink(const char *name, const Link &link) {
   if (!(link.bytesPerSecond > 0) || !std::isfinite(link.bytesPerSecond))
-    fail(name, "a finite bandwidth above 0, got " + std::to_string(link.bytesPerSecond));
+    fail(name, "a finite bandwidth above 0, got " + text(link.bytesPerSecond));
   if (!(link.latencySeconds >= 0) || !std::isfinite(link.latencySeconds))
-    fail(name, "a finite latency of at least 0, got " + std::to_string(link.latencySeconds));
+    fail(name, "a finite latency of at least 0, got " + text(link.latencySeconds));
 }
 
 void checkSizes(const TransferProblem &problem) {

@@ -111,7 +111,7 @@ void Verifier::checkHas(size_t number) const {
   if (has != send.end - send.begin)
     fail(nameOf(number), "device " + std::to_string(send.sender) + " to have " +
                              std::to_string(send.end - send.begin) + " elements by " +
-                             std::to_string(send.startSeconds) + " s, got " + std::to_string(has));
+                             text(send.startSeconds) + " s, got " + std::to_string(has));
 }
 
 void Verifier::receive(size_t number, double arrival) {
@@ -182,7 +182,7 @@ void Verifier::checkLinks() {
       if (i > 0 && window.start < entry.windows[i - 1].end - tolerance)
         fail(link.first + " of " + std::to_string(link.second),
              "one send at a time, got " + nameOf(entry.windows[i - 1].send) + " and " +
-                 nameOf(window.send) + " at " + std::to_string(window.start) + " s");
+                 nameOf(window.send) + " at " + text(window.start) + " s");
     }
     replay.links.push_back({link.first, link.second, entry.bytes, busy});
   }
@@ -190,16 +190,22 @@ void Verifier::checkLinks() {
 
 void Verifier::checkClaims() const {
   if (std::abs(replay.makespanSeconds - plan.makespanSeconds) > tolerance)
-    fail("makespan", std::to_string(replay.makespanSeconds) + " s, got " +
-                         std::to_string(plan.makespanSeconds));
-  if (plan.boundSeconds > plan.makespanSeconds + tolerance)
-    fail("bound", "at most the makespan, got " + std::to_string(plan.boundSeconds) + " s");
+    fail("makespan", text(replay.makespanSeconds) + " s, got " +
+                         text(plan.makespanSeconds));
+  if (!(plan.boundSeconds <= plan.makespanSeconds + tolerance))
+    fail("bound", "at most the makespan, got " + text(plan.boundSeconds) + " s");
   if (replay.crossingBytes != plan.crossingBytes)
     fail("crossing bytes",
          std::to_string(replay.crossingBytes) + ", got " + std::to_string(plan.crossingBytes));
+  if (plan.leastCrossingBytes > plan.crossingBytes)
+    fail("least crossing bytes", "at most the crossing bytes, got " +
+                                     std::to_string(plan.leastCrossingBytes) + " and " +
+                                     std::to_string(plan.crossingBytes));
 }
 
 TransferReplay Verifier::run() {
+  if (!std::isfinite(plan.makespanSeconds)) // which tolerances are relative to
+    fail("makespan", "a finite one, got " + text(plan.makespanSeconds) + " s");
   checkSlices();
   for (size_t number = 0; number < plan.sends.size(); ++number)
     replaySend(number);

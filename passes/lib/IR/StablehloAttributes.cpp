@@ -167,6 +167,16 @@ mlir::FailureOr<SliceDims> sliceDims(mlir::Operation *op) {
   return SliceDims{*starts, *limits, *strides};
 }
 
+void forgetWhereSlicesStart(mlir::Operation *root) {
+  auto nothing = mlir::UnitAttr::get(root->getContext());
+  root->walk([&](mlir::Operation *op) {
+    if (kindOf(op) != OpKind::Slice)
+      return;
+    for (llvm::StringRef bound : {"start_indices", "limit_indices"})
+      op->setAttr(bound, nothing); // an op that is not registered must keep its properties
+  });
+}
+
 std::optional<int> rightHandSideDim(mlir::Operation *op) {
   mlir::RankedTensorType type = op->getNumOperands() == 2 ? operandType(op, 1) : nullptr;
   if (!type || type.getRank() < 2 || op->getNumResults() != 1 || op->getResult(0).getType() != type)

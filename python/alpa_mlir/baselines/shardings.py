@@ -49,7 +49,7 @@ MEGATRON: Mapping[str, Rules] = {"gpt": _GPT, "llama": _LLAMA}
 
 # Experts lie on different devices, all else on each (Lepikhin et al., GShard, 2020, section 3.2).
 GSHARD: Mapping[str, Rules] = {
-    "moe": (("input", (_X, (), ())), ("output", (_X, (), ()))),
+    "moe": (("layers/input", (_X, (), ())), ("layers/output", (_X, (), ()))),
     "fine_moe": (
         ("mixture/gate", (_X, (), ())),
         ("mixture/input", (_X, (), ())),

@@ -94,7 +94,7 @@ class _StageSolver:
         for _ in range(_MAX_PRICES):
             try:
                 found = self._solve(price)
-            except SolverError:  # no time is left
+            except (SolverError, OverflowError):  # no time is left, or no higher price can be
                 break
             if found is None:
                 return None

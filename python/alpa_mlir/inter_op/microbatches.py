@@ -6,6 +6,11 @@ into layers, then into the best stages (`search`).
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from functools import cache
+from math import inf
+
 from alpa_mlir.cluster import Cluster
 from alpa_mlir.errors import ArgumentError, InfeasibleError, PassError
 from alpa_mlir.inter_op.layers import LayeredStep, LayeredSteps
@@ -14,9 +19,11 @@ from alpa_mlir.inter_op.search import PipelineChoice, StageSearch
 from alpa_mlir.options import SearchedPipeline
 from alpa_mlir.progress import Stopwatch
 
-# To begin with, the largest of these that divide the batch: the bubble is small by then.
-_MICROBATCHES_TO_TRY = (2, 4, 8, 16, 32)
-_MAX_MICROBATCH_CHOICES = 2
+# Tried first: the bubble is small by then.
+_FIRST_MICROBATCHES = 32
+_FIRST_MICROBATCHES_PER_DEVICE = 2
+# Of the time of a step; for less another search is not worth its own time.
+_LEAST_GAIN = 0.005
 # Ranges of layers to cost grow with the square of the layers.
 _MAX_LAYERS = 16
 _MIN_MAX_LAYERS = 8
@@ -35,32 +42,63 @@ def search_pipeline(
       PassError: the step cannot be split into microbatches, or layers.
       InfeasibleError: no pipeline fits into memory.
     """
-    best: PipelineChoice | None = None
-    infeasible: InfeasibleError | None = None
-    with StageSearch(method, cluster, stopwatch) as search:
-        for num_microbatches in microbatch_choices(method, batch_size):
+    found: list[PipelineChoice] = []
+    infeasible: list[InfeasibleError] = []
+
+    @cache
+    def seconds(num_microbatches: int) -> float:
+        try:
             with stopwatch(f"layers of {num_microbatches} microbatches"):
                 layered = _in_layers(steps, method, cluster, num_microbatches)
-            try:
-                choice = search.run(layered)
-            except InfeasibleError as error:
-                infeasible = error
-                continue
-            if best is None or choice.step_seconds < best.step_seconds:
-                best = choice
-    if best is None:
-        raise infeasible or InfeasibleError(
-            f"expected a number of microbatches that divides the batch of {batch_size}, got none"
-        )
-    return best
+            found.append(search.run(layered))
+        except InfeasibleError as error:
+            infeasible.append(error)
+            return inf
+        except PassError:
+            if not found and not infeasible:
+                raise
+            return inf  # fewer are possible
+        return found[-1].step_seconds
+
+    with StageSearch(method, cluster, stopwatch) as search:
+        if method.num_microbatches == "auto":
+            ladder = microbatch_ladder(batch_size)
+            most = max(_FIRST_MICROBATCHES, _FIRST_MICROBATCHES_PER_DEVICE * cluster.num_devices)
+            climb(seconds, ladder, bisect_right(ladder, most) - 1)
+        else:
+            seconds(method.num_microbatches)
+    if not found:
+        raise infeasible[-1]
+    return min(found, key=lambda choice: choice.step_seconds)
 
 
-def microbatch_choices(method: SearchedPipeline, batch_size: int) -> list[int]:
-    """The one asked for, or the largest few of the usual that divide the batch, to begin with."""
-    if method.num_microbatches != "auto":
-        return [method.num_microbatches]
-    fitting = [m for m in _MICROBATCHES_TO_TRY if batch_size % m == 0]
-    return fitting[-_MAX_MICROBATCH_CHOICES:] or [1]
+def microbatch_ladder(batch_size: int) -> list[int]:
+    """Divisors of the batch, from all of it at once to one example each; every one is the next
+    that is at least twice the one before.
+    """
+    ladder = [1]
+    while ladder[-1] < batch_size:
+        larger = range(2 * ladder[-1], batch_size + 1)
+        ladder.append(next(number for number in larger if batch_size % number == 0))
+    return ladder
+
+
+def climb(seconds: Callable[[int], float], ladder: Sequence[int], first: int) -> None:
+    """Asks how long a step takes with the number at `first` and the one below, and then on that
+    side of the two which is faster, as long as it gets faster; upwards where both are impossible.
+
+    Args:
+      seconds: inf where there is no way.
+      ladder: numbers of microbatches, ascending.
+    """
+    lower, upper = seconds(ladder[max(first - 1, 0)]), seconds(ladder[first])
+    rung, step, best = (first - 1, -1, lower) if lower < upper else (first, 1, upper)
+    while 0 <= rung + step < len(ladder):
+        rung += step
+        found = seconds(ladder[rung])
+        if found > (1 - _LEAST_GAIN) * best:
+            return
+        best = found
 
 
 def _in_layers(

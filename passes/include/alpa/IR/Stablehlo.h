@@ -125,6 +125,9 @@ struct SliceDims {
   Dims starts, limits, strides;
 };
 mlir::FailureOr<SliceDims> sliceDims(mlir::Operation *slice);
+/// Leaves of every slice under `root` how much it takes, not from where: for comparison, nothing
+/// runs or verifies what is left.
+void forgetWhereSlicesStart(mlir::Operation *root);
 /// Of a triangular solve (the op, or LAPACK's), the dim of the right-hand sides, operand 1, that
 /// counts them: each is solved by itself. None for any other op.
 std::optional<int> rightHandSideDim(mlir::Operation *op);

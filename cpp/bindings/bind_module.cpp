@@ -59,6 +59,7 @@ void bindModule(nb::module_ &m) {
            nb::call_guard<nb::gil_scoped_release>())
       .def("functions", &alpa::Module::functions, nb::call_guard<nb::gil_scoped_release>())
       .def("run", &alpa::Module::run, nb::arg("pipeline"), nb::call_guard<nb::gil_scoped_release>())
+      .def("has_loops", &alpa::Module::hasLoops)
       .def("num_layers", &alpa::Module::numLayers,
            "How many alpa-cluster-layers made; 0 before it.")
       .def("content_hash", &alpa::Module::contentHash, nb::call_guard<nb::gil_scoped_release>(),

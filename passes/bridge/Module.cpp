@@ -168,6 +168,14 @@ std::vector<Diagnostic> Module::run(const std::string &pipeline) {
   return collector.take();
 }
 
+bool Module::hasLoops() const {
+  return state->module
+      ->walk([](mlir::Operation *op) {
+        return isWhile(op) ? mlir::WalkResult::interrupt() : mlir::WalkResult::advance();
+      })
+      .wasInterrupted();
+}
+
 int64_t Module::numLayers() const { return alpa::numLayers(state->module.get()); }
 
 std::string Module::contentHash() const { return hashOf(text()); }

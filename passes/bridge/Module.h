@@ -65,6 +65,8 @@ public:
   /// elements are a type and no more: what shardings are planned from, not what is compiled.
   std::string text(bool withLocations = false, bool withData = true) const;
 
+  bool hasLoops() const;
+
   /// How many layers alpa-cluster-layers made; 0 before it.
   int64_t numLayers() const;
 

@@ -8,6 +8,7 @@
 #include "alpa/IR/StablehloBuilder.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/bit.h"
 #include <numeric>
 
 namespace alpa {
@@ -126,53 +127,65 @@ private:
 
   // --- Phases ---
 
-  void assignPhases() {
-    int size = graph.size();
-    std::vector<int> gradientsBehind(size), seen(size, -1);
-    std::vector<bool> inForward(size), inPrologue(size);
-    int walk = 0;
-    auto walkBack = [&](mlir::Operation *from, auto &&visit) {
-      llvm::SmallVector<int> pending = {graph.indexOf(from)};
-      for (; !pending.empty();) {
-        int index = pending.pop_back_val();
-        if (index < 0 || seen[index] == walk)
-          continue;
-        seen[index] = walk;
-        visit(index);
-        for (int producer : graph[index].producers)
+  /// For every op, the sets among `sets` (bits) of the ops behind it, its own included.
+  std::vector<uint64_t> setsBehind(std::vector<uint64_t> sets) const {
+    for (int index = graph.size() - 1; index >= 0; --index)
+      if (sets[index])
+        for (int producer : graph[index].producers) // which come earlier
           if (!meetings.before.contains(graph[producer].op))
-            pending.push_back(producer);
-      }
-      ++walk;
-    };
+            sets[producer] |= sets[index];
+    return sets;
+  }
 
+  /// Of how many of the `ends` each op is an ancestor, or one itself.
+  std::vector<int> countReached(llvm::ArrayRef<int> ends) const {
+    std::vector<int> counts(graph.size());
+    for (; !ends.empty(); ends = ends.drop_front(std::min<size_t>(64, ends.size()))) {
+      std::vector<uint64_t> sets(graph.size());
+      for (auto [bit, end] : llvm::enumerate(ends.take_front(64)))
+        sets[end] |= uint64_t(1) << bit;
+      for (auto [count, set] : llvm::zip_equal(counts, setsBehind(std::move(sets))))
+        count += llvm::popcount(set);
+    }
+    return counts;
+  }
+
+  /// Whether each op is an ancestor of any of the `ends`, or one itself.
+  std::vector<int> reach(llvm::ArrayRef<int> ends) const {
+    std::vector<uint64_t> sets(graph.size());
+    for (int end : ends)
+      if (end >= 0) // a terminator is no node
+        sets[end] = 1;
+    std::vector<uint64_t> reached = setsBehind(std::move(sets));
+    return {reached.begin(), reached.end()};
+  }
+
+  void assignPhases() {
     llvm::SmallPtrSet<mlir::Operation *, 32> gradientOps;
     for (const FrontierValue &value : result.frontier)
       if (!value.gradientOf.empty() && value.value.getDefiningOp())
         gradientOps.insert(value.value.getDefiningOp());
-    int numGradients = 0;
-    for (const OpNode &node : graph.nodes())
-      if (gradientOps.contains(node.op)) {
-        ++numGradients;
-        walkBack(node.op, [&](int index) { ++gradientsBehind[index]; });
-      }
-    bool hasLoss = false;
-    auto isForward = [&](int index) { inForward[index] = true; };
+    std::vector<int> gradients, outcomes, before;
+    for (int index = 0; index < graph.size(); ++index)
+      if (gradientOps.contains(graph[index].op))
+        gradients.push_back(index);
     for (const FrontierValue &value : result.frontier)
       if (mlir::Operation *op = value.value.getDefiningOp();
-          op && value.gradientOf.empty() && !gradientOps.contains(op)) {
-        hasLoss = true;
-        walkBack(op, isForward);
-      }
+          op && value.gradientOf.empty() && !gradientOps.contains(op))
+        outcomes.push_back(graph.indexOf(op));
+    const bool hasLoss = !outcomes.empty();
     for (mlir::Value returned : graph.function().getBody().front().back().getOperands())
       if (mlir::Operation *op = returned.getDefiningOp(); op && isJoined(returned))
-        walkBack(op, isForward);
+        outcomes.push_back(graph.indexOf(op));
     for (mlir::Operation *op : meetings.before)
-      walkBack(op, [&](int index) { inPrologue[index] = true; });
+      before.push_back(graph.indexOf(op));
+    const std::vector<int> gradientsBehind = countReached(gradients);
+    const std::vector<int> inForward = reach(outcomes), inPrologue = reach(before);
 
     // Of a single gradient, the whole backward pass is an ancestor of all.
+    const int numGradients = static_cast<int>(gradients.size());
     bool isSharedForward = numGradients > (hasLoss ? 1 : 0);
-    for (int index = 0; index < size; ++index) {
+    for (int index = 0; index < graph.size(); ++index) {
       mlir::Operation *op = graph[index].op;
       bool isInAllGradients = isSharedForward && gradientsBehind[index] == numGradients;
       bool isUnused = gradientsBehind[index] == 0 && !inPrologue[index];

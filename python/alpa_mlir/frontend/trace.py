@@ -131,8 +131,8 @@ def trace(
         for f in flat
         for i, name, leaf in zip(f.range, f.names, f.leaves, strict=True)
     )
-    text = jaxlib.mark_arguments(
-        jaxlib.generic_text(lowered.compiler_ir("stablehlo")),
+    text = jaxlib.mark_lowered(
+        lowered.compiler_ir("stablehlo"),
         [marks_of(argument) for argument in marked],
         mesh.shardy_text if mesh else None,
     )

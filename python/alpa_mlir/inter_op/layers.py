@@ -21,6 +21,8 @@ from alpa_mlir.ir.passes import messages, run_passes
 def unroll_layers(normal: NormalizedModule) -> NormalizedModule:
     """The step with its loops over layers as the layers they stand for."""
     module = Module.parse(normal.text)
+    if not module.has_loops():
+        return normal
     before = module.content_hash()
     remarks = run_passes(module, "alpa-unroll-loops")
     if module.content_hash() == before:

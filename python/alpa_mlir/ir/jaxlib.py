@@ -49,14 +49,24 @@ def mark_arguments(text: str, attributes: Sequence[Mapping[str, str]], mesh: str
     JAX's constraints on an empty mesh (it writes them for PRNG keys) say nothing and are dropped.
     """
     with parsed(text) as module:
-        _drop_empty_mesh(module)
-        if mesh is not None and not mesh_axes_of(module):
-            module.body.append(ir.Operation.parse(f"sdy.mesh @mesh = <{mesh}>"))
-        main = _function(module, "main")
-        main.attributes["arg_attrs"] = ir.ArrayAttr.get(
-            [_merged(old, new) for old, new in zip(_arg_attrs(main), attributes, strict=True)]
-        )
-        return generic_text(module)
+        return _marked(module, attributes, mesh)
+
+
+def mark_lowered(module: Any, attributes: Sequence[Mapping[str, str]], mesh: str | None) -> str:
+    """As `mark_arguments`, of a module that JAX made, and keeps: it may ask for it again."""
+    with module.context, ir.Location.unknown():
+        return _marked(module.operation.clone(), attributes, mesh)
+
+
+def _marked(module: Any, attributes: Sequence[Mapping[str, str]], mesh: str | None) -> str:
+    _drop_empty_mesh(module)
+    if mesh is not None and not mesh_axes_of(module):
+        module.body.append(ir.Operation.parse(f"sdy.mesh @mesh = <{mesh}>"))
+    main = _function(module, "main")
+    main.attributes["arg_attrs"] = ir.ArrayAttr.get(
+        [_merged(old, new) for old, new in zip(_arg_attrs(main), attributes, strict=True)]
+    )
+    return generic_text(module)
 
 
 def argument_marks(text: str) -> list[dict[str, str]]:
@@ -98,6 +108,8 @@ def populate_rules(text: str) -> str:
 
 def mesh_axes(text: str) -> dict[str, int]:
     """Axis sizes of the first non-empty `sdy.mesh` of a module, empty where there is none."""
+    if "sdy.mesh" not in text:  # most; large modules take a second to parse
+        return {}
     with parsed(text) as module:
         return mesh_axes_of(module)
 

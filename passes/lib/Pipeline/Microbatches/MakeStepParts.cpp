@@ -203,12 +203,13 @@ private:
         continue;
       if (mlir::failed(shrinker.clone(&op, inner)))
         return mlir::failure();
-      startNeutral(&op, shrinker.mapping);
       for (mlir::Value value : op.getResults())
         contributions[value] = shrinker.mapping.lookup(value);
       if (numMicrobatches > 1 && training.meetings.isMixing(&op))
         scaleStatistics(&op, shrinker.mapping, inner);
     }
+    for (const FrontierValue &frontier : parts.accumulated)
+      startNeutral(frontier);
     return mlir::success();
   }
 
@@ -247,17 +248,17 @@ private:
   }
 
   /// Of microbatches, only the update adds what a sum starts from.
-  void startNeutral(mlir::Operation *op, mlir::IRMapping &mapping) {
-    for (const FrontierValue &frontier : parts.accumulated)
-      if (std::optional<unsigned> place = startOf(frontier);
-          place && frontier.value.getDefiningOp() == op) {
-        mlir::Operation *copy = mapping.lookup(frontier.value).getDefiningOp();
-        auto type = llvm::cast<mlir::RankedTensorType>(copy->getOperand(*place).getType());
-        mlir::OpBuilder before(copy);
-        StablehloBuilder make(before, op->getLoc());
-        copy->setOperand(
-            *place, make.splat(type, identityElement(frontier.combine, type.getElementType())));
-      }
+  void startNeutral(const FrontierValue &frontier) {
+    std::optional<unsigned> place = startOf(frontier);
+    mlir::Value contribution = contributions.lookup(frontier.value);
+    if (!place || !contribution)
+      return;
+    mlir::Operation *copy = contribution.getDefiningOp();
+    auto type = llvm::cast<mlir::RankedTensorType>(copy->getOperand(*place).getType());
+    mlir::OpBuilder before(copy);
+    StablehloBuilder make(before, copy->getLoc());
+    copy->setOperand(*place,
+                     make.splat(type, identityElement(frontier.combine, type.getElementType())));
   }
 
   /// Constants such as 1 / batch size stay those of the whole batch: a sum over a microbatch counts

@@ -376,6 +376,8 @@ def with_signature(
         (with_signature(0, UPDATE, (), ()), "expected a task that writes 'n0', or state"),
         (dataclasses.replace(chain(1), batch=frozenset(["x", "g1"]), accumulated=frozenset(["g1"])),
          "accumulated, got the batch"),
+        (dataclasses.replace(chain(1), accumulated=frozenset(["w0"])), "accumulated, got state"),
+        (with_signature(0, BACKWARD, ("r0", "d1"), ("g0",)), "to read the sum 'g0' .* of 2 micro"),
     ],
 )  # fmt: skip
 def test_check_bad_values_are_named(values: PipelineValues, message: str) -> None:

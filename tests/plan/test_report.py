@@ -124,11 +124,12 @@ def test_bubble_of_equal_stages_is_that_of_1f1b() -> None:
     assert parts.bubble_seconds / parts.step_seconds == pytest.approx(3 / (9 + 3))
 
 
-def test_transfers_are_what_a_step_without_them_does_not_wait_for() -> None:
-    plan = hand_made_plan()
-    expected = plan.step_seconds - without_transfers(plan).step_seconds
-    assert expected > 0
-    assert breakdown(plan).mean.transfer_seconds == pytest.approx(expected)
+def test_transfers_of_one_microbatch_take_their_time_there_and_back() -> None:
+    """Each of four devices sends its quarter to one of the other stage."""
+    plan = hand_made_plan(1, 2, 4, 1)
+    link = plan.cluster.intra_node
+    sent_seconds = link.latency_seconds + 8_000_000 / 4 / link.bytes_per_second
+    assert breakdown(plan).mean.transfer_seconds == pytest.approx(2 * sent_seconds)
 
 
 # --- Blocks ---
@@ -192,3 +193,9 @@ def test_plan_shows_itself_in_notebooks() -> None:
     assert format_seconds(plan.step_seconds) in html
     assert html.count("<tr>") == 1 + len(plan.stages)
     assert format_bytes(plan.stages[1].memory_bytes) in html
+
+
+def test_ranges_of_one_are_that_one() -> None:
+    plan = hand_made_plan(1, 8, 8, 4)
+    assert "<td>7</td><td>7</td><td>7</td>" in plan._repr_html_()  # stage, layers, devices
+    assert re.search(r"^ *7 +7 +7 ", plan.explain(), re.MULTILINE)

@@ -1,7 +1,7 @@
 """`Plan.explain()`: the plan as tables a person can read in a terminal."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from io import StringIO
 
 from rich import box
@@ -14,7 +14,7 @@ from alpa_mlir.ir.spec import Spec
 from alpa_mlir.plan.data import PlanData, PlannedCollective, PlannedTransfer, TensorPlan
 from alpa_mlir.simulate.drawing import to_text
 from alpa_mlir.simulate.planned import planned_timeline
-from alpa_mlir.units import format_bytes, format_seconds
+from alpa_mlir.units import format_bytes, format_range, format_seconds
 from alpa_mlir.validate.known_error import known_error
 
 _WIDTH = 130
@@ -87,12 +87,11 @@ def _stages(plan: PlanData) -> Table:
         "stages, times of one microbatch", *columns, "in flight", "per device", "gap"
     )
     for number, stage in enumerate(plan.stages):
-        devices = stage.devices
         again = ", forward again" if stage.is_rematerialized else ""
         table.add_row(
             str(number),
-            f"{stage.first_layer} to {stage.end_layer - 1}",
-            f"{devices.start} to {devices.stop - 1}" if len(devices) > 1 else str(devices.start),
+            format_range(stage.layers),
+            format_range(stage.devices),
             str(stage.mesh),
             format_seconds(stage.forward_seconds),
             format_seconds(stage.backward_seconds) + again,
@@ -173,11 +172,11 @@ def _collectives(collectives: Sequence[PlannedCollective]) -> Table:
     return table
 
 
-def make_table(title: str, *columns: str) -> Table:
-    """An empty table; columns of numbers by their names are set to the right."""
+def make_table(title: str, *columns: str, numbers: Collection[str] = _NUMBERS) -> Table:
+    """An empty table; columns of numbers are set to the right."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        justify = "right" if column in _NUMBERS else "left"
+        justify = "right" if column in numbers else "left"
         table.add_column(column, justify=justify, overflow="fold")
     return table
 

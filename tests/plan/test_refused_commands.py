@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,15 +12,8 @@ import pytest
 from alpa_mlir.cli.energy import main as energy
 from alpa_mlir.cli.plan.main import group
 from alpa_mlir.cli.solve import main as solve
-from commands import METHOD, STEP, lowered, refusal
-from programs.hand_made_plans import hand_made_plan, whole_plan
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    hand_made_plan().save(tmp_path / "pipeline.json")
-    whole_plan().save(tmp_path / "whole.json")
-    return tmp_path
+from commands import METHOD, STEP, lowered, refusal, run_module
+from programs.hand_made_plans import hand_made_plan
 
 
 def edited(**fields: Any) -> Callable[[Path], None]:
@@ -119,10 +109,10 @@ BAD_SOURCES: list[tuple[list[str], str]] = [
     ([*STEP, "--state", "0:0"], "expected no --state beside a function"),
     (["{mlir}"], "cannot read the module"),
     (["{step}", "--arg", "f32[8]"], "expected no --arg and --args beside a StableHLO file"),
-    (["{step}", "--batch-argnums", "9"], "expected arguments 0 to 3"),
+    (["{step}", "--batch-argnums", "9"], "expected one of the 4 arguments"),
     (["{step}", "--state", "0-1:0"], "expected as many arguments as results"),
     (["{step}", "--state", "0:2"], "expected argument 0 to come back as a result of its type"),
-    (["{step}", "--state", "0:9"], "expected results 0 to 2"),
+    (["{step}", "--state", "0:9"], "to be one of the 3 results"),
 ]  # fmt: skip
 
 
@@ -250,9 +240,7 @@ def test_alpa_opt_leaves_its_output_where_its_input_is_no_module(tmp_path: Path)
     """As `mlir-opt`, it says so with the place in the file, and its exit code is 1."""
     (tmp_path / "bad.mlir").write_text("no module")
     (tmp_path / "kept.mlir").write_text("kept")
-    command = [sys.executable, "-m", "alpa_mlir.cli.opt", "bad.mlir", "-o", "kept.mlir"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    ran = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    ran = run_module("alpa_mlir.cli.opt", "bad.mlir", "-o", "kept.mlir", folder=tmp_path)
     assert ran.returncode == 1
     assert ran.stderr.startswith("bad.mlir:1:1: error: ")
     assert (tmp_path / "kept.mlir").read_text() == "kept"

@@ -42,6 +42,13 @@ def test_trace_of_shapes_spelled_out_is_the_same() -> None:
     assert answer("trace", *SPELLED) == answer("trace", *STEP)
 
 
+@pytest.mark.parametrize("name", ["f32", "bf16", "int8", "i1", "key<fry>", "key<rbg>"])
+def test_trace_takes_dtypes_as_mlir_or_jax_names_them(name: str) -> None:
+    told = json.loads(answer("trace", "steps_to_trace:same", "--arg", f"{name}[4]", "--json"))
+    names = {"f32": "float32", "bf16": "bfloat16", "i1": "bool"}
+    assert [each["dtype"] for each in told["arguments"]] == [names.get(name, name)]
+
+
 def test_trace_as_json_says_what_was_found() -> None:
     told = json.loads(answer("trace", *STEP, "--json"))
     assert told["name"] == "train_step"

@@ -15,10 +15,10 @@ from typing import Any, TypeVar, cast
 
 import click
 import jax
-import jax.numpy as jnp
 
-from alpa_mlir.errors import AlpaError, ArgumentError, PassError
+from alpa_mlir.errors import AlpaError, ArgumentError, PassError, PlanError
 from alpa_mlir.frontend.file import Roles, read_program
+from alpa_mlir.frontend.saved import dtype_of
 from alpa_mlir.frontend.signature import Call, Signature
 from alpa_mlir.frontend.trace import TracedProgram, trace
 from alpa_mlir.ir.element_types import aval_of
@@ -47,7 +47,7 @@ class Asked:
 
 
 def source_options(command: _Callback) -> _Callback:
-    """SOURCE and what can be said of it; `asked` makes one of them."""
+    """SOURCE and what can be said of it: an option for every field of `Asked`."""
     for add in (
         click.option(
             "--state", metavar="A-B:C-D",
@@ -216,8 +216,8 @@ def _dtype(name: str) -> Any:
         return aval_of(f"tensor<{name}>").dtype
     except PassError:
         try:
-            return jnp.dtype(name)
-        except TypeError:
+            return dtype_of(name)
+        except PlanError:
             raise ArgumentError(
                 f"--arg: expected a dtype such as f32 or int32, got {name}"
             ) from None

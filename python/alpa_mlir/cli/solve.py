@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from alpa_mlir._native import ShardingProblem
-from alpa_mlir.cli.command import BAD_INPUT, OneLineCommand, fail, file_option
+from alpa_mlir.cli.command import BAD_INPUT, OneLineCommand, fail, file_option, quiet_option
 from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError
 from alpa_mlir.files import check_can_write, write_text
 from alpa_mlir.intra_op.solution import Solution, TracePoint
@@ -37,7 +37,7 @@ _GZIP_FORMAT = 31  # of zlib's wbits
     help="Stop after so much work, for equal answers anywhere.",
 )
 @file_option("--output", help_text="Write choices, cost, lower bound and peak usage as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@quiet_option
 def main(
     file: Path,
     time_limit: float | None,

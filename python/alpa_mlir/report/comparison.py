@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, fields
 from itertools import groupby
 from typing import Any, cast
 
-from rich.markup import escape
 from rich.table import Table
 
 from alpa_mlir.cluster import Cluster
@@ -111,7 +110,7 @@ def _table(title: str, rows: Sequence[Difference]) -> Table:
             cells.append("" if row.seconds is None else _signed(row.seconds, format_seconds))
         if has_bytes:
             cells.append("" if row.num_bytes is None else _signed(row.num_bytes, format_bytes))
-        table.add_row(*map(escape, cells))
+        table.add_row(*cells)
     if len(rows) > _MOST_ROWS:
         table.add_row(f"and {len(rows) - _MOST_ROWS} more (--json has all)", *[""] * 2)
     return table

@@ -6,7 +6,6 @@ from io import StringIO
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from alpa_mlir.cost.headroom import has_headroom, scheduler_options
@@ -35,9 +34,16 @@ def explain(plan: PlanData) -> str:
 
 def print_all(*parts: str | Table) -> str:
     """Texts and tables below one another."""
-    console = Console(file=StringIO(), width=_WIDTH, color_system=None)
-    for part in parts:  # cells of tables are escaped
-        console.print(part, markup=isinstance(part, Table), highlight=False)
+    console = Console(
+        file=StringIO(),
+        width=_WIDTH,
+        color_system=None,
+        markup=False,  # names are anybody's: what looks like markup is theirs
+        emoji=False,
+        highlight=False,
+    )
+    for part in parts:
+        console.print(part)
     assert isinstance(console.file, StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
@@ -126,7 +132,7 @@ def _tensors(title: str, tensors: Sequence[TensorPlan]) -> Table:
         kind = f"{first.dtype}[{','.join(map(str, first.shape))}]"
         size = sum(tensor.bytes_per_device for tensor in group)
         row = (name, kind + count, format_spec(first.spec), _because(first), format_bytes(size))
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*row)
     return table
 
 
@@ -165,7 +171,7 @@ def _collectives(collectives: Sequence[PlannedCollective]) -> Table:
             f"{sum(c.count for c in group):g}",
             format_bytes(sum(c.bytes * c.count for c in group)),
             f"{sum(c.seconds for c in group) * 1e6:.1f} us",
-            escape(reason),
+            reason,
         )
     if not collectives:
         table.add_row("none", "", "", "", "", "")

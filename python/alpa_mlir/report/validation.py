@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
 
 from alpa_mlir.report.explain import make_table, print_all
@@ -47,7 +46,7 @@ def _collectives(collectives: Sequence[CollectiveTotals]) -> Table:
         table.add_row(
             str(each.stage),
             each.kind,
-            escape(each.axes),
+            each.axes,
             format_bytes(each.predicted_bytes),
             format_bytes(each.actual_bytes),
             _off(each.predicted_bytes, each.actual_bytes),

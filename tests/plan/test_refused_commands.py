@@ -187,6 +187,13 @@ def test_plan_that_fits_nowhere(tmp_path: Path) -> None:
     assert not (tmp_path / "p").exists()
 
 
+def test_numbers_that_are_in_no_range(tmp_path: Path) -> None:
+    (tmp_path / "problem.json").write_text("{}")
+    assert "--seconds: expected 1 to 86400, got nan" in refusal("profile", "--seconds", "nan")
+    line = refusal(tmp_path / "problem.json", "--num-threads", 10**11, command=solve)
+    assert "100000000000 is not in the range" in line
+
+
 def test_command_that_is_none() -> None:
     assert "expected a command: compare, explain, plan" in refusal()
     assert "No such command" in refusal("guess")

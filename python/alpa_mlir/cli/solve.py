@@ -28,7 +28,7 @@ _GZIP_FORMAT = 31  # of zlib's wbits
     type=float,
     help="Seconds. Default: 60, or none with --work-limit.",
 )
-@click.option("--num-threads", type=int, help="Default: one per core.")
+@click.option("--num-threads", type=click.IntRange(max=4096), help="Default: one per core.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
 @click.option("--target-gap", default=0.0, show_default=True, help="Stop at this gap.")
 @click.option(

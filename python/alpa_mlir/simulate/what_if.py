@@ -13,6 +13,7 @@ from alpa_mlir.errors import ArgumentError, ClusterError, PlanError
 from alpa_mlir.plan.data import PlanData, PlannedCollective, PlannedPrologue, PlannedStage
 from alpa_mlir.simulate.events import Simulation
 from alpa_mlir.simulate.planned import simulate_plan
+from alpa_mlir.units import format_range
 
 _MOST_TIMES = 1e6  # as slow; of more, seconds would leave what floats can tell apart
 
@@ -155,7 +156,8 @@ def _check_slow(argument: str, what: str, factors: Mapping[int, float], count: i
 def _check_numbers(argument: str, what: str, numbers: Collection[int], count: int) -> None:
     for number in numbers:
         if not 0 <= number < count:
-            raise ArgumentError(f"{argument}: expected a {what} of 0 to {count - 1}, got {number}")
+            known = format_range(range(count))
+            raise ArgumentError(f"{argument}: expected a {what} of {known}, got {number}")
 
 
 def _check_factor(argument: str, meaning: str, factor: float) -> None:

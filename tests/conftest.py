@@ -22,8 +22,8 @@ os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags]).st
 # XLA's CPU client sizes its thread pools by NPROC; with two cores, programs full of collectives
 # wait for one another for ever.
 os.environ["NPROC"] = "32"
-# What somebody has measured on this machine must not price what tests plan.
-os.environ["XDG_CONFIG_HOME"] = os.path.join(os.path.dirname(__file__), "no_settings")
+# What somebody has measured on this machine must not price what tests plan: no file can be there.
+os.environ["XDG_CONFIG_HOME"] = os.devnull
 
 settings.register_profile("repository", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repository")

@@ -123,7 +123,8 @@ class Plan(PlanData):
 
         Raises:
           PlanError: a stage has devices on a node that is lost: the plan cannot go on.
-          ArgumentError: no such device, stage or node, or a factor that is no positive number.
+          ArgumentError: no such device, stage or node, or a factor that is no positive number
+            up to a million.
         """
         return what_if(self, slow, slow_stages, intra_node, inter_node, lost_nodes)
 
@@ -149,8 +150,7 @@ class Plan(PlanData):
                 "expected a plan that has its program in it, as step.plan(...) makes and saves "
                 "them unless the program calls Python functions, got one without; plan again"
             )
-        data = PlanData(**{each.name: getattr(self, each.name) for each in fields(PlanData)})
-        return validate_plan(data, self.module, on_progress or terminal_progress())
+        return validate_plan(self, self.module, on_progress or terminal_progress())
 
     def compare(self, other: PlanData) -> PlanComparison:
         """What differs from another plan, part by part, and what each difference costs: less or

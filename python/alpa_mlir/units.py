@@ -16,3 +16,13 @@ def format_bytes(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
+
+
+def format_share(part: float, whole: float) -> str:
+    """In per cent; nothing of nothing."""
+    return f"{part / whole if whole else 0:.1%}"
+
+
+def format_range(numbers: range) -> str:
+    """The first and the last, or the only one."""
+    return f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else str(numbers[0])

@@ -172,6 +172,7 @@ def chromium(profile: Path) -> Generator[Browser]:
     with subprocess.Popen(
         ["bash", "-c", start, "bash", CHROMIUM, *options],
         pass_fds=(command_end, answer_end),
+        env={**os.environ, "XDG_CONFIG_HOME": str(profile)},  # it writes there, too
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:

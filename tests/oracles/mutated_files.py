@@ -23,7 +23,7 @@ from alpa_mlir.cli.solve import main
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.errors import AlpaError, PassError
 from alpa_mlir.intra_op.shard import normalize, shard
-from alpa_mlir.simulate.drawing import save_simulation_trace, save_svg
+from alpa_mlir.simulate.drawing import save_simulation_trace, to_svg
 from click.testing import CliRunner
 from programs.small_programs import Program
 from programs.training_steps import STEPS
@@ -136,7 +136,7 @@ def _use_plan(step: Program, file: Path) -> None:
     plan.explain()
     if plan.is_pipeline:
         simulation = plan.simulate()
-        save_svg(file.parent / "timeline.svg", {"planned": simulation.timeline})
+        to_svg({"planned": simulation.timeline})
         save_simulation_trace(file.parent / "trace.json", simulation)
     again = file.parent / "again.json"
     plan.save(again)

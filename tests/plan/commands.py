@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -37,3 +41,14 @@ def refusal(*arguments: object, command: Any = group) -> str:
 def lowered() -> Any:
     """A step as JAX lowers it, unmarked."""
     return jax.jit(train_step, donate_argnums=0).lower(*abstract_args())
+
+
+def run_module(name: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A program of its own, as `python -m` starts it in that folder."""
+    return subprocess.run(
+        [sys.executable, "-m", name, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        cwd=folder,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import jax
@@ -31,4 +32,18 @@ def broken_step(params: Any, batch: Any) -> Any:
     return params["w1"] @ batch["absent"]
 
 
+def same(x: Any) -> Any:
+    return x
+
+
+def stop() -> Any:
+    sys.exit(3)
+
+
+class _Lazy:
+    def __getattr__(self, name: str) -> Any:
+        raise ImportError("no such extra")
+
+
+LAZY = _Lazy()
 NUMBER = 7

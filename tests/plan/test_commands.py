@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,7 +14,7 @@ from alpa_mlir.cli.plan.main import group
 from alpa_mlir.frontend.file import Roles, read_program
 from alpa_mlir.ir import jaxlib
 from click.testing import CliRunner
-from commands import METHOD, STEP, answer, lowered, refusal
+from commands import METHOD, STEP, answer, lowered, refusal, run_module
 from programs.hand_made_plans import hand_made_plan, whole_plan
 from steps_to_trace import abstract_args, train_step
 
@@ -26,13 +23,6 @@ SPELLED = [
     "--arg", '{"w1": "f32[64,64]", "w2": "float32[64, 64]"}',
     "--arg", '{"x": "f32[64,64]", "y": "f32[64,64]"}',
 ]  # fmt: skip
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    hand_made_plan().save(tmp_path / "pipeline.json")
-    whole_plan().save(tmp_path / "whole.json")
-    return tmp_path
 
 
 # --- trace ---
@@ -50,6 +40,13 @@ def test_trace_writes_a_module_that_is_a_step(tmp_path: Path) -> None:
 
 def test_trace_of_shapes_spelled_out_is_the_same() -> None:
     assert answer("trace", *SPELLED) == answer("trace", *STEP)
+
+
+@pytest.mark.parametrize("name", ["f32", "bf16", "int8", "i1", "key<fry>", "key<rbg>"])
+def test_trace_takes_dtypes_as_mlir_or_jax_names_them(name: str) -> None:
+    told = json.loads(answer("trace", "steps_to_trace:same", "--arg", f"{name}[4]", "--json"))
+    names = {"f32": "float32", "bf16": "bfloat16", "i1": "bool"}
+    assert [each["dtype"] for each in told["arguments"]] == [names.get(name, name)]
 
 
 def test_trace_as_json_says_what_was_found() -> None:
@@ -165,10 +162,10 @@ def test_simulate_of_one_program_says_what_is_known(folder: Path) -> None:
     [
         (["--slow", "three"], "such as 3=1.2, got three"),
         (["--slow", "99=2"], "expected a device of 0 to 7, got 99"),
-        (["--slow", "0=-1"], "a positive number, got -1.0"),
-        (["--slow-stages", "0=nan"], "a positive number, got nan"),
+        (["--slow", "0=-1"], "a positive number of at most 1e+06, got -1.0"),
+        (["--slow-stages", "0=nan"], "a positive number of at most 1e+06, got nan"),
         (["--lost-nodes", "0"], "without nodes 0 the plan cannot run"),
-        (["--inter-node", "0"], "a positive number, got 0.0"),
+        (["--inter-node", "0"], "a positive number of at most 1e+06, got 0.0"),
     ],
 )
 def test_what_if_that_cannot_be(words: list[str], message: str, folder: Path) -> None:
@@ -201,13 +198,7 @@ def test_show_writes_or_opens_the_page(folder: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("module", ["alpa_mlir.plan", "alpa_mlir.cli.plan.main"])
 def test_command_is_a_module(module: str, folder: Path) -> None:
-    command = [sys.executable, "-m", module, "compare", str(folder / "whole.json"), "absent.json"]
-    ran = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
+    ran = run_module(module, "compare", "whole.json", "absent.json", folder=folder)
     assert ran.returncode == 2
     assert ran.stderr.startswith("error: cannot read the plan absent.json")
     assert len(ran.stderr.splitlines()) == 1

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
+from alpa_mlir.cluster.efficiency import Efficiency
+from alpa_mlir.plan.data import PlannedPrologue
 from alpa_mlir.report.breakdown import breakdown
 from programs.hand_made_plans import hand_made_plan, whole_plan
 
@@ -23,8 +26,37 @@ def test_time_adds_up_to_the_difference_of_the_steps() -> None:
     assert sum(row.seconds or 0 for row in found.time) == pytest.approx(
         second.step_seconds - first.step_seconds
     )
-    assert "4 stages" not in str(found)
+    assert re.search(r"stages +2 +4\n", str(found))
     assert f"{second.step_seconds / first.step_seconds - 1:+.1%}" in str(found)
+
+
+def test_clusters_differ_in_figures_beside_other_settings() -> None:
+    first = hand_made_plan()
+    cluster = first.cluster
+    flops = {**cluster.device.peak_flops, "f32": 1e12}
+    device = replace(cluster.device, peak_flops=flops, efficiency=Efficiency("measured here"))
+    link = replace(cluster.intra_node, bytes_per_second=1e9)
+    second = replace(first, method="Zero2Parallel", cluster=replace(cluster, device=device, intra_node=link))  # fmt: skip # noqa: E501
+    assert [(row.what, row.second) for row in first.compare(second).settings] == [
+        ("method", "Zero2Parallel"),
+        ("device.peak_flops.f32", "1000000000000.0"),
+        ("intra_node.bytes_per_second", "1000000000.0"),
+        ("device.efficiency", "measured here"),
+    ]
+
+
+def test_clusters_of_as_many_devices_in_other_nodes() -> None:
+    first = hand_made_plan(2)
+    nodes = replace(first.cluster, num_nodes=4, devices_per_node=4)
+    (row,) = first.compare(replace(first, cluster=nodes)).settings
+    kind = first.cluster.device.kind
+    assert (row.what, row.first, row.second) == ("devices", f"2 x 8 x {kind}", f"4 x 4 x {kind}")
+
+
+def test_step_of_no_time_has_no_shares() -> None:
+    found = hand_made_plan().compare(replace(hand_made_plan(), step_seconds=0.0))
+    assert all(row.second.endswith("(0.0%)") for row in found.time)
+    assert "bubble" in str(found)
 
 
 def test_layers_that_run_elsewhere() -> None:
@@ -46,6 +78,9 @@ def test_stage_on_another_mesh_has_a_price() -> None:
     assert row.second.endswith("forward again")
     expected = 0.5 * stage.backward_seconds * first.num_microbatches
     assert row.seconds == pytest.approx(expected)
+    prologue = PlannedPrologue(1, (), (), 0.25, 1, 1)
+    late = replace(first, stages=(first.stages[0], slower), prologue=prologue)
+    assert first.compare(late).layers[0].seconds == pytest.approx(expected + 0.25)
 
 
 def test_tensor_that_lies_otherwise_has_its_price_in_bytes() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -223,6 +224,8 @@ def test_times_out_of_reach_are_refused() -> None:
             find(0.1)
     with pytest.raises(EnergyError, match=r"degree of slow-down of at least 1, got 0\.5"):
         frontier.plan_for_straggler(0.5)
+    with pytest.raises(EnergyError, match="ends at some time, got one of inf"):
+        frontier.for_straggler(inf)
 
 
 @needs_data

@@ -338,14 +338,13 @@ def test_verify_names_what_is_wrong() -> None:
     late = [*first[:at], first[at], first[at], *first[at + 1 :]]
     sends = [i for i in first if not (isinstance(i, Transfer) and "h0.1" in str(i))]
     sums: list[Instruction] = [i for i in first if not isinstance(i, StartSums)]
-    started = next(i for i in first if isinstance(i, StartSums))
-    at_end = [*(i for i in first if i != started), started]
+    (started,) = (i for i in first if i not in sums)
     cases = [
         (kept, "mesh 0: expected .* to be freed in the end"),
         (late, "mesh 0: expected .* to be there, it is freed"),
         (sends, r"deadlock: mesh 0 at .*, mesh 1 at 'run F1\.1"),
         (sums, r"deadlock: mesh 0 at 'run B0\.0"),
-        (at_end, r"deadlock: mesh 0 at 'run B0\.0"),
+        ([*sums, started], r"deadlock: mesh 0 at 'run B0\.0"),
         ([started, *first], "expected one write of g0, got two"),
         (first[1:], "mesh 0: expected 5 runs, got 4"),
         ([*first, Run(Task(0, FORWARD), (), ())], "mesh 0: expected 5 runs, got 6"),
@@ -374,8 +373,9 @@ def with_signature(
         (with_signature(0, FORWARD, ("g1",), ("h0", "r0")), "known before the update, got 'g1'"),
         (with_signature(0, FORWARD, ("n1",), ("h0", "r0")), "known before the update, got 'n1'"),
         (with_signature(0, UPDATE, (), ()), "expected a task that writes 'n0', or state"),
-        (dataclasses.replace(chain(1), batch=frozenset(["x", "g1"]), accumulated=frozenset(["g1"])),
-         "accumulated, got the batch"),
+        (dataclasses.replace(chain(1), accumulated=frozenset(["x"])), "accumulated, got the batch"),
+        (dataclasses.replace(chain(1), accumulated=frozenset(["w0"])), "accumulated, got state"),
+        (with_signature(0, BACKWARD, ("r0", "d1"), ("g0",)), "to read the sum 'g0' .* of 2 micro"),
     ],
 )  # fmt: skip
 def test_check_bad_values_are_named(values: PipelineValues, message: str) -> None:

@@ -10,19 +10,21 @@ from alpa_mlir.inter_op import cost_table
 from alpa_mlir.models.workload import workload
 from alpa_mlir.progress import Progress
 
-STARTED: list[subprocess.Popen[str]] = []
+Processes = list[subprocess.Popen[str]]
 
 
-class Recorded(subprocess.Popen[str]):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        STARTED.append(self)
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Processes:
+    """Those that planning starts."""
+    processes: Processes = []
 
+    class Recorded(subprocess.Popen[str]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            processes.append(self)
 
-@pytest.fixture(autouse=True)
-def recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    STARTED.clear()
     monkeypatch.setattr(cost_table.subprocess, "Popen", Recorded)
+    return processes
 
 
 def plan(on_progress: Any = None) -> alpa.Plan:
@@ -35,18 +37,18 @@ def plan(on_progress: Any = None) -> alpa.Plan:
     return parallel.plan(*mlp.abstract_arguments())
 
 
-def test_they_are_started_once_and_end() -> None:
+def test_they_are_started_once_and_end(started: Processes) -> None:
     plan()
-    assert len(STARTED) == 2
-    assert all(process.poll() is not None for process in STARTED)
+    assert len(started) == 2
+    assert all(process.poll() is not None for process in started)
 
 
-def test_they_end_when_the_user_interrupts() -> None:
+def test_they_end_when_the_user_interrupts(started: Processes) -> None:
     def interrupt(progress: Progress) -> None:
         if progress.done:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         plan(interrupt)
-    assert STARTED
-    assert all(process.poll() is not None for process in STARTED)
+    assert started
+    assert all(process.poll() is not None for process in started)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,15 +12,8 @@ import pytest
 from alpa_mlir.cli.energy import main as energy
 from alpa_mlir.cli.plan.main import group
 from alpa_mlir.cli.solve import main as solve
-from commands import METHOD, STEP, lowered, refusal
-from programs.hand_made_plans import hand_made_plan, whole_plan
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    hand_made_plan().save(tmp_path / "pipeline.json")
-    whole_plan().save(tmp_path / "whole.json")
-    return tmp_path
+from commands import METHOD, STEP, lowered, refusal, run_module
+from programs.hand_made_plans import hand_made_plan
 
 
 def edited(**fields: Any) -> Callable[[Path], None]:
@@ -112,17 +102,25 @@ BAD_SOURCES: list[tuple[list[str], str]] = [
     (["steps_to_trace:broken_step", *STEP[1:]], "KeyError: 'absent'"),
     (["steps_to_trace:train_step", "--arg", "f32[8]"], "TypeError"),
     (["steps_to_trace:train_step", "--arg", "f33[8]"], "expected a dtype such as f32"),
+    (["steps_to_trace:train_step", "--arg", "key<f32>[8]"], "expected a dtype such as f32"),
+    (["steps_to_trace:same", "--arg", "object[8]"], "object"),
+    (["steps_to_trace:train_step", "--arg", "f32[8 16]"], "expected sizes with commas between"),
+    (["steps_to_trace:train_step", "--arg", f"f32[{'9' * 5000}]"], "expected sizes with commas"),
+    (["steps_to_trace:LAZY.step", "--arg", "f32[8]"], "ImportError: no such extra"),
+    (["steps_to_trace:stop", "--args", "steps_to_trace:stop"], "SystemExit: 3"),
     (["steps_to_trace:train_step", "--arg", "f32[8"], "expected a shape such as f32[8,16]"),
     (["steps_to_trace:train_step", "--arg", '{"w": 8}'], "such as f32[8,16], got 8"),
     ([*STEP, "--batch-argnums", "2"], "expected batch_argnums between 0 and 1, got 2"),
     ([*STEP, "--batch-argnums", "one"], "expected positions such as 0,3-5, got one"),
+    ([*STEP, "--batch-argnums", "1-0"], "expected positions such as 0,3-5, got 1-0"),
+    ([*STEP, "--batch-argnums", "0-99999999999"], "expected positions such as 0,3-5"),
     ([*STEP, "--state", "0:0"], "expected no --state beside a function"),
     (["{mlir}"], "cannot read the module"),
     (["{step}", "--arg", "f32[8]"], "expected no --arg and --args beside a StableHLO file"),
-    (["{step}", "--batch-argnums", "9"], "expected arguments 0 to 3"),
+    (["{step}", "--batch-argnums", "9"], "to be one of the 4 arguments"),
     (["{step}", "--state", "0-1:0"], "expected as many arguments as results"),
     (["{step}", "--state", "0:2"], "expected argument 0 to come back as a result of its type"),
-    (["{step}", "--state", "0:9"], "expected results 0 to 2"),
+    (["{step}", "--state", "0:9"], "to be one of the 3 results"),
 ]  # fmt: skip
 
 
@@ -189,6 +187,13 @@ def test_plan_that_fits_nowhere(tmp_path: Path) -> None:
     assert not (tmp_path / "p").exists()
 
 
+def test_numbers_that_are_in_no_range(tmp_path: Path) -> None:
+    (tmp_path / "problem.json").write_text("{}")
+    assert "--seconds: expected 1 to 86400, got nan" in refusal("profile", "--seconds", "nan")
+    line = refusal(tmp_path / "problem.json", "--num-threads", 10**11, command=solve)
+    assert "100000000000 is not in the range" in line
+
+
 def test_command_that_is_none() -> None:
     assert "expected a command: compare, explain, plan" in refusal()
     assert "No such command" in refusal("guess")
@@ -250,9 +255,7 @@ def test_alpa_opt_leaves_its_output_where_its_input_is_no_module(tmp_path: Path)
     """As `mlir-opt`, it says so with the place in the file, and its exit code is 1."""
     (tmp_path / "bad.mlir").write_text("no module")
     (tmp_path / "kept.mlir").write_text("kept")
-    command = [sys.executable, "-m", "alpa_mlir.cli.opt", "bad.mlir", "-o", "kept.mlir"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    ran = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    ran = run_module("alpa_mlir.cli.opt", "bad.mlir", "-o", "kept.mlir", folder=tmp_path)
     assert ran.returncode == 1
     assert ran.stderr.startswith("bad.mlir:1:1: error: ")
     assert (tmp_path / "kept.mlir").read_text() == "kept"

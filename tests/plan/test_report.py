@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import alpa_mlir as alpa
@@ -13,9 +14,11 @@ import pytest
 from alpa_mlir.errors import PlanError
 from alpa_mlir.plan.check import check_rules
 from alpa_mlir.plan.data import TensorPlan
+from alpa_mlir.progress import Progress
 from alpa_mlir.report.blocks import blocks_of
 from alpa_mlir.report.breakdown import breakdown
 from alpa_mlir.report.page import page, page_data
+from alpa_mlir.report.progress import terminal_progress
 from alpa_mlir.simulate.planned import planned_timeline
 from alpa_mlir.units import format_bytes, format_seconds
 from programs.hand_made_plans import hand_made_plan, whole_plan
@@ -124,11 +127,12 @@ def test_bubble_of_equal_stages_is_that_of_1f1b() -> None:
     assert parts.bubble_seconds / parts.step_seconds == pytest.approx(3 / (9 + 3))
 
 
-def test_transfers_are_what_a_step_without_them_does_not_wait_for() -> None:
-    plan = hand_made_plan()
-    expected = plan.step_seconds - without_transfers(plan).step_seconds
-    assert expected > 0
-    assert breakdown(plan).mean.transfer_seconds == pytest.approx(expected)
+def test_transfers_of_one_microbatch_take_their_time_there_and_back() -> None:
+    """Each of four devices sends its quarter to one of the other stage."""
+    plan = hand_made_plan(1, 2, 4, 1)
+    link = plan.cluster.intra_node
+    sent_seconds = link.latency_seconds + 8_000_000 / 4 / link.bytes_per_second
+    assert breakdown(plan).mean.transfer_seconds == pytest.approx(2 * sent_seconds)
 
 
 # --- Blocks ---
@@ -181,6 +185,40 @@ def test_momentum_as_an_argument_of_its_own() -> None:
     }
 
 
+def test_any_name_has_a_block() -> None:
+    assert blocks("") == {"": ("",)}
+    assert blocks("p['']", "p['\u00b2']", f"p[{'1' * 5000}]").keys() >= {"\u00b2"}
+
+
+# --- On a terminal ---
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are() -> None:
+    odd = "[/b][red]w :bug:\\"
+    plan = hand_made_plan()
+    arguments = (replace(plan.arguments[0], name=odd), *plan.arguments[1:])
+    transfers = tuple(replace(each, value=odd) for each in plan.transfers)
+    named = replace(plan, program_name=odd, arguments=arguments, transfers=transfers)
+    assert named.explain().count(odd) == 2 + len(transfers)
+    assert odd in str(plan.compare(named))
+
+
+def test_progress_shows_the_part_that_runs_whatever_its_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    show = terminal_progress()
+    for part, total in (("first {x}[/b]", None), ("second {y}[/b]", 3), ("third", 5)):
+        show(Progress("step", part, 0, total))
+        sleep(0.3)  # it is drawn ten times a second
+    for part in ("third", "second {y}[/b]", "first {x}[/b]"):
+        show(Progress("step", part, is_finished=True))
+    shown = capsys.readouterr().err
+    assert all(part in shown for part in ("first {x}[/b]", "second {y}[/b]", "third"))
+
+
 # --- Notebooks ---
 
 
@@ -192,3 +230,9 @@ def test_plan_shows_itself_in_notebooks() -> None:
     assert format_seconds(plan.step_seconds) in html
     assert html.count("<tr>") == 1 + len(plan.stages)
     assert format_bytes(plan.stages[1].memory_bytes) in html
+
+
+def test_ranges_of_one_are_that_one() -> None:
+    plan = hand_made_plan(1, 8, 8, 4)
+    assert "<td>7</td><td>7</td><td>7</td>" in plan._repr_html_()  # stage, layers, devices
+    assert re.search(r"^ *7 +7 +7 ", plan.explain(), re.MULTILINE)

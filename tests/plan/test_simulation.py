@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from alpa_mlir.cluster import Link
-from alpa_mlir.errors import ArgumentError, PlanError
+from alpa_mlir.errors import ArgumentError, PlanError, ScheduleError
 from alpa_mlir.plan.data import (
     HeldValues,
     PhaseName,
@@ -18,8 +20,11 @@ from alpa_mlir.plan.data import (
     PlannedTask,
     PlannedValues,
 )
+from alpa_mlir.plan.json import plan_from_json, plan_to_json
+from alpa_mlir.schedule.interpret import verify_instructions
 from alpa_mlir.simulate.drawing import save_simulation_trace
-from alpa_mlir.simulate.planned import simulate_plan
+from alpa_mlir.simulate.planned import planned_timeline, simulate_plan
+from alpa_mlir.simulate.step import PlannedStep
 from alpa_mlir.simulate.what_if import what_if
 from hypothesis import given
 from hypothesis import strategies as st
@@ -145,6 +150,68 @@ def test_transfers_that_share_a_link_slow_each_other_down() -> None:
     assert (out.num_bytes, out.busy_seconds) == (60, pytest.approx(6.0))
 
 
+@pytest.mark.parametrize("writer", [0, 1])
+def test_plan_whose_tasks_wait_for_one_another_is_refused(writer: int) -> None:
+    """A forward that reads what a later backward makes, on its own mesh or on another."""
+    plan = chain("1f1b", [(1, 2, 0)] * 2, 2)
+    assert simulate_plan(plan_from_json(plan_to_json(plan))).step_seconds > 0
+    held = {0: (1, 1), writer: (1, 0)}
+    late = values_of(("backward", writer), [("forward", 0)], held, is_sliced=True)
+    loaded = plan_from_json(plan_to_json(replace(plan, values=(*plan.values, late))))
+    message = (
+        "values of the plan make no step: .* got a deadlock: mesh 0 at F0.0, .*; correct the plan"
+    )
+    for work in (simulate_plan, planned_timeline):
+        with pytest.raises(ScheduleError, match=message):
+            work(loaded)
+
+
+@pytest.mark.parametrize("first", range(0, 400, 100))
+def test_damaged_plans_are_refused_where_their_instructions_are(first: int) -> None:
+    """The clock finds what `verify_instructions` does, and no more."""
+    refused = 0
+    for seed in range(first, first + 100):
+        plan, rng = random_plan(seed), Random(seed)
+        for _ in range(1 + seed % 3):
+            plan = damaged(plan, rng)
+        is_step = proves_step(plan)
+        refused += not is_step
+        with nullcontext() if is_step else pytest.raises(ScheduleError, match="make no step"):
+            planned_timeline(plan)
+    assert 10 < refused < 90
+
+
+def damaged(plan: PlanData, rng: Random) -> PlanData:
+    """With another reader, or another writer, or a sum that is none or that nobody adds to."""
+    values = list(plan.values)
+    number = rng.randrange(len(values))
+    old = values[number]
+    phases: list[PhaseName] = ["forward", "backward", "update"]
+    task = PlannedTask(rng.randrange(len(plan.stages)), rng.choice(phases))
+    held = {each.stage: each for each in old.held}
+    held.setdefault(task.stage, HeldValues(task.stage, 1, 1))
+    readers = tuple(each for each in old.readers if each != old.writer)
+    new = rng.choice(
+        [
+            replace(old, readers=tuple(dict.fromkeys((*old.readers, task)))),
+            replace(old, writer=task if old.writer else None),
+            replace(old, is_sum=not old.is_sum),
+            replace(old, readers=readers),
+        ]
+    )
+    values[number] = replace(new, held=tuple(held[stage] for stage in sorted(held)))
+    return replace(plan, values=tuple(values))
+
+
+def proves_step(plan: PlanData) -> bool:
+    step = PlannedStep(plan)
+    try:
+        verify_instructions(step.lists, step.schedule, step.values)
+    except ScheduleError:
+        return False
+    return True
+
+
 # --- What if ---
 
 
@@ -160,7 +227,9 @@ def test_what_if_a_stage_is_slow_equals_the_closed_form() -> None:
 
 def test_what_if_nothing_changes_gives_the_same_simulation() -> None:
     plan = random_plan(3)
-    assert what_if(plan).simulation == simulate_plan(plan)
+    answer = what_if(plan, slow={0: 1.0})
+    assert answer.simulation is answer.original  # it was simulated once
+    assert answer.simulation == simulate_plan(plan)
 
 
 def test_what_if_a_device_is_slow_its_stage_computes_as_slowly_and_reduces_as_fast() -> None:
@@ -199,7 +268,10 @@ def test_what_if_a_node_is_lost_the_plan_cannot_go_on() -> None:
         ({"slow": {4: 2.0}}, "slow: expected a device of 0 to 3, got 4"),
         ({"slow_stages": {-1: 2.0}}, "slow_stages: expected a stage of 0 to 3, got -1"),
         ({"slow": {0: float("nan")}}, "how many times as slow device 0 is, .* got nan"),
-        ({"inter_node": 0.0}, "a positive number, got 0.0"),
+        ({"slow_stages": {0: 2e6}}, "how many times as slow stage 0 is, .* at most 1e.06, got 2"),
+        ({"intra_node": -1.0}, "intra_node: expected how many times less .* number .*, got -1.0"),
+        ({"inter_node": 0.0}, "inter_node: expected how many times less .* number .*, got 0.0"),
+        ({"inter_node": 1e3}, "inter_node: .*bytes_per_second: expected at least 1, got 0.01"),
         ({"lost_nodes": [2]}, "lost_nodes: expected a node of 0 to 1, got 2"),
     ],
 )

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 from alpa_mlir._native import ScheduleKind
+from alpa_mlir.errors import ScheduleError
 from alpa_mlir.schedule.kinds import make_schedule
 from alpa_mlir.simulate.drawing import save_trace, to_svg
 from alpa_mlir.simulate.timeline import StageDurations, Timeline, simulate
@@ -52,7 +53,10 @@ def test_picture_of_nothing_is_empty() -> None:
 
 
 def test_trace_has_complete_events(tmp_path: Path) -> None:
-    save_trace(tmp_path / "trace.json", {"planned": timeline(1.0), "measured": timeline(2.0)})
+    both = {"planned": timeline(1.0), "measured": timeline(2.0)}
+    with pytest.raises(ScheduleError, match=r"cannot write .*absent.* name another file"):
+        save_trace(tmp_path / "absent" / "trace.json", both)
+    save_trace(tmp_path / "trace.json", both)
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     complete = [event for event in events if event["ph"] == "X"]
     names = {(e["pid"], e.get("tid")): e["args"]["name"] for e in events if e["ph"] == "M"}

@@ -1,7 +1,7 @@
 """Quantities keep three digits and take the next unit before they need a fourth."""
 
 import pytest
-from alpa_mlir.units import format_bytes, format_seconds
+from alpa_mlir.units import format_bytes, format_range, format_seconds, format_share
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,13 @@ def test_bytes(count: float, text: str) -> None:
 )
 def test_seconds(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text
+
+
+def test_ranges_of_one_are_that_one() -> None:
+    assert format_range(range(4)) == "0 to 3"
+    assert format_range(range(3, 4)) == "3"
+
+
+def test_share_of_nothing_is_nothing() -> None:
+    assert format_share(1, 8) == "12.5%"
+    assert format_share(1, 0) == "0.0%"

@@ -1,6 +1,7 @@
 """Plans held against XLA: what is compared, what is saved for it, what is refused."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,22 +13,27 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from alpa_mlir.cli.plan.main import group
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.errors import AlpaError, ClusterError, CompileError, PlanError
 from alpa_mlir.frontend.saved import FlatType
 from alpa_mlir.models.workload import workload
 from alpa_mlir.plan.data import PlannedCollective
 from alpa_mlir.progress import Progress, Stopwatch
+from alpa_mlir.report.validation import explain_validation
 from alpa_mlir.validate.absent import gpu_target
 from alpa_mlir.validate.axes import axes_of
 from alpa_mlir.validate.collectives import HloCollective
-from alpa_mlir.validate.comparison import compare_collectives
+from alpa_mlir.validate.comparison import (
+    CollectiveTotals,
+    StageMemory,
+    Validation,
+    compare_collectives,
+)
 from alpa_mlir.validate.diagnostics import warnings_in
 from alpa_mlir.validate.known_error import known_error
 from alpa_mlir.validation import run
 from alpa_mlir.validation.compiled import validate
-from click.testing import CliRunner
+from commands import answer, refusal
 
 PIPELINE = alpa.PipelineParallel(
     num_stages=2, num_microbatches=2, num_layers=2, num_processes=0, cache_dir=None
@@ -103,13 +109,26 @@ def test_steps_with_keys_and_microbatch_numbers_are_validated() -> None:
 
 def test_command_prints_tables_or_json(tmp_path: Path, whole: alpa.Plan) -> None:
     whole.save(tmp_path / "plan.json")
-    asked = ["validate", str(tmp_path / "plan.json"), "--json", "--quiet"]
-    ran = CliRunner().invoke(group, asked)
-    assert ran.exit_code == 0, ran.output
-    told = json.loads(ran.stdout)
+    told = json.loads(answer("validate", tmp_path / "plan.json", "--json", "--quiet"))
     assert told["version"] == 1
     assert told["collectives"]
     assert abs(told["collective_error"]) < 0.01
+
+
+def test_validation_as_tables_says_what_is_said_as_it_is() -> None:
+    sums = CollectiveTotals(0, "all-reduce", "x", 900, 1000, 2, 1, ("f32[8] of dot: only planned",))
+    memory = StageMemory(0, predicted_bytes=90, actual_bytes=120, plain_bytes=100)
+    found = Validation(
+        "step", "Auto", "H100", 2, "XLA", 100, False, 1, 3.0, (sums,), (memory,), ("[b]spills",)
+    )
+    text = explain_validation(found)
+    assert "collectives -10.0% in bytes, peak memory -10.0%; 1 warning\n" in text
+    assert re.search(r"0 +all-reduce +x +900 B +1 kB +-10\.0% +2 +1\n", text)
+    assert re.search(r"0 +90 B +100 B +-10\.0% +120 B \(over the limit\)\n", text)
+    assert text.splitlines()[-2:] == [
+        "all-reduce over x: f32[8] of dot: only planned",
+        "XLA: [b]spills",
+    ]
 
 
 def test_validate_tells_how_far_it_is(whole: alpa.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,11 +169,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     write: Any, message: str, tmp_path: Path, whole: alpa.Plan
 ) -> None:
     write(tmp_path / "plan.json", whole)
-    ran = CliRunner().invoke(group, ["validate", str(tmp_path / "plan.json"), "--quiet"])
-    assert ran.exit_code == 2
-    (line,) = ran.stderr.splitlines()
-    assert line.startswith("error: ")
-    assert message in line
+    assert message in refusal("validate", tmp_path / "plan.json", "--quiet")
 
 
 def of_kind(plan: alpa.Plan, **fields: Any) -> alpa.Plan:

@@ -23,7 +23,7 @@ from alpa_mlir.runtime.compile import compile_pipeline
 from alpa_mlir.runtime.pipeline import PipelineExecutable
 from alpa_mlir.runtime.timeline import without_late_watchers
 from alpa_mlir.schedule.instructions import Run, Transfer
-from alpa_mlir.simulate.drawing import save_svg, save_trace
+from alpa_mlir.simulate.drawing import save_trace, to_svg
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from oracles.pipelines import Placement, initial_state, make_batch, make_pipeline, reference_step
 
@@ -263,8 +263,7 @@ def test_timeline_has_every_task_and_no_overlaps(tmp_path: Path) -> None:
     save_trace(tmp_path / "trace.json", both)
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     assert sum(e["ph"] == "X" and e["pid"] == 0 for e in events) == len(ends)
-    save_svg(tmp_path / "timeline.svg", both)
-    root = ElementTree.parse(tmp_path / "timeline.svg").getroot()
+    root = ElementTree.fromstring(to_svg(both))
     num_planned = sum(map(len, timeline.schedule.meshes))
     assert len(root.findall("{*}rect")) == len(ends) + num_planned
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from alpa_mlir._native import ShardingProblem
-from alpa_mlir.cli.command import BAD_INPUT, OneLineCommand, fail, file_option
+from alpa_mlir.cli.command import BAD_INPUT, OneLineCommand, fail, file_option, quiet_option
 from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError
 from alpa_mlir.files import check_can_write, write_text
 from alpa_mlir.intra_op.solution import Solution, TracePoint
@@ -28,7 +28,7 @@ _GZIP_FORMAT = 31  # of zlib's wbits
     type=float,
     help="Seconds. Default: 60, or none with --work-limit.",
 )
-@click.option("--num-threads", type=int, help="Default: one per core.")
+@click.option("--num-threads", type=click.IntRange(max=4096), help="Default: one per core.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
 @click.option("--target-gap", default=0.0, show_default=True, help="Stop at this gap.")
 @click.option(
@@ -37,7 +37,7 @@ _GZIP_FORMAT = 31  # of zlib's wbits
     help="Stop after so much work, for equal answers anywhere.",
 )
 @file_option("--output", help_text="Write choices, cost, lower bound and peak usage as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@quiet_option
 def main(
     file: Path,
     time_limit: float | None,

@@ -10,15 +10,16 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 import jax
-import jax.numpy as jnp
 
-from alpa_mlir.errors import AlpaError, ArgumentError, PassError
+from alpa_mlir.errors import AlpaError, ArgumentError, PassError, PlanError
 from alpa_mlir.frontend.file import Roles, read_program
+from alpa_mlir.frontend.saved import dtype_of
 from alpa_mlir.frontend.signature import Call, Signature
 from alpa_mlir.frontend.trace import TracedProgram, trace
 from alpa_mlir.ir.element_types import aval_of
@@ -26,7 +27,9 @@ from alpa_mlir.ir.element_types import aval_of
 _Callback = TypeVar("_Callback", bound=Callable[..., Any])
 _IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _SHAPE = re.compile(r"\s*([A-Za-z][\w<>]*)\[([\d\s,]*)\]\s*")
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+_SIZE = re.compile(r"\d{1,18}")
+_RANGE = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")  # more positions than any program has
+_ABSENT = object()
 _PACKAGE = str(Path(__file__).parents[1])
 
 
@@ -47,7 +50,7 @@ class Asked:
 
 
 def source_options(command: _Callback) -> _Callback:
-    """SOURCE and what can be said of it; `asked` makes one of them."""
+    """SOURCE and what can be said of it: an option for every field of `Asked`."""
     for add in (
         click.option(
             "--state", metavar="A-B:C-D",
@@ -152,9 +155,9 @@ def _imported(path: str) -> Any:
     module, _, name = path.partition(":")
     found = _run(path, lambda: importlib.import_module(module))
     for part in name.split("."):
-        if not hasattr(found, part):
+        found = _run(path, partial(getattr, found, part, _ABSENT))  # may import more
+        if found is _ABSENT:
             raise ArgumentError(f"{path}: expected a '{part}' there, found none")
-        found = getattr(found, part)
     return found
 
 
@@ -167,7 +170,7 @@ def _run(path: str, work: Callable[[], _Result]) -> _Result:
         return work()
     except AlpaError:
         raise
-    except Exception as error:  # of anybody's class
+    except (Exception, SystemExit) as error:  # of anybody's class; a script may end itself
         frames = traceback.extract_tb(error.__traceback__)
         theirs = [frame for frame in frames if _is_users(frame.filename)]
         where = f" at {theirs[-1].filename}:{theirs[-1].lineno}" if theirs else ""
@@ -207,6 +210,8 @@ def _leaf(text: object) -> jax.ShapeDtypeStruct:
     if match is None:
         raise ArgumentError(f"--arg: expected a shape such as f32[8,16], got {text!r}")
     sizes = [size.strip() for size in match[2].split(",") if size.strip()]
+    if not all(map(_SIZE.fullmatch, sizes)):
+        raise ArgumentError(f"--arg: expected sizes with commas between, as f32[8,16], got {text}")
     return jax.ShapeDtypeStruct(tuple(map(int, sizes)), _dtype(match[1]))
 
 
@@ -216,8 +221,8 @@ def _dtype(name: str) -> Any:
         return aval_of(f"tensor<{name}>").dtype
     except PassError:
         try:
-            return jnp.dtype(name)
-        except TypeError:
+            return dtype_of(name)
+        except PlanError:
             raise ArgumentError(
                 f"--arg: expected a dtype such as f32 or int32, got {name}"
             ) from None
@@ -228,9 +233,10 @@ def _numbers(text: str) -> tuple[int, ...]:
     found: list[int] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = _RANGE.fullmatch(part)
-        if match is None:
+        positions = match and range(int(match[1]), int(match[2] or match[1]) + 1)
+        if not positions:
             raise ArgumentError(f"expected positions such as 0,3-5, got {part}")
-        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+        found += positions
     return tuple(found)
 
 

@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import cached_property
 from html import escape
+from math import inf
 from pathlib import Path
 
 from alpa_mlir._native import Assignment, Horizon, Relaxation, TradeoffFrontier
@@ -92,13 +93,15 @@ class EnergyFrontier:
         cheapest.
 
         Raises:
-          EnergyError: even the fastest takes longer.
+          EnergyError: even the fastest takes longer, or the time is infinite.
         """
         fastest = self.fastest.seconds
         if not seconds >= fastest:
             raise EnergyError(
                 f"expected at least {fastest:.9g} seconds, the fastest step, got {seconds:.9g}"
             )
+        if seconds == inf:
+            raise EnergyError("expected a step that ends at some time, got one of inf seconds")
         number = bisect_left(self.points, -seconds, key=lambda point: -point.seconds)
         return self.points[number]
 

@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from alpa_mlir.cluster import LogicalMesh
-from alpa_mlir.errors import ArgumentError, PassError
-from alpa_mlir.frontend.saved import argument_of, flat_tree
+from alpa_mlir.errors import AlpaError, ArgumentError, PassError
+from alpa_mlir.frontend.saved import argument_of, flat_program, number_of
 from alpa_mlir.frontend.trace import Argument, Result, TracedProgram, marks_of
 from alpa_mlir.ir import jaxlib
 from alpa_mlir.ir.element_types import aval_of
@@ -40,8 +39,10 @@ def read_program(source: str | bytes, name: str, roles: Roles | None = None) -> 
       roles: instead of what the module says of its arguments.
 
     Raises:
-      PassError: it is no module with a function @main of tensors of static shape.
-      ArgumentError: the roles are of arguments or results that it does not have.
+      PassError: it is no module with a function @main of tensors of static shape, or says of its
+        arguments what cannot be.
+      ArgumentError: the roles are of arguments or results that it does not have, or that are of
+        other types.
     """
     text = jaxlib.to_generic(source)
     marks = jaxlib.argument_marks(text)
@@ -55,22 +56,19 @@ def read_program(source: str | bytes, name: str, roles: Roles | None = None) -> 
         )
     )
     stated = [
-        _with_roles(each, number, roles) if roles else _with_alias(each)
+        _with_roles(each, number, roles) if roles else _with_alias(each, avals[number], results)
         for number, each in enumerate(marks)
     ]
     arguments = tuple(argument_of(*each) for each in zip(names, avals, stated, strict=True))
-    _check_roles(roles or Roles(), arguments, results)
-    axes = jaxlib.mesh_axes(text)
-    return TracedProgram(
-        name=name if name.isidentifier() else "program",
-        text=jaxlib.mark_arguments(text, [marks_of(argument) for argument in arguments], None),
-        arguments=arguments,
-        results=results,
-        in_tree=flat_tree(len(arguments)),
-        out_tree=flat_tree(len(results)),
-        donate_argnums=tuple(i for i, argument in enumerate(arguments) if argument.is_donated),
-        mesh=LogicalMesh(tuple(axes), tuple(axes.values())) if axes else None,
-        host_callbacks=(),
+    if roles:
+        for number in (*roles.batch, *roles.state):
+            _check_position("an argument", number, len(arguments), "arguments", ArgumentError)
+    _check_roles(arguments, results, ArgumentError if roles else PassError)
+    return flat_program(
+        name if name.isidentifier() else "program",
+        jaxlib.mark_arguments(text, [{**_NO_MARKS, **marks_of(each)} for each in arguments], None),
+        arguments,
+        results,
     )
 
 
@@ -112,33 +110,56 @@ def _with_roles(marks: Mapping[str, str], number: int, roles: Roles) -> dict[str
 
 
 _ROLES = ("alpa.batch", "alpa.state", "alpa.gradient")
+# What `marks_of` says anew: what it does not say is not so.
+_NO_MARKS = dict.fromkeys((*_ROLES, "tf.aliasing_output", "jax.buffer_donor"))
 
 
-def _with_alias(marks: Mapping[str, str]) -> Mapping[str, str]:
-    """An argument whose memory a result takes is the state that the result renews."""
-    if "alpa.state" in marks or "tf.aliasing_output" not in marks:
+def _with_alias(
+    marks: Mapping[str, str], aval: Any, results: Sequence[Result]
+) -> Mapping[str, str]:
+    """An argument whose memory a result of its type takes is the state that the result renews."""
+    alias = number_of(marks, "tf.aliasing_output")
+    if alias is None or "alpa.state" in marks:
         return marks
-    return {**marks, "alpa.state": marks["tf.aliasing_output"]}
+    if 0 <= alias < len(results) and _type(results[alias].aval) != _type(aval):
+        return marks
+    return {**marks, "alpa.state": str(alias)}
 
 
-def _check_roles(roles: Roles, arguments: Sequence[Argument], results: Sequence[Result]) -> None:
-    for number in (*roles.batch, *roles.state):
-        if not 0 <= number < len(arguments):
-            raise ArgumentError(
-                f"expected arguments 0 to {len(arguments) - 1} of the module, got {number}"
-            )
-    for number in roles.batch:
-        if not arguments[number].aval.shape:
-            raise ArgumentError(f"expected a batch argument with dims, got a number at {number}")
-    for number, result in roles.state.items():
-        if not 0 <= result < len(results):
-            raise ArgumentError(
-                f"expected results 0 to {len(results) - 1} of the module, got {result}"
-            )
-        kinds = [(tuple(v.aval.shape), v.aval.dtype) for v in (arguments[number], results[result])]
+def _check_roles(
+    arguments: Sequence[Argument], results: Sequence[Result], raised: type[AlpaError]
+) -> None:
+    renewed: dict[int, int] = {}
+    for number, argument in enumerate(arguments):
+        dims = f"dims of argument {number}"
+        _check_position("the batch", argument.batch_dim, len(argument.aval.shape), dims, raised)
+        state = argument.state_result
+        for what, result in (("gradient", argument.gradient_result), ("next value", state)):
+            whose = f"the {what} of argument {number}"
+            _check_position(whose, result, len(results), "results", raised)
+        if state is None:
+            continue
+        kinds = _type(argument.aval), _type(results[state].aval)
         if kinds[0] != kinds[1]:
-            raise ArgumentError(
-                f"expected argument {number} to come back as a result of its type, "
-                f"{kinds[0][1]}{list(kinds[0][0])}, got {kinds[1][1]}{list(kinds[1][0])} at "
-                f"result {result}"
+            raise raised(
+                f"expected argument {number} to come back as a result of its type, {kinds[0]}, "
+                f"got {kinds[1]} at result {state}"
             )
+        if (other := renewed.setdefault(state, number)) != number:
+            raise raised(
+                f"expected arguments {other} and {number} to come back as a result each, got "
+                f"result {state} for both"
+            )
+
+
+def _check_position(
+    what: str, position: int | None, count: int, among: str, raised: type[AlpaError]
+) -> None:
+    if position is not None and not 0 <= position < count:
+        raise raised(
+            f"expected {what} to be one of the {count} {among}, counted from 0, got {position}"
+        )
+
+
+def _type(aval: Any) -> str:
+    return f"{aval.dtype}{list(aval.shape)}"

@@ -5,6 +5,7 @@ What the function's caller sees is gone: arguments and results are flat.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +15,11 @@ import jax.numpy as jnp
 from jax.api_util import shaped_abstractify
 
 from alpa_mlir.cluster import LogicalMesh
-from alpa_mlir.errors import PlanError
+from alpa_mlir.errors import PassError, PlanError
 from alpa_mlir.frontend.trace import Argument, Result, TracedProgram
 from alpa_mlir.ir import jaxlib
 
+_NUMBER = re.compile(r"unit|(-?\d+)(?: : \w+)?")
 _KEY_IMPLEMENTATIONS = ("threefry2x32", "rbg", "unsafe_rbg")
 
 
@@ -30,7 +32,7 @@ class FlatType:
     shape: tuple[int, ...]
 
     def aval(self) -> Any:
-        return shaped_abstractify(jax.ShapeDtypeStruct(self.shape, _dtype(self.dtype)))
+        return shaped_abstractify(jax.ShapeDtypeStruct(self.shape, dtype_of(self.dtype)))
 
 
 def saved_program(
@@ -50,47 +52,67 @@ def saved_program(
     marked = tuple(
         argument_of(each.name, each.aval(), of) for each, of in zip(arguments, marks, strict=True)
     )
+    return flat_program(
+        name, text, marked, tuple(Result(each.name, each.aval()) for each in results)
+    )
+
+
+def flat_program(
+    name: str, text: str, arguments: tuple[Argument, ...], results: tuple[Result, ...]
+) -> TracedProgram:
+    """A program of a module whose arguments are marked, without pytrees around them."""
     axes = jaxlib.mesh_axes(text)
     return TracedProgram(
         name=name,
         text=text,
-        arguments=marked,
-        results=tuple(Result(each.name, each.aval()) for each in results),
-        in_tree=flat_tree(len(arguments)),
-        out_tree=flat_tree(len(results)),
-        donate_argnums=tuple(i for i, argument in enumerate(marked) if argument.is_donated),
+        arguments=arguments,
+        results=results,
+        in_tree=_flat_tree(len(arguments)),
+        out_tree=_flat_tree(len(results)),
+        donate_argnums=tuple(i for i, argument in enumerate(arguments) if argument.is_donated),
         mesh=LogicalMesh(tuple(axes), tuple(axes.values())) if axes else None,
         host_callbacks=(),
     )
 
 
 def argument_of(name: str, aval: Any, marks: Mapping[str, str]) -> Argument:
-    """An argument of which the module says these things."""
+    """An argument of which the module says these things.
+
+    Raises:
+      PassError: a mark has no number where it should have one.
+    """
     return Argument(
         name=name,
         aval=aval,
-        batch_dim=_number(marks, "alpa.batch"),
+        batch_dim=number_of(marks, "alpa.batch"),
         is_donated="tf.aliasing_output" in marks or "jax.buffer_donor" in marks,
-        state_result=_number(marks, "alpa.state"),
-        gradient_result=_number(marks, "alpa.gradient"),
+        state_result=number_of(marks, "alpa.state"),
+        gradient_result=number_of(marks, "alpa.gradient"),
         sharding=marks.get("sdy.sharding"),
     )
 
 
-def _number(marks: Mapping[str, str], name: str) -> int | None:
-    """`3 : i64`; a mark without a number is 0."""
+def number_of(marks: Mapping[str, str], name: str) -> int | None:
+    """`3 : i64`; a mark without a number is 0.
+
+    Raises:
+      PassError: it has something else.
+    """
     text = marks.get(name)
     if text is None:
         return None
-    return 0 if text == "unit" else int(text.partition(" ")[0])
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        raise PassError(f"expected a whole number as {name} of an argument, got {text}")
+    return int(match[1] or 0)
 
 
-def flat_tree(count: int) -> Any:
+def _flat_tree(count: int) -> Any:
     """The pytree of so many leaves."""
     return jax.tree.structure((0,) * count)
 
 
-def _dtype(name: str) -> Any:
+def dtype_of(name: str) -> Any:
     """Raises PlanError where JAX knows none of this name."""
     if name.startswith("key<"):
         for implementation in _KEY_IMPLEMENTATIONS:

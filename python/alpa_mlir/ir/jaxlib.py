@@ -42,8 +42,11 @@ def to_pretty(text: str) -> str:
         return module.operation.get_asm(enable_debug_info=False)
 
 
-def mark_arguments(text: str, attributes: Sequence[Mapping[str, str]], mesh: str | None) -> str:
-    """Adds attributes to the arguments of @main, in order; values are MLIR attribute text.
+def mark_arguments(
+    text: str, attributes: Sequence[Mapping[str, str | None]], mesh: str | None
+) -> str:
+    """Adds attributes to the arguments of @main, in order; values are MLIR attribute text, None
+    where one of that name is to go.
 
     `mesh` declares the `sdy.mesh` that shardings among them refer to, unless the module has it.
     JAX's constraints on an empty mesh (it writes them for PRNG keys) say nothing and are dropped.
@@ -158,9 +161,9 @@ def _arg_attrs(function: Any) -> list[Any]:
     return [ir.DictAttr.get({}) for _ in range(num_arguments)]
 
 
-def _merged(old: Any, new: Mapping[str, str]) -> Any:
-    attributes = {entry.name: entry.attr for entry in ir.DictAttr(old)}
-    attributes |= {name: ir.Attribute.parse(text) for name, text in new.items()}
+def _merged(old: Any, new: Mapping[str, str | None]) -> Any:
+    attributes = {entry.name: entry.attr for entry in ir.DictAttr(old) if entry.name not in new}
+    attributes |= {name: ir.Attribute.parse(text) for name, text in new.items() if text is not None}
     return ir.DictAttr.get(attributes)
 
 

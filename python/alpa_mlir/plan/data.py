@@ -198,6 +198,10 @@ class PlannedStage(Checked):
         return (self.cost - self.lower_bound) / self.cost if self.cost > self.lower_bound else 0.0
 
     @property
+    def layers(self) -> range:
+        return range(self.first_layer, self.end_layer)
+
+    @property
     def devices(self) -> range:
         """Numbers of its devices in the cluster."""
         return range(self.first_device, self.first_device + self.submesh[0] * self.submesh[1])
@@ -281,6 +285,22 @@ class PlanData(Checked):
         """Of all stages, and of the prologue."""
         first = self.prologue.collectives if self.prologue else ()
         return first + tuple(each for stage in self.stages for each in stage.collectives)
+
+    def prologue_of(self, stage: int) -> PlannedPrologue | None:
+        """The prologue, where it runs on that stage."""
+        return self.prologue if self.prologue and self.prologue.stage == stage else None
+
+    def collectives_of(self, stage: int) -> tuple[PlannedCollective, ...]:
+        """Of a stage, and of the prologue where it runs there."""
+        prologue = self.prologue_of(stage)
+        return (prologue.collectives if prologue else ()) + self.stages[stage].collectives
+
+    def busy_seconds(self, stage: int) -> float:
+        """How long the devices of a stage run its tasks in a step, the prologue's among them."""
+        prologue, part = self.prologue_of(stage), self.stages[stage]
+        per_microbatch = part.forward_seconds + part.backward_seconds
+        once = part.update_seconds + (prologue.seconds if prologue else 0.0)
+        return per_microbatch * self.num_microbatches + once
 
     @property
     def has_user_shardings(self) -> bool:

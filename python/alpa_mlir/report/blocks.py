@@ -55,7 +55,8 @@ def blocks_of(tensors: Iterable[TensorPlan]) -> tuple[Block, ...]:
 
 def _path(name: str) -> Path:
     """`state.params['layers'][0]` as ("state", "params", "layers", "0")."""
-    return tuple(next(part for part in match if part) for match in _PART.findall(name))
+    parts = (next(filter(None, match), "") for match in _PART.findall(name))
+    return tuple(parts) or (name,)
 
 
 def _parameters(paths: Iterable[Path]) -> Mapping[Path, Path]:
@@ -119,11 +120,12 @@ def _cut(path: Path) -> tuple[str, str]:
 
 
 def _text(path: Path) -> str:
-    return "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in path).lstrip(".")
+    return "".join(f"[{part}]" if part.isdecimal() else f".{part}" for part in path).lstrip(".")
 
 
 def _order(name: str) -> tuple[object, ...]:
     """Numbers by size: layer 10 comes after layer 9."""
     return tuple(
-        (1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", name)
+        (1, len(part.lstrip("0")), part.lstrip("0")) if part.isdecimal() else (0, 0, part)
+        for part in re.split(r"(\d+)", name)
     )

@@ -75,14 +75,8 @@ def breakdown(plan: PlanData) -> Breakdown:
 
 
 def _stage_time(plan: PlanData, number: int, transfer_seconds: float) -> TimeParts:
-    stage = plan.stages[number]
-    per_microbatch = stage.forward_seconds + stage.backward_seconds
-    busy = per_microbatch * plan.num_microbatches + stage.update_seconds
-    collectives = _seconds_by_kind(stage.collectives)
-    if plan.prologue and plan.prologue.stage == number:
-        busy += plan.prologue.seconds
-        for kind, seconds in _seconds_by_kind(plan.prologue.collectives).items():
-            collectives[kind] = collectives.get(kind, 0.0) + seconds
+    busy = plan.busy_seconds(number)
+    collectives = _seconds_by_kind(plan.collectives_of(number))
     waiting = max(plan.step_seconds - busy, 0.0)
     transfers = min(transfer_seconds, waiting)
     return TimeParts(

@@ -9,18 +9,18 @@ in the collectives it needs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
-from rich.markup import escape
 from rich.table import Table
 
+from alpa_mlir.cluster import Cluster
 from alpa_mlir.plan.data import PlanData, PlannedStage, TensorPlan
 from alpa_mlir.report.blocks import blocks_of
 from alpa_mlir.report.breakdown import breakdown
 from alpa_mlir.report.explain import format_spec, make_table, print_all
-from alpa_mlir.units import format_bytes, format_seconds
+from alpa_mlir.units import format_bytes, format_range, format_seconds, format_share
 
 _NOTHING = "-"
 _MOST_NAMES = 3  # of tensors in a row
@@ -110,7 +110,7 @@ def _table(title: str, rows: Sequence[Difference]) -> Table:
             cells.append("" if row.seconds is None else _signed(row.seconds, format_seconds))
         if has_bytes:
             cells.append("" if row.num_bytes is None else _signed(row.num_bytes, format_bytes))
-        table.add_row(*map(escape, cells))
+        table.add_row(*cells)
     if len(rows) > _MOST_ROWS:
         table.add_row(f"and {len(rows) - _MOST_ROWS} more (--json has all)", *[""] * 2)
     return table
@@ -142,7 +142,7 @@ def _settings(first: PlanData, second: PlanData) -> Iterator[Difference]:
         "method": lambda plan: plan.method,
         "strategies": lambda plan: plan.strategy_space,
         "cluster": lambda plan: plan.cluster.name,
-        "devices": lambda plan: f"{plan.cluster.num_devices} x {plan.cluster.device.kind}",
+        "devices": lambda plan: _devices(plan.cluster),
         "stages": lambda plan: len(plan.stages),
         "layers": lambda plan: plan.num_layers,
         "schedule": lambda plan: plan.schedule,
@@ -153,11 +153,33 @@ def _settings(first: PlanData, second: PlanData) -> Iterator[Difference]:
         sides = str(of(first)), str(of(second))
         if sides[0] != sides[1]:
             yield Difference(what, *sides)
-    if (
-        not any(of(first) != of(second) for of in shown.values())
-        and first.cluster != second.cluster
-    ):
-        yield Difference("cluster", first.cluster.name, "the same name, other figures")
+    figures = [dict(_figures(plan.cluster)) for plan in (first, second)]
+    for what in _in_order(*figures):
+        one, other = (of.get(what, _NOTHING) for of in figures)
+        if one != other:
+            yield Difference(what, str(one), str(other))
+    prices = [plan.cluster.device.efficiency for plan in (first, second)]
+    if prices[0] != prices[1]:
+        one, other = ("peaks" if each is None else each.source for each in prices)
+        yield Difference("device.efficiency", one, other if one != other else "other curves of it")
+
+
+def _devices(cluster: Cluster) -> str:
+    nodes = f"{cluster.num_nodes} x " if cluster.num_nodes > 1 else ""
+    return f"{nodes}{cluster.devices_per_node} x {cluster.device.kind}"
+
+
+def _figures(cluster: Cluster) -> Iterator[tuple[str, object]]:
+    """What devices and links are said to do, but for curves, by the names of the fields."""
+    for name in ("device", "intra_node", "inter_node"):
+        part = getattr(cluster, name)
+        for each in fields(part):
+            value = getattr(part, each.name)
+            if isinstance(value, Mapping):
+                rates = cast(Mapping[str, object], value)
+                yield from ((f"{name}.{each.name}.{key}", rate) for key, rate in rates.items())
+            elif each.name not in ("kind", "efficiency"):
+                yield f"{name}.{each.name}", value
 
 
 def _time(first: PlanData, second: PlanData) -> Iterator[Difference]:
@@ -165,9 +187,9 @@ def _time(first: PlanData, second: PlanData) -> Iterator[Difference]:
     for what in _in_order(*sides):
         seconds = [side.get(what, 0.0) for side in sides]
         if seconds[0] != seconds[1]:
-            share = [s / p.step_seconds for s, p in zip(seconds, (first, second), strict=True)]
             texts = [
-                f"{format_seconds(s)} ({part:.1%})" for s, part in zip(seconds, share, strict=True)
+                f"{format_seconds(spent)} ({format_share(spent, plan.step_seconds)})"
+                for spent, plan in zip(seconds, (first, second), strict=True)
             ]
             yield Difference(what, *texts, seconds=seconds[1] - seconds[0])
 
@@ -180,7 +202,7 @@ def _layers(first: PlanData, second: PlanData) -> Iterator[Difference]:
     if first.num_layers != second.num_layers:
         return
     homes = [
-        [number for number, stage in enumerate(plan.stages) for _ in _layers_of(stage)]
+        [number for number, stage in enumerate(plan.stages) for _ in stage.layers]
         for plan in (first, second)
     ]
     pairs = list(zip(*homes, strict=True))
@@ -189,11 +211,9 @@ def _layers(first: PlanData, second: PlanData) -> Iterator[Difference]:
         stages = first.stages[one], second.stages[other]
         if _placed(stages[0]) == _placed(stages[1]):
             continue
-        name = f"layers {layers[0]} to {layers[-1]}" if len(layers) > 1 else f"layer {layers[0]}"
-        is_whole = all(len(layers) == len(_layers_of(stage)) for stage in stages)
-        seconds = [
-            _busy_seconds(plan, stage) for plan, stage in zip((first, second), stages, strict=True)
-        ]
+        name = _numbered("layer", range(layers[0], layers[-1] + 1))
+        is_whole = all(len(layers) == len(stage.layers) for stage in stages)
+        seconds = first.busy_seconds(one), second.busy_seconds(other)
         yield Difference(
             name,
             f"stage {one}: {_stage_text(stages[0])}",
@@ -203,28 +223,17 @@ def _layers(first: PlanData, second: PlanData) -> Iterator[Difference]:
         )
 
 
-def _layers_of(stage: PlannedStage) -> range:
-    return range(stage.first_layer, stage.end_layer)
+def _numbered(what: str, numbers: range) -> str:
+    return f"{what}{'s' if len(numbers) > 1 else ''} {format_range(numbers)}"
 
 
 def _placed(stage: PlannedStage) -> tuple[object, ...]:
-    return (_layers_of(stage), stage.devices, stage.mesh, stage.is_rematerialized)
-
-
-def _busy_seconds(plan: PlanData, stage: PlannedStage) -> float:
-    per_microbatch = stage.forward_seconds + stage.backward_seconds
-    return per_microbatch * plan.num_microbatches + stage.update_seconds
+    return (stage.layers, stage.devices, stage.mesh, stage.is_rematerialized)
 
 
 def _stage_text(stage: PlannedStage) -> str:
-    devices = stage.devices
-    where = (
-        f"devices {devices.start} to {devices.stop - 1}"
-        if len(devices) > 1
-        else (f"device {devices.start}")
-    )
     again = ", forward again" if stage.is_rematerialized else ""
-    return f"{where}, {stage.mesh}{again}"
+    return f"{_numbered('device', stage.devices)}, {stage.mesh}{again}"
 
 
 # --- Tensors ---
@@ -340,13 +349,10 @@ class _Collectives:
 
 def _collectives_by_reason(plan: PlanData) -> dict[str, _Collectives]:
     num_devices = sum(len(stage.devices) for stage in plan.stages)
-    parts = [(stage, stage.collectives) for stage in plan.stages]
-    if plan.prologue:
-        parts.append((plan.stages[plan.prologue.stage], plan.prologue.collectives))
     found: dict[str, _Collectives] = {}
-    for stage, collectives in parts:
+    for number, stage in enumerate(plan.stages):
         weight = len(stage.devices) / num_devices
-        for each in collectives:
+        for each in plan.collectives_of(number):
             what = f"{each.kind} over {' '.join(each.axes)}, {each.op_name}: {each.reason}"
             before = found.get(what, _Collectives())
             found[what] = _Collectives(

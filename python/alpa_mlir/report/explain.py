@@ -1,12 +1,11 @@
 """`Plan.explain()`: the plan as tables a person can read in a terminal."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from io import StringIO
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from alpa_mlir.cost.headroom import has_headroom, scheduler_options
@@ -14,7 +13,7 @@ from alpa_mlir.ir.spec import Spec
 from alpa_mlir.plan.data import PlanData, PlannedCollective, PlannedTransfer, TensorPlan
 from alpa_mlir.simulate.drawing import to_text
 from alpa_mlir.simulate.planned import planned_timeline
-from alpa_mlir.units import format_bytes, format_seconds
+from alpa_mlir.units import format_bytes, format_range, format_seconds
 from alpa_mlir.validate.known_error import known_error
 
 _WIDTH = 130
@@ -35,9 +34,16 @@ def explain(plan: PlanData) -> str:
 
 def print_all(*parts: str | Table) -> str:
     """Texts and tables below one another."""
-    console = Console(file=StringIO(), width=_WIDTH, color_system=None)
-    for part in parts:  # cells of tables are escaped
-        console.print(part, markup=isinstance(part, Table), highlight=False)
+    console = Console(
+        file=StringIO(),
+        width=_WIDTH,
+        color_system=None,
+        markup=False,  # names are anybody's: what looks like markup is theirs
+        emoji=False,
+        highlight=False,
+    )
+    for part in parts:
+        console.print(part)
     assert isinstance(console.file, StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
@@ -87,12 +93,11 @@ def _stages(plan: PlanData) -> Table:
         "stages, times of one microbatch", *columns, "in flight", "per device", "gap"
     )
     for number, stage in enumerate(plan.stages):
-        devices = stage.devices
         again = ", forward again" if stage.is_rematerialized else ""
         table.add_row(
             str(number),
-            f"{stage.first_layer} to {stage.end_layer - 1}",
-            f"{devices.start} to {devices.stop - 1}" if len(devices) > 1 else str(devices.start),
+            format_range(stage.layers),
+            format_range(stage.devices),
             str(stage.mesh),
             format_seconds(stage.forward_seconds),
             format_seconds(stage.backward_seconds) + again,
@@ -127,7 +132,7 @@ def _tensors(title: str, tensors: Sequence[TensorPlan]) -> Table:
         kind = f"{first.dtype}[{','.join(map(str, first.shape))}]"
         size = sum(tensor.bytes_per_device for tensor in group)
         row = (name, kind + count, format_spec(first.spec), _because(first), format_bytes(size))
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*row)
     return table
 
 
@@ -166,18 +171,18 @@ def _collectives(collectives: Sequence[PlannedCollective]) -> Table:
             f"{sum(c.count for c in group):g}",
             format_bytes(sum(c.bytes * c.count for c in group)),
             f"{sum(c.seconds for c in group) * 1e6:.1f} us",
-            escape(reason),
+            reason,
         )
     if not collectives:
         table.add_row("none", "", "", "", "", "")
     return table
 
 
-def make_table(title: str, *columns: str) -> Table:
-    """An empty table; columns of numbers by their names are set to the right."""
+def make_table(title: str, *columns: str, numbers: Collection[str] = _NUMBERS) -> Table:
+    """An empty table; columns of numbers are set to the right."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        justify = "right" if column in _NUMBERS else "left"
+        justify = "right" if column in numbers else "left"
         table.add_column(column, justify=justify, overflow="fold")
     return table
 

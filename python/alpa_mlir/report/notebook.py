@@ -7,7 +7,7 @@ from html import escape
 
 from alpa_mlir.plan.data import PlanData, PlannedStage
 from alpa_mlir.report.breakdown import breakdown
-from alpa_mlir.units import format_bytes, format_seconds
+from alpa_mlir.units import format_bytes, format_range, format_seconds
 
 _COLORS = ("#5b86b8", "#d9773f", "#e3a857", "#c4574d", "#b884b0", "#8f7ac0", "#6a9c95", "#a9a9a3")
 _HEADS = ("stage", "layers", "devices", "mesh", "forward", "backward", "update", "memory")
@@ -32,11 +32,10 @@ def to_html(plan: PlanData) -> str:
 
 
 def _row(number: int, stage: PlannedStage) -> tuple[str, ...]:
-    devices = stage.devices
     return (
         str(number),
-        f"{stage.first_layer} to {stage.end_layer - 1}",
-        f"{devices.start} to {devices.stop - 1}",
+        format_range(stage.layers),
+        format_range(stage.devices),
         str(stage.mesh),
         format_seconds(stage.forward_seconds),
         format_seconds(stage.backward_seconds),

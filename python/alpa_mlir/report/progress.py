@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.status import Status
+from rich.text import Text
 
 from alpa_mlir.progress import OnProgress, Progress, say_nothing
 
@@ -43,16 +44,19 @@ class _Terminal:
             return
         text = f"alpa: {progress.title}: {progress.part}"
         if is_counted:
-            self._bars = self._bars or self._start_bars(text)
-            self._bars.update(self._bar, completed=progress.done, total=progress.total)
+            self._bars = self._bars or self._start_bars()
+            self._bars.update(
+                self._bar, description=text, completed=progress.done, total=progress.total
+            )
         elif self._status is None:
-            self._status = self._console.status(text)
+            self._status = self._console.status(Text(text))
             self._status.start()
         else:
-            self._status.update(text)
+            self._status.update(Text(text))
 
-    def _start_bars(self, text: str) -> Bars:
-        columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    def _start_bars(self) -> Bars:
+        text = TextColumn("{task.description}", markup=False)
+        columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         bars = Bars(*columns, console=self._console, transient=True)
         self._bar = bars.add_task("")
         bars.start()

@@ -127,15 +127,11 @@ def _type(dtype: str, shape: tuple[int, ...]) -> str:
 
 def _collectives(plan: PlanData) -> Iterator[dict[str, Any]]:
     """Alike ones of a stage together, the slowest first."""
-    parts: list[tuple[int, PlannedCollective]] = [
-        (number, each) for number, stage in enumerate(plan.stages) for each in stage.collectives
-    ]
-    if plan.prologue:
-        parts += [(plan.prologue.stage, each) for each in plan.prologue.collectives]
     groups: dict[tuple[object, ...], list[PlannedCollective]] = {}
-    for number, each in parts:
-        key = (number, each.kind, each.axes, each.op_name, each.reason)
-        groups.setdefault(key, []).append(each)
+    for number in range(len(plan.stages)):
+        for each in plan.collectives_of(number):
+            key = (number, each.kind, each.axes, each.op_name, each.reason)
+            groups.setdefault(key, []).append(each)
     rows: list[dict[str, Any]] = [
         {
             "stage": stage,

@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import StringIO
 
-from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from alpa_mlir.report.explain import make_table, print_all
 from alpa_mlir.units import format_bytes
 from alpa_mlir.validate.comparison import CollectiveTotals, Validation
 
-_WIDTH = 130
+_TEXTS = {"stage", "kind", "over"}
 
 
 def explain_validation(found: Validation) -> str:
-    console = Console(file=StringIO(), width=_WIDTH, color_system=None)
-    console.print(_summary(found), markup=False, highlight=False)
-    console.print(_collectives(found.collectives))
-    console.print(_memory(found))
-    for each in found.collectives:
-        for line in each.unmatched:
-            console.print(f"{each.kind} over {each.axes}: {line}", markup=False, highlight=False)
-    for warning in found.warnings:
-        console.print(f"XLA: {warning}", markup=False, highlight=False)
-    assert isinstance(console.file, StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+    unmatched = [
+        f"{each.kind} over {each.axes}: {line}"
+        for each in found.collectives
+        for line in each.unmatched
+    ]
+    warnings = [f"XLA: {warning}" for warning in found.warnings]
+    tables = _collectives(found.collectives), _memory(found)
+    return print_all(_summary(found), *tables, *unmatched, *warnings)
 
 
 def _summary(found: Validation) -> str:
-    programs = "1 program" if found.num_programs == 1 else f"{found.num_programs} programs"
-    warnings = "no warning" if not found.warnings else f"{len(found.warnings)} warnings"
+    programs = _counted(found.num_programs, "program")
+    warnings = _counted(len(found.warnings), "warning") if found.warnings else "no warning"
     return (
         f"{found.program_name}: {found.method} on {found.num_devices} x {found.device_kind}, "
         f"{programs} compiled in {found.seconds:.0f} s by {found.compiler}\n"
         f"predicted against actual: collectives {found.collective_error:+.1%} in bytes, "
         f"peak memory {found.memory_error:+.1%}; {warnings}"
     )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _collectives(collectives: Sequence[CollectiveTotals]) -> Table:
@@ -48,7 +46,7 @@ def _collectives(collectives: Sequence[CollectiveTotals]) -> Table:
         table.add_row(
             str(each.stage),
             each.kind,
-            escape(each.axes),
+            each.axes,
             format_bytes(each.predicted_bytes),
             format_bytes(each.actual_bytes),
             _off(each.predicted_bytes, each.actual_bytes),
@@ -91,8 +89,4 @@ def _off(predicted: int, actual: int) -> str:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        is_text = column in ("stage", "kind", "over")
-        table.add_column(column, justify="left" if is_text else "right")
-    return table
+    return make_table(title, *columns, numbers=set(columns) - _TEXTS)

@@ -61,7 +61,11 @@ class PipelineTimeline:
         return simulate(self.measured.schedule, self.durations, self.prologue_seconds)
 
     def save_trace(self, path: str | Path) -> None:
-        """For ui.perfetto.dev or chrome://tracing."""
+        """For ui.perfetto.dev or chrome://tracing.
+
+        Raises:
+          ScheduleError: the file cannot be written; it is what it was.
+        """
         save_trace(path, self._timelines())
 
     def to_svg(self) -> str:

@@ -84,11 +84,13 @@ def make_instructions(schedule: Schedule, values: PipelineValues) -> Instruction
     """The lists that run `schedule` on `values`.
 
     Raises:
-      ScheduleError: the values are malformed, or have work for a task that is not scheduled. That
-        the lists run to their end depends on the values too; `verify_instructions` proves it.
+      ScheduleError: the values are malformed, have work for a task that is not scheduled, or a sum
+        over several microbatches that its writer does not add to. That the lists run to their end
+        depends on the values too; `verify_instructions` proves it.
     """
     values.check()
     _check_kinds(schedule, values)
+    _check_sums(schedule, values)
     targets = _find_targets(schedule, values)
     kept = _by_mesh(values.final_buffers(schedule))
     return InstructionLists(
@@ -107,6 +109,17 @@ def _check_kinds(schedule: Schedule, values: PipelineValues) -> None:
                 f"expected a task for each signature in schedule '{schedule.name}', got none for "
                 f"{kind}"
             )
+
+
+def _check_sums(schedule: Schedule, values: PipelineValues) -> None:
+    for kind, signature in values.signatures.items():
+        for value in signature.outputs:
+            is_sum = value in values.accumulated and value not in signature.sums
+            if is_sum and schedule.num_microbatches > 1:
+                raise ScheduleError(
+                    f"expected {kind} to read the sum '{value}' that it adds to in each of "
+                    f"{schedule.num_microbatches} microbatches, got one that only writes it"
+                )
 
 
 def _find_targets(schedule: Schedule, values: PipelineValues) -> dict[Buffer, list[int]]:

@@ -142,20 +142,21 @@ class PipelineValues:
 
     def _origins(self) -> dict[str, TaskKind | None]:
         """What writes each value; None for state and batch values."""
-        origins: dict[str, TaskKind | None] = dict.fromkeys(sorted(self.state))
-        given = [(value, None) for value in sorted(self.batch)]
+        origins: dict[str, TaskKind | None] = {}
+        there = [(value, None) for value in (*sorted(self.state), *sorted(self.batch))]
         written = [
             (value, kind)
             for kind, signature in self.signatures.items()
             for value in signature.outputs
         ]
-        for value, kind in [*given, *written]:
+        for value, kind in [*there, *written]:
             if value in origins:
                 raise ScheduleError(f"expected one origin of '{value}', got two")
             if value in self.accumulated and not (kind and kind.phase.runs_per_microbatch):
+                given = "state" if value in self.state else "the batch"
                 raise ScheduleError(
                     f"expected '{value}' to be written by forward or backward tasks, since it is "
-                    f"accumulated, got {f'task {kind}' if kind else 'the batch'}"
+                    f"accumulated, got {f'task {kind}' if kind else given}"
                 )
             origins[value] = kind
         return origins

@@ -9,6 +9,8 @@ from math import floor, log10
 from pathlib import Path
 from typing import Any
 
+from alpa_mlir.errors import ScheduleError
+from alpa_mlir.files import write_text
 from alpa_mlir.schedule.schedule import Phase, Task
 from alpa_mlir.simulate.events import Simulation
 from alpa_mlir.simulate.timeline import TimedTask, Timeline
@@ -31,13 +33,22 @@ _STYLE = (
 
 
 def save_trace(path: str | Path, timelines: Mapping[str, Timeline]) -> None:
-    """Writes Chrome's trace events: a process for each timeline, a thread for each mesh."""
+    """Writes Chrome's trace events: a process for each timeline, a thread for each mesh.
+
+    Raises:
+      ScheduleError: the file cannot be written; it is what it was.
+    """
     events = [
         event
         for process, (name, timeline) in enumerate(timelines.items())
         for event in _events(process, name, timeline)
     ]
-    Path(path).write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}) + "\n")
+    _save_events(path, events)
+
+
+def _save_events(path: str | Path, events: list[dict[str, Any]]) -> None:
+    text = json.dumps({"traceEvents": events, "displayTimeUnit": "ms"})
+    write_text(path, text + "\n", ScheduleError)
 
 
 def _events(process: int, name: str, timeline: Timeline) -> Iterator[dict[str, Any]]:
@@ -59,13 +70,17 @@ def _events(process: int, name: str, timeline: Timeline) -> Iterator[dict[str, A
 
 def save_simulation_trace(path: str | Path, simulation: Simulation) -> None:
     """Writes Chrome's trace events of a simulated step: below the tasks of the meshes a thread for
-    each route of transfers, and counters of the bytes that devices hold."""
+    each route of transfers, and counters of the bytes that devices hold.
+
+    Raises:
+      ScheduleError: the file cannot be written; it is what it was.
+    """
     events = [
         *_events(0, "planned", simulation.timeline),
         *_transfer_events(0, simulation),
         *_memory_events(0, simulation),
     ]
-    Path(path).write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}) + "\n")
+    _save_events(path, events)
 
 
 def _transfer_events(process: int, simulation: Simulation) -> Iterator[dict[str, Any]]:
@@ -101,16 +116,11 @@ def _memory_events(process: int, simulation: Simulation) -> Iterator[dict[str, A
             }
 
 
-def save_svg(path: str | Path, timelines: Mapping[str, Timeline]) -> None:
+def to_svg(timelines: Mapping[str, Timeline]) -> str:
     """Draws the timelines below one another, a row for each mesh, with an axis of time for each.
 
     All have one scale, except those so short that nothing would be seen of them.
     """
-    Path(path).write_text(to_svg(timelines))
-
-
-def to_svg(timelines: Mapping[str, Timeline]) -> str:
-    """What `save_svg` writes."""
     longest = max((timeline.makespan_seconds for timeline in timelines.values()), default=0.0)
     body = [_legend()]
     top = _LEGEND

@@ -17,8 +17,15 @@ from functools import cached_property
 from alpa_mlir._native import SimulatedStep, TransferRoute
 from alpa_mlir.cluster import Cluster
 from alpa_mlir.cost.transfer import SendRoute, send_route
+from alpa_mlir.errors import ScheduleError
 from alpa_mlir.plan.data import HeldValues, PlanData, PlannedTask, PlannedValues
-from alpa_mlir.schedule.instructions import InstructionLists, Run, Transfer, make_instructions
+from alpa_mlir.schedule.instructions import (
+    InstructionLists,
+    Run,
+    StartSums,
+    Transfer,
+    make_instructions,
+)
 from alpa_mlir.schedule.kinds import SCHEDULE_KINDS, make_schedule
 from alpa_mlir.schedule.schedule import Phase, Schedule, Task, TaskKind
 from alpa_mlir.schedule.values import Buffer, PipelineValues, Signature
@@ -156,6 +163,15 @@ class ClockedStep:
 
 def clock_step(step: PlannedStep) -> ClockedStep:
     """Raises ScheduleError where the plan's values do not fit its schedule."""
+    try:
+        return _clocked(step)
+    except ScheduleError as error:
+        raise ScheduleError(
+            f"the values of the plan make no step: {error}; correct the plan or plan again"
+        ) from None
+
+
+def _clocked(step: PlannedStep) -> ClockedStep:
     shipments = (*_state_copies(step), *_sent(step))
     stages, cluster = step.plan.stages, step.plan.cluster
     pairs = dict.fromkeys((each.source, each.target) for each in shipments)
@@ -220,18 +236,28 @@ def _sent(step: PlannedStep) -> Iterator[Shipment]:
 
 
 def _works(step: PlannedStep, shipments: Sequence[Shipment]) -> Iterator[list[Work]]:
-    """By mesh; a task waits for what arrives for it."""
+    """By mesh; a task waits for what arrives for it, and for what its mesh makes. Where that comes
+    later on the mesh, it waits for ever."""
     arriving = {
         (shipment.target, buffer): number
         for number, shipment in enumerate(shipments)
         for buffer in shipment.buffers
     }
     for mesh, instructions in enumerate(step.lists.meshes):
-        runs = (instruction for instruction in instructions if isinstance(instruction, Run))
+        runs = [instruction for instruction in instructions if isinstance(instruction, Run)]
+        makers = {buffer: run.task for run in runs for buffer in run.writes}
+        sums = {buffer for i in instructions if isinstance(i, StartSums) for buffer in i.writes}
         yield [
             Work(
                 run.task,
                 step.seconds(run.task),
+                after_tasks=tuple(
+                    {
+                        makers[b]: None
+                        for b in run.reads
+                        if b in makers and not (b in sums and b in run.writes)
+                    }
+                ),
                 after_transfers=tuple(
                     {arriving[mesh, b]: None for b in run.reads if (mesh, b) in arriving}
                 ),

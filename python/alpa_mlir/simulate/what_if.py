@@ -5,15 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
 
 from alpa_mlir._native import DeviceMesh
 from alpa_mlir.cluster import Cluster, Link
 from alpa_mlir.cost.device_mesh import native_mesh
-from alpa_mlir.errors import ArgumentError, PlanError
+from alpa_mlir.errors import ArgumentError, ClusterError, PlanError
 from alpa_mlir.plan.data import PlanData, PlannedCollective, PlannedPrologue, PlannedStage
 from alpa_mlir.simulate.events import Simulation
 from alpa_mlir.simulate.planned import simulate_plan
+from alpa_mlir.units import format_range
+
+_MOST_TIMES = 1e6  # as slow; of more, seconds would leave what floats can tell apart
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,13 @@ def what_if(
 ) -> WhatIf:
     """See `alpa_mlir.Plan.what_if`."""
     devices, stages = slow or {}, slow_stages or {}
-    _check("slow", "device", devices, plan.cluster.num_devices)
-    _check("slow_stages", "stage", stages, len(plan.stages))
-    _check("links", "kind of links", dict(enumerate((intra_node, inter_node))), 2)
+    _check_slow("slow", "device", devices, plan.cluster.num_devices)
+    _check_slow("slow_stages", "stage", stages, len(plan.stages))
     _check_nodes(plan, lost_nodes)
     cluster = replace(
         plan.cluster,
-        intra_node=_slower(plan.cluster.intra_node, intra_node),
-        inter_node=_slower(plan.cluster.inter_node, inter_node),
+        intra_node=_slower("intra_node", plan.cluster.intra_node, intra_node),
+        inter_node=_slower("inter_node", plan.cluster.inter_node, inter_node),
     )
     factors = [
         stages.get(number, 1.0) * max(devices.get(device, 1.0) for device in stage.devices)
@@ -76,9 +77,10 @@ def what_if(
         stages=tuple(map(change.stage, plan.stages, factors)),
         prologue=plan.prologue and change.prologue(plan.prologue, factors[plan.prologue.stage]),
     )
-    simulation = simulate_plan(changed)
+    original = simulate_plan(plan)
+    simulation = original if changed == plan else simulate_plan(changed)
     changed = replace(changed, step_seconds=simulation.step_seconds)
-    return WhatIf(changed, simulate_plan(plan), simulation)
+    return WhatIf(changed, original, simulation)
 
 
 @dataclass(frozen=True)
@@ -137,25 +139,39 @@ def _ratio(collective: PlannedCollective, then: DeviceMesh, now: DeviceMesh) -> 
     return now.collective_seconds(*sizes) / before if before else 1.0
 
 
-def _slower(link: Link, factor: float) -> Link:
-    return replace(link, bytes_per_second=link.bytes_per_second / factor)
+def _slower(argument: str, link: Link, factor: float) -> Link:
+    _check_factor(argument, "how many times less the links carry", factor)
+    try:
+        return replace(link, bytes_per_second=link.bytes_per_second / factor)
+    except ClusterError as error:
+        raise ArgumentError(f"{argument}: {error}, {factor:g} times less than planned") from None
 
 
-def _check(argument: str, what: str, factors: Mapping[int, float], count: int) -> None:
+def _check_slow(argument: str, what: str, factors: Mapping[int, float], count: int) -> None:
+    _check_numbers(argument, what, factors, count)
     for number, factor in factors.items():
+        _check_factor(argument, f"how many times as slow {what} {number} is", factor)
+
+
+def _check_numbers(argument: str, what: str, numbers: Collection[int], count: int) -> None:
+    for number in numbers:
         if not 0 <= number < count:
-            raise ArgumentError(f"{argument}: expected a {what} of 0 to {count - 1}, got {number}")
-        if not (isfinite(factor) and factor > 0):
-            raise ArgumentError(
-                f"{argument}: expected how many times as slow {what} {number} is, a positive "
-                f"number, got {factor}"
-            )
+            known = format_range(range(count))
+            raise ArgumentError(f"{argument}: expected a {what} of {known}, got {number}")
+
+
+def _check_factor(argument: str, meaning: str, factor: float) -> None:
+    if not 0 < factor <= _MOST_TIMES:
+        raise ArgumentError(
+            f"{argument}: expected {meaning}, a positive number of at most {_MOST_TIMES:g}, got "
+            f"{factor}"
+        )
 
 
 def _check_nodes(plan: PlanData, lost_nodes: Collection[int]) -> None:
     """Raises PlanError where a stage has devices on a node that is lost."""
     cluster = plan.cluster
-    _check("lost_nodes", "node", dict.fromkeys(lost_nodes, 1.0), cluster.num_nodes)
+    _check_numbers("lost_nodes", "node", lost_nodes, cluster.num_nodes)
     halted = [
         number
         for number, stage in enumerate(plan.stages)

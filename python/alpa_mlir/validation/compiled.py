@@ -306,9 +306,7 @@ def _compare(plan: PlanData, runs: Sequence[_Runs]) -> list[CollectiveTotals]:
         )
     totals: list[CollectiveTotals] = []
     for number, stage in enumerate(plan.stages):
-        planned = list(stage.collectives)
-        if plan.prologue is not None and plan.prologue.stage == number:
-            planned += plan.prologue.collectives
+        planned = plan.collectives_of(number)
         totals += compare_collectives(number, stage.mesh, planned, found.get(number, []))
     return totals
 

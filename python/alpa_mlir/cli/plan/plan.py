@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,6 @@ from alpa_mlir.errors import PlanError
 from alpa_mlir.files import check_can_write
 from alpa_mlir.planner import plan_program, prepare
 from alpa_mlir.progress import Stopwatch
-
-_OF_SOURCE = ("source", "arguments", "arguments_path", "batch_argnums", "state")
 
 
 @click.command(cls=OneLineCommand)
@@ -54,7 +53,7 @@ def plan(
 
     Prints the plan, with --json as data; a method has the options of its Python class.
     """
-    asked = Asked(**{name: others.pop(name) for name in _OF_SOURCE})
+    asked = Asked(**{each.name: others.pop(each.name) for each in fields(Asked)})
     chosen = make_method(method, others)
     where = find_cluster(cluster, num_nodes)
     if output is not None:

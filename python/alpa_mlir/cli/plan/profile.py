@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import isnan
 from pathlib import Path
 
 import click
@@ -18,7 +19,7 @@ from alpa_mlir.cli.command import (
     quiet_option,
 )
 from alpa_mlir.cluster.profile import Profile
-from alpa_mlir.errors import ClusterError
+from alpa_mlir.errors import ArgumentError, ClusterError
 from alpa_mlir.files import check_can_write, write_text
 from alpa_mlir.profiling.fit import Measurement
 from alpa_mlir.profiling.profile import make_profile, measure
@@ -44,6 +45,8 @@ def profile(
     Writes curves of seconds by size as JSON, which Cluster.local() uses, and prints how far they
     are from ops that they were not made of.
     """
+    if isnan(seconds):  # which is in every range, to click
+        raise ArgumentError(f"--seconds: expected 1 to 86400, got {seconds}")
     for file in filter(None, (output, measurements)):
         check_can_write(file, ClusterError)
     devices = jax.local_devices()

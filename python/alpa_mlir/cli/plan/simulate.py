@@ -10,13 +10,13 @@ import click
 from alpa_mlir import Plan
 from alpa_mlir.cli.command import OneLineCommand, echo_json, file_option, json_option
 from alpa_mlir.errors import ArgumentError, ScheduleError
-from alpa_mlir.files import check_can_write, replacing
+from alpa_mlir.files import check_can_write, write_text
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.report.breakdown import breakdown
-from alpa_mlir.simulate.drawing import save_simulation_trace, save_svg, to_text
+from alpa_mlir.simulate.drawing import save_simulation_trace, to_svg, to_text
 from alpa_mlir.simulate.events import Simulation
 from alpa_mlir.simulate.what_if import WhatIf
-from alpa_mlir.units import format_bytes, format_seconds
+from alpa_mlir.units import format_bytes, format_seconds, format_share
 
 _WIDTH = 130
 
@@ -57,11 +57,9 @@ def simulate(
     )
     simulation = found.simulation
     if svg is not None:
-        with replacing(svg, ScheduleError) as file:
-            save_svg(file, {"planned": simulation.timeline})
+        write_text(svg, to_svg({"planned": simulation.timeline}), ScheduleError)
     if perfetto is not None:
-        with replacing(perfetto, ScheduleError) as file:
-            save_simulation_trace(file, simulation)
+        save_simulation_trace(perfetto, simulation)
     if as_json:
         time = breakdown(found.plan).mean.to_json()
         echo_json({**simulation.to_json(), "slowdown": found.slowdown, "time": time})
@@ -91,7 +89,7 @@ def _as_text(plan: PlanData, found: WhatIf) -> str:
     parts = breakdown(changed).mean
     lines.append("of a device's step, on average:")
     lines += [
-        f"  {name:20}{format_seconds(seconds):>10}{_share(seconds, parts.step_seconds):>8}"
+        f"  {name:20}{format_seconds(seconds):>10}{format_share(seconds, parts.step_seconds):>8}"
         for name, seconds in parts.items()
     ]
     return "\n".join([*lines, *_memory(found.simulation), *_links(found.simulation)])
@@ -109,9 +107,5 @@ def _links(simulation: Simulation) -> list[str]:
     busiest = max(simulation.links, key=lambda link: link.busy_seconds)
     return [
         f"busiest link: {busiest.name}, {format_bytes(busiest.num_bytes)} in "
-        f"{_share(busiest.busy_seconds, simulation.step_seconds)} of the step"
+        f"{format_share(busiest.busy_seconds, simulation.step_seconds)} of the step"
     ]
-
-
-def _share(seconds: float, step_seconds: float) -> str:
-    return f"{seconds / step_seconds if step_seconds else 0:.1%}"

@@ -17,7 +17,7 @@ from alpa_mlir.profiling import profile as profiling
 from alpa_mlir.profiling.fit import Measurement, fit
 from alpa_mlir.profiling.ops import SMALL, MeasuredOp, all_ops
 from alpa_mlir.profiling.timing import Timer
-from alpa_mlir.validate.collectives import _computations, _run_counts
+from alpa_mlir.validate.hlo_text import parse_computations, run_counts
 from click.testing import CliRunner
 
 LINK = Link(5e-6, 2e9)
@@ -165,8 +165,8 @@ def test_timed_program_runs_the_op_as_often_as_it_counts(op_class: str, can_unro
 
 def num_runs_in(hlo: str, opcode: str) -> int:
     """How often a run of the program runs such an instruction, loops counted."""
-    computations = _computations(hlo)
-    counts = _run_counts(computations)
+    computations = parse_computations(hlo)
+    counts = run_counts(computations)
     return sum(
         counts.get(name, 0)
         for name, computation in computations.items()

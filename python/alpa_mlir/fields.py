@@ -121,6 +121,26 @@ def read(
         raise raised(f"{_description(error, data, path)}; {advice}") from None
 
 
+def without_version(
+    data: object, version: int, what: str, raised: type[AlpaError], advice: str, path: str = ""
+) -> object:
+    """The fields of a record, for `read`; what is no record stays as it is.
+
+    Args:
+      what: the record, with its article.
+
+    Raises:
+      AlpaError: of the class `raised`: it is of another version.
+    """
+    if not isinstance(data, Mapping):  # a file may hold anything
+        return data
+    values = dict(cast(Mapping[str, Any], data))
+    found = values.pop("version", None)
+    if found != version:
+        raise raised(f"{path}expected {what} of version {version}, got {found!r}; {advice}")
+    return values
+
+
 def check(record: DataclassInstance, raised: type[AlpaError]) -> None:
     """Refuses fields of a dataclass that are not what they are annotated with.
 

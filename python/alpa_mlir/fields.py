@@ -98,6 +98,8 @@ Watts = Annotated[float, Ge(0), Le(1e9), AS_WRITTEN]
 # Measured ones below 0 are refused where a problem is made of them, by the name of the task.
 Joules = Annotated[float, Ge(-1e12), Le(1e12), AS_WRITTEN]
 Fraction = Annotated[float, Ge(0), Le(1), AS_WRITTEN]
+# Of a prediction, without its sign, relative to what is so: 0.1 is 10 %.
+RelativeError = Annotated[float, Ge(0), Le(1e12), AS_WRITTEN]
 
 
 def read(

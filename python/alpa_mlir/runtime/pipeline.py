@@ -166,9 +166,8 @@ class PipelineExecutable(Generic[PlanT]):
     def memory_by_device(self) -> dict[Any, int]:
         """Peak bytes while a step runs; runtime/memory.py has the formula."""
         driver = self.driver
-        return peak_bytes(
-            driver.program, driver.layout, driver.issued, self.compiled, self.donations
-        )
+        order = [(each.mesh, each.instruction) for each in driver.issued]
+        return peak_bytes(driver.program, driver.layout, order, self.compiled, self.donations)
 
     # --- What a step does ---
 

@@ -24,7 +24,7 @@ from alpa_mlir.validate.axes import axes_of
 from alpa_mlir.validate.collectives import HloCollective
 from alpa_mlir.validate.comparison import compare_collectives
 from alpa_mlir.validate.diagnostics import warnings_in
-from alpa_mlir.validate.known_error import known_error
+from alpa_mlir.validate.known_error import ErrorOf, KnownError, known_error
 from alpa_mlir.validation import run
 from alpa_mlir.validation.compiled import validate
 from click.testing import CliRunner
@@ -287,6 +287,19 @@ def test_plan_says_how_far_the_model_was_off(whole: alpa.Plan) -> None:
     ):
         assert f"{of.mean:.1%}" in line
         assert f"{of.count} {of.against}, {of.date}" in line
+
+
+def test_known_error_is_that_of_predictions_against_what_is_so(tmp_path: Path) -> None:
+    pairs = [(90, 100), (130, 100), (0, 0), (100, 99)]
+    found = ErrorOf.of(pairs, "plans", "2026-11-27", "python measure.py")
+    assert found.count == 4
+    assert found.mean == pytest.approx((0.1 + 0.3 + 0 + 1 / 99) / 4)
+    assert found.worst == pytest.approx(0.3)
+    KnownError(found, found, found).save(tmp_path / "known_error.json")
+    kept = json.loads((tmp_path / "known_error.json").read_text())
+    assert kept["memory"]["mean"] == round(found.mean, 4)
+    with pytest.raises(ValueError, match="at least one"):
+        ErrorOf.of([], "plans", "2026-11-27", "python measure.py")
 
 
 def test_hlo_that_is_not_read_in_full_is_refused(

@@ -16,8 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jax.sharding import Mesh
-
 from alpa_mlir.compat import stablehlo_of_hlo
 from alpa_mlir.errors import CompileError
 from alpa_mlir.ir.jaxlib import to_generic
@@ -25,6 +23,7 @@ from alpa_mlir.ir.spec import Spec, named_sharding
 from alpa_mlir.lower.compile import compile_program
 from alpa_mlir.program.annotated import AnnotatedProgram
 from alpa_mlir.validate.hlo_text import Computation, Instruction, dims_of, type_of
+from jax.sharding import Mesh
 
 
 def alone(program: AnnotatedProgram, mesh: Mesh) -> AnnotatedProgram:

@@ -23,12 +23,12 @@ from typing import Any
 
 import alpa_mlir as alpa
 import click
-from alpa_mlir.validate.comparison import relative_error
-from alpa_mlir.validate.known_error import ErrorOf, known_error
+from alpa_mlir.report.known_error import ErrorOf, known_error
+from alpa_mlir.xla.comparison import relative_error
 from gpu.stage_seconds import CASES, Case, communication_seconds
 
 RESULTS = ROOT / "benchmarks/results/2026-11-27-h200-stage-seconds.json"
-KEPT = ROOT / "python/alpa_mlir/validate/known_error.json"
+KEPT = ROOT / "python/alpa_mlir/report/known_error.json"
 
 
 def predicted_seconds(plan: alpa.Plan) -> list[float]:

@@ -32,13 +32,13 @@ import jax.numpy as jnp
 import optax
 from alpa_mlir.errors import AlpaError
 from alpa_mlir.models.workload import workload
-from alpa_mlir.validate.comparison import StageMemory, farthest_off
-from alpa_mlir.validate.known_error import ErrorOf, known_error
+from alpa_mlir.report.known_error import ErrorOf, known_error
+from alpa_mlir.xla.comparison import StageMemory, farthest_off
 
 MOST_COLLECTIVE_ERROR = 0.02
 MEMORY_ERROR, MOST_MEMORY_ERROR, MEAN_MEMORY_ERROR = 0.10, 0.15, 0.07
 ROOT = Path(__file__).parents[1]
-KEPT = ROOT / "python/alpa_mlir/validate/known_error.json"
+KEPT = ROOT / "python/alpa_mlir/report/known_error.json"
 COMMAND = "python benchmarks/validate_gpu.py"
 
 METHODS = {

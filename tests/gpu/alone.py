@@ -22,7 +22,7 @@ from alpa_mlir.ir.jaxlib import to_generic
 from alpa_mlir.ir.spec import Spec, named_sharding
 from alpa_mlir.lower.compile import compile_program
 from alpa_mlir.program.annotated import AnnotatedProgram
-from alpa_mlir.validate.hlo_text import Computation, Instruction, dims_of, type_of
+from alpa_mlir.xla.hlo_text import Computation, Instruction, dims_of, type_of
 from jax.sharding import Mesh
 
 

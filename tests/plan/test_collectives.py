@@ -3,9 +3,9 @@
 import os
 
 import pytest
-from alpa_mlir.validate.collectives import HloCollective, bytes_by_kind, parse_collectives
-from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
-from alpa_mlir.validate.replica_groups import parse_replica_groups
+from alpa_mlir.xla.collectives import HloCollective, bytes_by_kind, parse_collectives
+from alpa_mlir.xla.diagnostics import rematerializations, with_captured_log
+from alpa_mlir.xla.replica_groups import parse_replica_groups
 
 # HLO puts an instruction on one line, however long.
 # ruff: noqa: E501

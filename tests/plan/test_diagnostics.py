@@ -4,7 +4,7 @@ import os
 import threading
 import time
 
-from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
+from alpa_mlir.xla.diagnostics import rematerializations, with_captured_log
 
 
 def write(text: str) -> str:

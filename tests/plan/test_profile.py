@@ -17,7 +17,7 @@ from alpa_mlir.profiling import profile as profiling
 from alpa_mlir.profiling.fit import Measurement, fit
 from alpa_mlir.profiling.ops import SMALL, MeasuredOp, all_ops
 from alpa_mlir.profiling.timing import Timer
-from alpa_mlir.validate.hlo_text import parse_computations, run_counts
+from alpa_mlir.xla.hlo_text import parse_computations, run_counts
 from click.testing import CliRunner
 
 LINK = Link(5e-6, 2e9)

@@ -19,14 +19,14 @@ from alpa_mlir.frontend.saved import FlatType
 from alpa_mlir.models.workload import workload
 from alpa_mlir.plan.data import PlannedCollective
 from alpa_mlir.progress import Progress, Stopwatch
-from alpa_mlir.validate.absent import gpu_target
-from alpa_mlir.validate.axes import axes_of
-from alpa_mlir.validate.collectives import HloCollective
-from alpa_mlir.validate.comparison import compare_collectives
-from alpa_mlir.validate.diagnostics import warnings_in
-from alpa_mlir.validate.known_error import ErrorOf, KnownError, known_error
+from alpa_mlir.report.known_error import ErrorOf, KnownError, known_error
 from alpa_mlir.validation import run
 from alpa_mlir.validation.compiled import validate
+from alpa_mlir.xla.absent import gpu_target
+from alpa_mlir.xla.axes import axes_of
+from alpa_mlir.xla.collectives import HloCollective
+from alpa_mlir.xla.comparison import compare_collectives
+from alpa_mlir.xla.diagnostics import warnings_in
 from click.testing import CliRunner
 
 PIPELINE = alpa.PipelineParallel(
@@ -163,11 +163,11 @@ def of_kind(plan: alpa.Plan, **fields: Any) -> alpa.Plan:
 
 
 def test_gpus_without_their_compiler(whole: alpa.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("alpa_mlir.validate.absent._PLUGINS", ("no-such-package",))
+    monkeypatch.setattr("alpa_mlir.xla.absent._PLUGINS", ("no-such-package",))
     plan = of_kind(whole, kind="NVIDIA H200")
     with pytest.raises(ClusterError, match=r"pip install 'alpa_mlir\[gpu-aot\]'"):
         plan.validate()
-    monkeypatch.setattr("alpa_mlir.validate.absent._PLUGINS", ("numpy",))
+    monkeypatch.setattr("alpa_mlir.xla.absent._PLUGINS", ("numpy",))
     with pytest.raises(ClusterError, match=r"of jaxlib's version, [\d.]+, got numpy"):
         plan.validate()
 

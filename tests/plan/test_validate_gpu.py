@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from alpa_mlir.errors import ClusterError
-from alpa_mlir.validate.absent import check_compiler
+from alpa_mlir.xla.absent import check_compiler
 from click.testing import CliRunner
 from oracles.benchmark_modules import load_benchmark
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from alpa_mlir.units import format_bytes
-from alpa_mlir.validate.comparison import CollectiveTotals, Validation
+from alpa_mlir.xla.comparison import CollectiveTotals, Validation
 
 _WIDTH = 130
 

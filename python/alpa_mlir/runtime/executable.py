@@ -14,7 +14,7 @@ from alpa_mlir.program.annotated import AnnotatedProgram, leaves_of
 from alpa_mlir.runtime.initialize import create
 from alpa_mlir.runtime.memory import allocated_bytes
 from alpa_mlir.runtime.shared_buffers import DonationGuard
-from alpa_mlir.validate.collectives import HloCollective, parse_collectives
+from alpa_mlir.xla.collectives import HloCollective, parse_collectives
 
 PlanT = TypeVar("PlanT", bound=PlanData)
 

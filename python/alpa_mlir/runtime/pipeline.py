@@ -27,7 +27,7 @@ from alpa_mlir.schedule.instructions import make_instructions
 from alpa_mlir.schedule.schedule import TaskKind
 from alpa_mlir.schedule.values import Buffer
 from alpa_mlir.simulate.planned import planned_timeline
-from alpa_mlir.validate.collectives import HloCollective, parse_collectives
+from alpa_mlir.xla.collectives import HloCollective, parse_collectives
 
 
 class PipelineExecutable(Generic[PlanT]):

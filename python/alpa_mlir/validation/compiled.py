@@ -31,16 +31,16 @@ from alpa_mlir.runtime.layout import Layout
 from alpa_mlir.runtime.memory import allocated_bytes, peak_bytes
 from alpa_mlir.schedule.instructions import InstructionLists, make_instructions
 from alpa_mlir.schedule.schedule import Phase, TaskKind
-from alpa_mlir.validate.absent import INSTALL, absent_devices, compiler, lacks_tools
-from alpa_mlir.validate.collectives import HloCollective, parse_collectives
-from alpa_mlir.validate.comparison import (
+from alpa_mlir.validation.reductions import reductions_of_stages
+from alpa_mlir.xla.absent import INSTALL, absent_devices, compiler, lacks_tools
+from alpa_mlir.xla.collectives import HloCollective, parse_collectives
+from alpa_mlir.xla.comparison import (
     CollectiveTotals,
     StageMemory,
     Validation,
     compare_collectives,
 )
-from alpa_mlir.validate.diagnostics import warnings_in, with_captured_log
-from alpa_mlir.validation.reductions import reductions_of_stages
+from alpa_mlir.xla.diagnostics import warnings_in, with_captured_log
 
 _NUM_THREADS = 2
 # Such as the number of the stage: XLA does not read them.

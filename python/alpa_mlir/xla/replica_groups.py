@@ -5,7 +5,7 @@ from math import prod
 
 import numpy as np
 
-from alpa_mlir.validate.hlo_text import ints
+from alpa_mlir.xla.hlo_text import ints
 
 Groups = tuple[tuple[int, ...], ...]
 

@@ -7,7 +7,7 @@ from math import prod
 from typing import get_args
 
 from alpa_mlir.cluster.efficiency import CollectiveKind
-from alpa_mlir.validate.hlo_text import (
+from alpa_mlir.xla.hlo_text import (
     Computation,
     Instruction,
     dims_of,
@@ -16,7 +16,7 @@ from alpa_mlir.validate.hlo_text import (
     run_counts,
     type_of,
 )
-from alpa_mlir.validate.replica_groups import Groups, parse_replica_groups
+from alpa_mlir.xla.replica_groups import Groups, parse_replica_groups
 
 KINDS: tuple[str, ...] = get_args(CollectiveKind)
 

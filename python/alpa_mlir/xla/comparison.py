@@ -10,8 +10,8 @@ from typing import Any
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.fields import Checked, NumBytes, Seconds, WholeNumber
 from alpa_mlir.plan.data import PlannedCollective
-from alpa_mlir.validate.axes import axes_of
-from alpa_mlir.validate.collectives import HloCollective
+from alpa_mlir.xla.axes import axes_of
+from alpa_mlir.xla.collectives import HloCollective
 
 VERSION = 1
 UNKNOWN_AXES = "?"

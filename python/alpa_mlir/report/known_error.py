@@ -12,7 +12,7 @@ from statistics import fmean
 
 from alpa_mlir.errors import PlanError
 from alpa_mlir.fields import Checked, RelativeError, WholeNumber, read
-from alpa_mlir.validate.comparison import relative_error
+from alpa_mlir.xla.comparison import relative_error
 
 _FILE = "known_error.json"
 _DIGITS = 4  # that are kept
@@ -62,5 +62,5 @@ class KnownError(Checked):
 @cache
 def known_error() -> KnownError:
     """What is in the package."""
-    text = (files("alpa_mlir.validate") / _FILE).read_text()
+    text = (files("alpa_mlir.report") / _FILE).read_text()
     return read(KnownError, json.loads(text), PlanError, "install alpa_mlir again")

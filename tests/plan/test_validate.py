@@ -1,6 +1,8 @@
 """Plans held against XLA: what is compared, what is saved for it, what is refused."""
 
 import json
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -287,6 +289,30 @@ def test_plan_says_how_far_the_model_was_off(whole: alpa.Plan) -> None:
     ):
         assert f"{of.mean:.1%}" in line
         assert f"{of.count} {of.against}, {of.date}" in line
+
+
+def test_program_that_xla_refuses_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are not compiled any more are not waited for."""
+    plan = alpa.parallelize(gpt().train_step, PIPELINE).plan(*gpt().abstract_arguments())
+
+    def refuse(_: Any, name: str, *__: Any) -> Any:
+        time.sleep(0.1)  # while others wait for their turn
+        raise CompileError(f"'{name}' is refused")
+
+    monkeypatch.setattr("alpa_mlir.validation.compiled.compile_lowered", refuse)
+    raised: list[BaseException] = []
+
+    def run_validation() -> None:
+        try:
+            validated(plan)
+        except CompileError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run_validation, daemon=True)
+    thread.start()
+    thread.join(120)
+    assert not thread.is_alive()
+    assert "is refused" in str(raised)
 
 
 def test_known_error_is_that_of_predictions_against_what_is_so(tmp_path: Path) -> None:

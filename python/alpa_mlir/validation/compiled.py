@@ -158,10 +158,15 @@ def _compile_all(cluster: Cluster, tasks: Sequence[_Task], stopwatch: Stopwatch)
             ThreadPoolExecutor(_NUM_THREADS) as pool,
         ):
             made = [pool.submit(_compile, distinct[key], ways[way]) for key, way in wanted]
-            for done in as_completed(made):
-                if done.exception():
-                    pool.shutdown(cancel_futures=True)
-                advance()
+            try:
+                for done in as_completed(made):
+                    done.result()
+                    advance()
+            except (
+                BaseException
+            ):  # nobody is told of those that are cancelled: do not wait for them
+                pool.shutdown(cancel_futures=True)
+                raise
             return [each.result() for each in made]
 
     with stopwatch("compile"):

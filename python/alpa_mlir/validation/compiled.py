@@ -162,9 +162,7 @@ def _compile_all(cluster: Cluster, tasks: Sequence[_Task], stopwatch: Stopwatch)
                 for done in as_completed(made):
                     done.result()
                     advance()
-            except (
-                BaseException
-            ):  # nobody is told of those that are cancelled: do not wait for them
+            except BaseException:  # as_completed would wait for those that are cancelled
                 pool.shutdown(cancel_futures=True)
                 raise
             return [each.result() for each in made]

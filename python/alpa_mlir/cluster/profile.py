@@ -70,7 +70,7 @@ class Profile(Checked):
       versions: of what it was measured with, by name.
       seconds: that measuring took; num_ops: how many ops were measured, those held out included.
       peak_flops: the highest rate that was reached, by MLIR element type.
-      memory_bytes_per_second: the highest rate of an elementwise op.
+      memory_bytes_per_second: of the largest elementwise op, which no cache holds.
       memory_bytes: of a device, where it says so.
       link: that tells the times of collectives best; None where there is one device.
     """

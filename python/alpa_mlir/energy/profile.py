@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 from annotated_types import MinLen
 
@@ -25,14 +25,14 @@ from alpa_mlir.fields import (
     without_version,
 )
 from alpa_mlir.files import write_text
-from alpa_mlir.plan.data import PlanData
+from alpa_mlir.plan.data import PhaseName, PlanData
 from alpa_mlir.schedule.schedule import Phase
 
 _VERSION = 1
 _COLUMNS = ("stage", "instruction", "frequency", "time", "energy")
 _ADVICE = "correct the profile"
 
-Instruction = Literal["prologue", "forward", "backward", "update"]
+Instruction = PhaseName  # as Perseus calls it
 PHASES: dict[str, Phase] = {name: Phase[name.upper()] for name in get_args(Instruction)}
 
 

@@ -95,6 +95,15 @@ def test_parse_collectives_refuses_what_it_does_not_know_to_start() -> None:
         parse_collectives(unknown)
 
 
+@pytest.mark.parametrize("opcode", ["ragged-all-to-all", "collective-broadcast", "send"])
+def test_parse_collectives_refuses_what_it_does_not_count(opcode: str) -> None:
+    unknown = LOOP_AND_ASYNC.replace(" all-to-all(", f" {opcode}(")
+    with pytest.raises(ValueError, match=f"between devices, got '{opcode}'"):
+        parse_collectives(unknown)
+    host = unknown.replace("{4,5},{6,7}}", "{4,5},{6,7}}, is_host_transfer=true")
+    assert "all-to-all" not in bytes_by_kind(parse_collectives(host))
+
+
 def test_bytes_by_kind_counts_every_iteration() -> None:
     assert bytes_by_kind(parse_collectives(LOOP_AND_ASYNC)) == {
         "all-reduce": 320,

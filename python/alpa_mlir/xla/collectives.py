@@ -58,11 +58,11 @@ def parse_collectives(hlo: str) -> list[HloCollective]:
     count counts as one iteration; each branch of a conditional counts as taken.
 
     Raises:
-      ValueError: the text has no ENTRY, so that nothing would be counted, or starts something
-        asynchronous that is not known here, which may be a collective.
+      ValueError: the text has no ENTRY, so that nothing would be counted, or has a collective that
+        is not counted here, or starts something asynchronous that is not known and may be one.
     """
     computations = parse_computations(hlo)
-    _check_starts(computations)
+    _check_known(computations)
     num_devices = int(_first(r"num_partitions=(\d+)", hlo) or 1)
     counts = run_counts(computations)
     return [
@@ -84,15 +84,22 @@ def bytes_by_kind(collectives: Iterable[HloCollective]) -> dict[str, int]:
 
 # What starts and is no collective itself: the computation that `async` names may hold one.
 _OTHER_STARTS = ("async", "copy", "slice")
+_HOST = "is_host_transfer=true"
+_NOT_COUNTED = ("collective-broadcast", "ragged-all-to-all", "send", "recv")
 
 
-def _check_starts(computations: Mapping[str, Computation]) -> None:
+def _check_known(computations: Mapping[str, Computation]) -> None:
     for computation in computations.values():
         for instruction in computation.values():
             is_start = instruction.opcode.endswith("-start")
             if is_start and instruction.started not in (*KINDS, *_OTHER_STARTS):
                 raise ValueError(
                     f"expected one of {', '.join(KINDS)} to start, or a copy or a computation, got "
+                    f"'{instruction.opcode}' (%{instruction.name})"
+                )
+            if instruction.opcode in _NOT_COUNTED and _HOST not in instruction.rest:
+                raise ValueError(
+                    f"expected one of {', '.join(KINDS)} between devices, got "
                     f"'{instruction.opcode}' (%{instruction.name})"
                 )
 

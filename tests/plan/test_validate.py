@@ -1,6 +1,9 @@
 """Plans held against XLA: what is compared, what is saved for it, what is refused."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +23,7 @@ from alpa_mlir.errors import AlpaError, ClusterError, CompileError, PlanError
 from alpa_mlir.frontend.saved import FlatType
 from alpa_mlir.models.workload import workload
 from alpa_mlir.plan.data import PlannedCollective
+from alpa_mlir.plan.json import plan_to_json
 from alpa_mlir.progress import Progress, Stopwatch
 from alpa_mlir.report.known_error import ErrorOf, KnownError, known_error
 from alpa_mlir.validation import run
@@ -121,6 +125,36 @@ def test_validate_tells_how_far_it_is(whole: alpa.Plan, monkeypatch: pytest.Monk
     found = whole.validate(seen.append)
     assert (found.num_devices, found.num_programs) == (8, 1)
     assert any(each.part == "programs" and each.done == 1 for each in seen)
+
+
+WORKER = """
+import sys
+from alpa_mlir.errors import CompileError
+from alpa_mlir.validation import worker
+
+def validate(plan, module, stopwatch):
+    with stopwatch("compile"):
+        print("what others say")
+    raise CompileError("refused")
+
+worker.validate = validate
+worker.main(*sys.argv[1:])
+"""
+
+
+def test_progress_is_all_that_the_worker_says(tmp_path: Path, whole: alpa.Plan) -> None:
+    question, answer = tmp_path / "question.json", tmp_path / "answer.json"
+    question.write_text(json.dumps({"plan": plan_to_json(whole), "module": ""}))
+    ran = subprocess.run(
+        [sys.executable, "-c", WORKER, str(question), str(answer)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {json.loads(line)["part"] for line in ran.stdout.splitlines()} == {"compile"}
+    assert "what others say" in ran.stderr
+    assert json.loads(answer.read_text()) == {"error": "CompileError", "message": "refused"}
 
 
 # --- What is refused ---

@@ -10,7 +10,6 @@ measured, so that this is an estimate; work is split evenly in both. --record ke
 
 import json
 import os
-import statistics
 import sys
 from pathlib import Path
 
@@ -24,12 +23,12 @@ from typing import Any
 
 import alpa_mlir as alpa
 import click
-from alpa_mlir.validate import known_error
-from alpa_mlir.validate.known_error import ErrorOf
+from alpa_mlir.report.known_error import ErrorOf, known_error
+from alpa_mlir.xla.comparison import relative_error
 from gpu.stage_seconds import CASES, Case, communication_seconds
 
 RESULTS = ROOT / "benchmarks/results/2026-11-27-h200-stage-seconds.json"
-KEPT = ROOT / "python/alpa_mlir/validate/known_error.json"
+KEPT = ROOT / "python/alpa_mlir/report/known_error.json"
 
 
 def predicted_seconds(plan: alpa.Plan) -> list[float]:
@@ -57,27 +56,21 @@ def main(is_kept: bool) -> None:
     results: dict[str, Any] = json.loads(RESULTS.read_text())
     measured = {each["name"]: each["parts"] for each in results["cases"]}
     cluster = alpa.Cluster.preset("dgx-h200")
-    errors: list[float] = []
+    pairs: list[tuple[float, float]] = []
     for case in CASES:
         if case.name not in measured:
             continue
         predicted = predicted_seconds(plan_of(case, cluster))
         for part, seconds in zip(measured[case.name], predicted, strict=True):
-            error = seconds / part["measured_seconds"] - 1
-            errors.append(abs(error))
+            pairs.append((seconds, part["measured_seconds"]))
+            error = relative_error(*pairs[-1])
             milliseconds = f"{seconds * 1e3:9.3f}{part['measured_seconds'] * 1e3:9.3f} ms"
             print(f"{case.name:22}{part['part']:10}{milliseconds} {error:+.1%}", flush=True)
-    print(f"{len(errors)} parts: {statistics.fmean(errors):.1%}, at most {max(errors):.1%}")
+    against = f"parts of plans run on one {results['device']}"
+    found = ErrorOf.of(pairs, against, results["date"], "python benchmarks/h200_seconds.py")
+    print(f"{found.count} parts: {found.mean:.1%}, at most {found.worst:.1%}")
     if is_kept:
-        error = ErrorOf(
-            against=f"parts of plans run on one {results['device']}",
-            date=results["date"],
-            command="python benchmarks/h200_seconds.py",
-            count=len(errors),
-            mean=round(statistics.fmean(errors), 4),
-            worst=round(max(errors), 4),
-        )
-        replace(known_error.known_error(), seconds=error).save(KEPT)
+        replace(known_error(), seconds=found).save(KEPT)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -50,16 +50,14 @@ class Point:
     num_gpus: int
     batch_size: int
     preset: str
-    overrides: Mapping[str, Any] = field(default_factory=dict[str, Any])
     published: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def cluster(self) -> alpa.Cluster:
         """Whole nodes, or a part of one."""
-        data = alpa.Cluster.preset(self.preset).to_json()
-        per_node = min(self.num_gpus, data["devices_per_node"])
-        shape = {"num_nodes": self.num_gpus // per_node, "devices_per_node": per_node}
-        return alpa.Cluster.from_json(data | shape)
+        node = alpa.Cluster.preset(self.preset)
+        per_node = min(self.num_gpus, node.devices_per_node)
+        return replace(node, num_nodes=self.num_gpus // per_node, devices_per_node=per_node)
 
 
 _GPUS = (1, 2, 4, 8, 16, 32, 64)
@@ -153,9 +151,7 @@ class Row:
 
 
 def measure(point: Point, hand: HandPlan) -> Row:
-    setup = workload(
-        point.family, point.size, point.batch_size, ADAM, **point.overrides, **hand.overrides
-    )
+    setup = workload(point.family, point.size, point.batch_size, ADAM, **hand.overrides)
     step = alpa.parallelize(setup.train_step, hand.method, point.cluster)
     begin = perf_counter()
     names = (f"{point.family}:{point.size}", point.num_gpus, hand.name)
@@ -169,19 +165,20 @@ def measure(point: Point, hand: HandPlan) -> Row:
         *names,
         planning_seconds,
         simulation.step_seconds,
-        tflops(point, simulation.step_seconds),
+        tflops(point, hand, simulation.step_seconds),
         max(plan.memory_bytes, simulation.peak_memory_bytes),
         simulation.bubble_fraction,
     )
 
 
-def tflops(point: Point, step_seconds: float) -> float | None:
-    """Per GPU."""
+def tflops(point: Point, hand: HandPlan, step_seconds: float) -> float | None:
+    """Per GPU; GPT's layers count again where they are recomputed, as in the paper."""
     counts = {"gpt": gpt, "llama": llama}
     if point.family not in counts:
         return None
     module = counts[point.family]
-    flops = module.step_flops(module.SIZES[point.size], point.batch_size)
+    config = replace(module.SIZES[point.size], **hand.overrides)
+    flops = module.step_flops(config, point.batch_size)
     return flops / step_seconds / point.num_gpus / 1e12
 
 

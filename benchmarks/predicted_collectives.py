@@ -26,7 +26,7 @@ import alpa_mlir as alpa
 import click
 from alpa_mlir.ir.shardy_collectives import explicit_collectives
 from alpa_mlir.stations import Lowered
-from alpa_mlir.validate.collectives import bytes_by_kind
+from alpa_mlir.xla.collectives import bytes_by_kind
 from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

@@ -5,9 +5,9 @@
 Needs `pip install 'alpa_mlir[gpu-aot]'`. GPT (two layers checkpointed and unrolled, four scanned,
 24), MoE, Wide-ResNet and MLP, each under five methods, on 8 and 64 H100s. Every plan is a line of
 JSON in FILE; a plan that has one for this commit is not made again. Prints a table, and for every
-miss its cause. Goals: collectives within 2 % in bytes for each; memory within 10 % for nine of ten,
-7 % on average, 15 % at most, without XLA's latency-hiding scheduler. --record keeps the errors for
-`Plan.explain()`.
+miss what is supposed to cause it. Goals: collectives within 2 % in bytes for each; memory within
+10 % for nine of ten, 7 % on average, 15 % at most, without XLA's latency-hiding scheduler. --record
+keeps the errors for `Plan.explain()`.
 """
 
 import os
@@ -16,11 +16,10 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import datetime
 import json
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from importlib.metadata import version
@@ -33,13 +32,13 @@ import jax.numpy as jnp
 import optax
 from alpa_mlir.errors import AlpaError
 from alpa_mlir.models.workload import workload
-from alpa_mlir.validate import known_error
-from alpa_mlir.validate.known_error import ErrorOf
+from alpa_mlir.report.known_error import ErrorOf, known_error
+from alpa_mlir.xla.comparison import StageMemory, farthest_off
 
 MOST_COLLECTIVE_ERROR = 0.02
 MEMORY_ERROR, MOST_MEMORY_ERROR, MEAN_MEMORY_ERROR = 0.10, 0.15, 0.07
 ROOT = Path(__file__).parents[1]
-KEPT = ROOT / "python/alpa_mlir/validate/known_error.json"
+KEPT = ROOT / "python/alpa_mlir/report/known_error.json"
 COMMAND = "python benchmarks/validate_gpu.py"
 
 METHODS = {
@@ -125,12 +124,13 @@ def cases() -> Iterator[Case]:
         yield Case(model, name, size, batch, "shard", overrides, (2, 4))
 
 
-# Of misses that somebody has looked into, by plan.
-MEMORY_CAUSES: dict[str, str] = {
-    "mlp-shard-8": "XLA gives the result of an elementwise op the place of an operand that ends "
-    "there; the plan has both (134 of 168 MB)",
-    "mlp-zero2-8": "XLA starts gathers of activations that the backward pass needs early, so that "
-    "three live at once where the plan has one (268 MB)",
+# Of misses, by plan: what is supposed to cause them. Nobody has shown it, by a model without the
+# cause and without the miss.
+SUPPOSED_CAUSES: dict[str, str] = {
+    "mlp-shard-8": "perhaps XLA gives the result of an elementwise op the place of an operand that "
+    "ends there; the plan has both (134 of 168 MB)",
+    "mlp-zero2-8": "perhaps XLA starts gathers of activations that the backward pass needs early, "
+    "so that three live at once where the plan has one (268 MB)",
 }
 
 
@@ -183,24 +183,27 @@ def line(record: dict[str, Any]) -> str:
     if "failure" in record:
         return f"{name}{record['failure'][:90]}"
     found = record["validation"]
-    totals = [
-        sum(c[key] for c in found["collectives"]) for key in ("predicted_bytes", "actual_bytes")
-    ]
+    predicted, actual = collective_bytes(record)
     memory = "; ".join(
-        f"{m['predicted_bytes'] / 1e6:8.0f} {needed(m) / 1e6:8.0f} "
-        f"{m['predicted_bytes'] / needed(m) - 1:+6.1%} {m['actual_bytes'] / 1e6:8.0f}"
-        for m in found["memory"]
+        f"{each.predicted_bytes / 1e6:8.0f} {each.needed_bytes / 1e6:8.0f} "
+        f"{each.error:+6.1%} {each.actual_bytes / 1e6:8.0f}"
+        for each in memory_of(record)
     )
     return (
-        f"{name}{totals[0] / 1e6:9.1f}{totals[1] / 1e6:9.1f} {found['collective_error']:+7.2%}  "
+        f"{name}{predicted / 1e6:9.1f}{actual / 1e6:9.1f} {found['collective_error']:+7.2%}  "
         f"{memory}  {record['step_seconds'] * 1e3:7.2f} ms  {found['seconds']:4.0f} s"
         + (f"  {len(found['warnings'])} warnings" if found["warnings"] else "")
     )
 
 
-def needed(memory: dict[str, Any]) -> int:
-    plain = memory["plain_bytes"]
-    return memory["actual_bytes"] if plain is None else plain
+def collective_bytes(record: dict[str, Any]) -> tuple[int, int]:
+    """Predicted and actual."""
+    found = record["validation"]["collectives"]
+    return sum(c["predicted_bytes"] for c in found), sum(c["actual_bytes"] for c in found)
+
+
+def memory_of(record: dict[str, Any]) -> list[StageMemory]:
+    return [StageMemory(**each) for each in record["validation"]["memory"]]
 
 
 def misses(record: dict[str, Any]) -> Iterator[str]:
@@ -214,37 +217,18 @@ def misses(record: dict[str, Any]) -> Iterator[str]:
             for text in each["unmatched"]:
                 where = f"{each['kind']} over {each['axes']} of stage {each['stage']}"
                 yield f"{record['plan']}: {where}: {text}"
-    for memory in found["memory"]:
-        error = memory["predicted_bytes"] / needed(memory) - 1
-        if abs(error) > MEMORY_ERROR:
-            cause = MEMORY_CAUSES.get(record["plan"], "cause not found")
-            yield f"{record['plan']}: memory of stage {memory['stage']} {error:+.1%}: {cause}"
+    for memory in memory_of(record):
+        if abs(memory.error) > MEMORY_ERROR:
+            cause = SUPPOSED_CAUSES.get(record["plan"], "cause not found")
+            yield f"{record['plan']}: memory of stage {memory.stage} {memory.error:+.1%}: {cause}"
     for warning in found["warnings"]:
         yield f"{record['plan']}: XLA {warning}"
 
 
-def errors(records: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
-    """Of collectives, and of memory, by plan."""
-    found = [record["validation"] for record in records if "validation" in record]
-    return (
-        [abs(each["collective_error"]) for each in found],
-        [abs(each["memory_error"]) for each in found],
-    )
-
-
-def keep(collectives: list[float], memory: list[float]) -> None:
-    def error_of(values: list[float]) -> ErrorOf:
-        return ErrorOf(
-            against=f"plans compiled by jaxlib {version('jaxlib')} for NVIDIA H100s",
-            date=datetime.date.today().isoformat(),
-            command=COMMAND,
-            count=len(values),
-            mean=round(statistics.fmean(values), 4),
-            worst=round(max(values), 4),
-        )
-
-    known = known_error.known_error()
-    replace(known, collectives=error_of(collectives), memory=error_of(memory)).save(KEPT)
+def error_of(pairs: Iterable[tuple[int, int]]) -> ErrorOf:
+    """Of predicted and actual bytes."""
+    against = f"plans compiled by jaxlib {version('jaxlib')} for NVIDIA H100s"
+    return ErrorOf.of(pairs, against, datetime.date.today().isoformat(), COMMAND)
 
 
 @click.command()
@@ -267,23 +251,26 @@ def main(output: Path, patterns: tuple[str, ...], is_kept: bool) -> None:
     for record in chosen:
         for text in misses(record):
             print(f"miss: {text}")
-    collectives, memory = errors(chosen)
-    if not memory:
+    compiled = [record for record in chosen if "validation" in record]
+    if not compiled:
         sys.exit(1)
-    near = sum(error <= MEMORY_ERROR for error in memory)
+    worst_stages = [farthest_off(memory_of(record)) for record in compiled]
+    near = sum(abs(each.error) <= MEMORY_ERROR for each in worst_stages)
+    collectives = error_of(collective_bytes(record) for record in compiled)
+    memory = error_of((each.predicted_bytes, each.needed_bytes) for each in worst_stages)
     print(
-        f"{len(memory)} plans: collectives at most {max(collectives):.2%}; memory "
-        f"{statistics.fmean(memory):.1%} on average, at most {max(memory):.1%}, {near} within "
+        f"{len(compiled)} plans: collectives at most {collectives.worst:.2%}; memory "
+        f"{memory.mean:.1%} on average, at most {memory.worst:.1%}, {near} within "
         f"{MEMORY_ERROR:.0%}"
     )
     if is_kept:
-        keep(collectives, memory)
+        replace(known_error(), collectives=collectives, memory=memory).save(KEPT)
     is_good = (
-        len(memory) == len(chosen)
-        and max(collectives) <= MOST_COLLECTIVE_ERROR
-        and near >= 0.9 * len(memory)
-        and statistics.fmean(memory) <= MEAN_MEMORY_ERROR
-        and max(memory) <= MOST_MEMORY_ERROR
+        len(compiled) == len(chosen)
+        and collectives.worst <= MOST_COLLECTIVE_ERROR
+        and near >= 0.9 * len(compiled)
+        and memory.mean <= MEAN_MEMORY_ERROR
+        and memory.worst <= MOST_MEMORY_ERROR
     )
     sys.exit(0 if is_good else 1)
 

@@ -31,7 +31,7 @@ import optax
 from alpa_mlir.models.workload import workload
 from alpa_mlir.runtime.pipeline import PipelineExecutable
 from alpa_mlir.simulate.drawing import to_text
-from alpa_mlir.validate.collectives import bytes_by_kind
+from alpa_mlir.xla.collectives import bytes_by_kind
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table

@@ -98,6 +98,8 @@ Watts = Annotated[float, Ge(0), Le(1e9), AS_WRITTEN]
 # Measured ones below 0 are refused where a problem is made of them, by the name of the task.
 Joules = Annotated[float, Ge(-1e12), Le(1e12), AS_WRITTEN]
 Fraction = Annotated[float, Ge(0), Le(1), AS_WRITTEN]
+# Of a prediction, without its sign, relative to what is so: 0.1 is 10 %.
+RelativeError = Annotated[float, Ge(0), Le(1e12), AS_WRITTEN]
 
 
 def read(
@@ -119,6 +121,26 @@ def read(
         return _adapter(kind).validate_json(text)
     except ValidationError as error:
         raise raised(f"{_description(error, data, path)}; {advice}") from None
+
+
+def without_version(
+    data: object, version: int, what: str, raised: type[AlpaError], advice: str, path: str = ""
+) -> object:
+    """The fields of a record, for `read`; what is no record stays as it is.
+
+    Args:
+      what: the record, with its article.
+
+    Raises:
+      AlpaError: of the class `raised`: it is of another version.
+    """
+    if not isinstance(data, Mapping):  # a file may hold anything
+        return data
+    values = dict(cast(Mapping[str, Any], data))
+    found = values.pop("version", None)
+    if found != version:
+        raise raised(f"{path}expected {what} of version {version}, got {found!r}; {advice}")
+    return values
 
 
 def check(record: DataclassInstance, raised: type[AlpaError]) -> None:

@@ -28,8 +28,8 @@ from alpa_mlir.report.progress import terminal_progress
 from alpa_mlir.simulate.events import Simulation
 from alpa_mlir.simulate.planned import simulate_plan
 from alpa_mlir.simulate.what_if import WhatIf, what_if
-from alpa_mlir.validate.comparison import Validation
 from alpa_mlir.validation.run import validate_plan
+from alpa_mlir.xla.comparison import Validation
 
 _MOST_MODULE_BYTES = 2**30
 # Frontiers of more tasks take seconds, of ten thousands minutes: more than `explain` is to take.

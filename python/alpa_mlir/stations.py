@@ -19,7 +19,7 @@ from alpa_mlir.runtime.compile import compile_pipeline
 from alpa_mlir.runtime.compiled_programs import CompiledPrograms
 from alpa_mlir.runtime.executable import Executable
 from alpa_mlir.runtime.pipeline import PipelineExecutable
-from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
+from alpa_mlir.xla.diagnostics import rematerializations, with_captured_log
 
 AnyExecutable = Executable[Plan] | PipelineExecutable[Plan]
 

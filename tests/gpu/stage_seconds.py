@@ -4,7 +4,7 @@
 
 A training step is planned for a `dgx-h100`, and XLA partitions it for eight devices, which may be
 virtual ones of the CPU. One device's part, with the shapes of its shards, then runs alone on the
-GPU, without collectives (`alpa_mlir.validate.alone`), and is compared with what the plan says of
+GPU, without collectives (`tests/gpu/alone.py`), and is compared with what the plan says of
 computing: its seconds without those of collectives, and its memory. Of a pipeline, every program of
 every stage is run so, and compared by stage. Programs are timed without donating their arguments,
 and compiled once more with it for their memory.
@@ -15,7 +15,9 @@ Started again with the same folder, it goes on behind the last case: XLA may end
 
 import os
 import sys
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the tests, when it is run as a program
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
@@ -28,7 +30,6 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import alpa_mlir as alpa
@@ -43,21 +44,19 @@ from alpa_mlir.lower.compile import compile_program
 from alpa_mlir.models.workload import Workload, workload
 from alpa_mlir.plan.data import PlanData, PlannedCollective
 from alpa_mlir.program.annotated import AnnotatedProgram
+from alpa_mlir.runtime.compile import instructions_of_step
 from alpa_mlir.runtime.donation import find_donations
-from alpa_mlir.runtime.issued import IssuedInstruction
 from alpa_mlir.runtime.layout import Layout
-from alpa_mlir.runtime.memory import peak_bytes as pipeline_peak_bytes
+from alpa_mlir.runtime.memory import allocated_bytes, peak_bytes
 from alpa_mlir.schedule.instructions import make_instructions
-from alpa_mlir.schedule.issue_order import issue_order
 from alpa_mlir.schedule.schedule import Phase
 from alpa_mlir.stations import Lowered, LoweredPipeline
-from alpa_mlir.validate.alone import alone
+from gpu.alone import alone
 
 BF16 = {"dtype": jnp.bfloat16}
 NUM_REPEATS = 5
 SECONDS_PER_REPEAT = 0.2
 _Pipeline = alpa.PipelineParallel
-_NOT_ISSUED: Any = None  # an instruction of which only the order is of interest
 
 
 @dataclass(frozen=True)
@@ -150,14 +149,6 @@ def elapsed(compiled: Any, arguments: Any, num_runs: int) -> float:
     return time.perf_counter() - start
 
 
-def peak_bytes(compiled: Any, device: Any) -> int:
-    stats = compiled.memory_analysis()
-    if device.platform == "cpu":  # whose peak leaves temporaries out
-        kept = stats.argument_size_in_bytes + stats.output_size_in_bytes
-        return kept - stats.alias_size_in_bytes + stats.temp_size_in_bytes
-    return stats.peak_memory_in_bytes
-
-
 def array_like(aval: Any, device: Any) -> jax.Array:
     """Small random numbers: products of zeros are faster than others."""
     generator = np.random.default_rng(0)
@@ -192,7 +183,7 @@ def whole(lowered: Lowered, device: Any) -> dict[str, Any]:
     mesh = plan.mesh.over(jax.devices("cpu"))
     seconds, compiled = seconds_and_compiled(alone(lowered.program, mesh), device)
     communication = communication_seconds(plan.collectives)
-    num_bytes = peak_bytes(compiled, device)
+    num_bytes = allocated_bytes(compiled, device.platform)
     return part(
         "step", plan, plan.step_seconds, communication, seconds, plan.memory_bytes, num_bytes
     )
@@ -219,8 +210,8 @@ def stages(lowered: LoweredPipeline, device: Any) -> list[dict[str, Any]]:
             alone(task, mesh), device, donations.get(kind, ())
         )
         measured.setdefault(kind.stage, {})[str(kind)] = seconds
-    order = [IssuedInstruction(mesh, i, _NOT_ISSUED) for mesh, i in issue_order(lists)]
-    peaks = pipeline_peak_bytes(program, layout, order, compiled, donations)
+    order = instructions_of_step(program, lists)
+    peaks = peak_bytes(program, layout, order, compiled, donations)
     parts: list[dict[str, Any]] = []
     for number, stage in enumerate(plan.stages):
         programs = measured[number]

@@ -10,8 +10,8 @@ import numpy as np
 from alpa_mlir._native import DeviceSpec, ReshardTable, all_shardings
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.ir.spec import Spec, named_sharding
-from alpa_mlir.validate.collectives import bytes_by_kind, parse_collectives
-from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
+from alpa_mlir.xla.collectives import bytes_by_kind, parse_collectives
+from alpa_mlir.xla.diagnostics import rematerializations, with_captured_log
 from jax.lax import with_sharding_constraint
 
 from oracles.meshes import one_node_mesh

@@ -25,8 +25,8 @@ from alpa_mlir.intra_op.solve import solve
 from alpa_mlir.ir import jaxlib
 from alpa_mlir.lower.compile import compile_program
 from alpa_mlir.program.annotated import AnnotatedProgram
-from alpa_mlir.validate.collectives import bytes_by_kind, parse_collectives
-from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
+from alpa_mlir.xla.collectives import bytes_by_kind, parse_collectives
+from alpa_mlir.xla.diagnostics import rematerializations, with_captured_log
 
 from oracles.annotated_boundary import read_boundary
 from oracles.meshes import one_node_mesh

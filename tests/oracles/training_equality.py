@@ -1,6 +1,6 @@
 """The oracle for whole models: trained on a mesh, a model must end where one device takes it.
 
-Every case is a `Workload` of debug size: the four models of `alpa_mlir.models`, and others in
+Every case is a `Workload` of debug size: the models of `alpa_mlir.models`, and others in
 plain JAX, flax and equinox. The error of a leaf is max|actual - expected| / max|expected|;
 integers, bools and PRNG keys must be equal.
 """

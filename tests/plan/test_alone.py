@@ -9,7 +9,7 @@ from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.errors import CompileError
 from alpa_mlir.lower.compile import compile_program
 from alpa_mlir.stations import Lowered
-from alpa_mlir.validate.alone import alone, without_collectives
+from gpu.alone import alone, without_collectives
 
 HEADER = "HloModule jit_f, num_partitions=8\n\nENTRY %main (p: f32[2,4]) -> f32[2,4] {\n"
 FIRST = "  %p = f32[2,4]{1,0} parameter(0)\n"

@@ -9,11 +9,12 @@ import alpa_mlir as alpa
 import jax
 import optax
 import pytest
-from alpa_mlir.baselines.plans import ALPA_GPT, ablations, experts, grid, megatron_grid
+from alpa_mlir.baselines.plans import ALPA_GPT, HandPlan, ablations, experts, grid, megatron_grid
 from alpa_mlir.baselines.shardings import GSHARD, MEGATRON, Rules, place
 from alpa_mlir.errors import ArgumentError
 from alpa_mlir.models.workload import MODELS, Workload, workload
 from alpa_mlir.options import FixedStages, StageShape
+from oracles.benchmark_modules import load_benchmark
 
 ADAM = optax.adam(1e-3)
 CLUSTER = alpa.Cluster.preset("p3.16xlarge", num_nodes=2)
@@ -130,6 +131,16 @@ UNEVEN = (
     StageShape(2, (1, 2), (2, 1)),
 )
 FOUR = alpa.Cluster.from_json(CLUSTER.to_json() | {"num_nodes": 1, "devices_per_node": 4})
+
+
+def test_ladder_counts_layers_again_only_where_they_are_recomputed() -> None:
+    ladder: Any = load_benchmark("ladder")
+    point = next(point for point in ladder.points() if point.size == "350M")
+    forms = ("checkpointed", "unrolled")
+    plans = [HandPlan("a", alpa.ShardParallel(), overrides={"form": form}) for form in forms]
+    again, once = (ladder.tflops(point, plan, 1.0) for plan in plans)
+    assert 1.2 < again / once < 4 / 3
+    assert point.cluster.num_devices == 1
 
 
 def test_fixed_stages_are_those_of_the_plan() -> None:

@@ -3,9 +3,9 @@
 import os
 
 import pytest
-from alpa_mlir.validate.collectives import HloCollective, bytes_by_kind, parse_collectives
-from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
-from alpa_mlir.validate.replica_groups import parse_replica_groups
+from alpa_mlir.xla.collectives import HloCollective, bytes_by_kind, parse_collectives
+from alpa_mlir.xla.diagnostics import rematerializations, with_captured_log
+from alpa_mlir.xla.replica_groups import parse_replica_groups
 
 # HLO puts an instruction on one line, however long.
 # ruff: noqa: E501
@@ -93,6 +93,15 @@ def test_parse_collectives_refuses_what_it_does_not_know_to_start() -> None:
     assert unknown != LOOP_AND_ASYNC
     with pytest.raises(ValueError, match="got 'ragged-all-to-all-start'"):
         parse_collectives(unknown)
+
+
+@pytest.mark.parametrize("opcode", ["ragged-all-to-all", "collective-broadcast", "send"])
+def test_parse_collectives_refuses_what_it_does_not_count(opcode: str) -> None:
+    unknown = LOOP_AND_ASYNC.replace(" all-to-all(", f" {opcode}(")
+    with pytest.raises(ValueError, match=f"between devices, got '{opcode}'"):
+        parse_collectives(unknown)
+    host = unknown.replace("{4,5},{6,7}}", "{4,5},{6,7}}, is_host_transfer=true")
+    assert "all-to-all" not in bytes_by_kind(parse_collectives(host))
 
 
 def test_bytes_by_kind_counts_every_iteration() -> None:

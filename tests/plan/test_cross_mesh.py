@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from oracles.benchmark_modules import load_benchmark
 
 
-@pytest.fixture
-def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
-    path = Path(__file__).parents[2] / "benchmarks/cross_mesh.py"
-    spec = importlib.util.spec_from_file_location("cross_mesh", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "cross_mesh", module)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def benchmark() -> Any:
+    return load_benchmark("cross_mesh")
 
 
 @pytest.mark.parametrize("case", "123456789")

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 
-from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
+from alpa_mlir.xla.diagnostics import rematerializations, with_captured_log
 
 
 def write(text: str) -> str:
@@ -17,6 +17,20 @@ def test_captured_text_and_result() -> None:
         lambda: write("W Involuntary full rematerialization. The compiler ...\n")
     )
     assert (result, rematerializations(log)) == (log, ["The compiler ..."])
+
+
+def test_reader_of_standard_error_that_is_gone_fails_nothing() -> None:
+    saved = os.dup(2)
+    reading, writing = os.pipe()
+    os.dup2(writing, 2)
+    os.close(reading)
+    try:
+        result, log = with_captured_log(lambda: write("nobody reads it\n"))
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(writing)
+    assert result == log == "nobody reads it\n"
 
 
 def test_captures_of_threads_leave_standard_error_as_it_was() -> None:

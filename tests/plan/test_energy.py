@@ -175,7 +175,7 @@ def test_csv_needs_the_blocking_power(tmp_path: Path) -> None:
     with pytest.raises(EnergyError, match="cannot read the energy profile"):
         alpa.EnergyProfile.load(tmp_path / "p.json")
     (tmp_path / "p.json").write_text('{"version": 9}')
-    with pytest.raises(EnergyError, match="expected version 1, got 9"):
+    with pytest.raises(EnergyError, match="expected a frontier of version 1, got 9"):
         alpa.EnergyFrontier.load(tmp_path / "p.json")
 
 

@@ -17,7 +17,7 @@ from alpa_mlir.profiling import profile as profiling
 from alpa_mlir.profiling.fit import Measurement, fit
 from alpa_mlir.profiling.ops import SMALL, MeasuredOp, all_ops
 from alpa_mlir.profiling.timing import Timer
-from alpa_mlir.validate.collectives import _computations, _run_counts
+from alpa_mlir.xla.hlo_text import parse_computations, run_counts
 from click.testing import CliRunner
 
 LINK = Link(5e-6, 2e9)
@@ -48,7 +48,7 @@ def imaginary_profile() -> Profile:
 
 
 def test_fit_finds_the_device_again() -> None:
-    found = fit(imaginary_measurements())
+    found = fit(imaginary_measurements(), "here")
     assert found.link is not None
     assert found.link.latency_seconds == pytest.approx(LINK.latency_seconds, rel=1e-6)
     assert found.link.bytes_per_second == pytest.approx(LINK.bytes_per_second, rel=1e-6)
@@ -58,7 +58,7 @@ def test_fit_finds_the_device_again() -> None:
 
 def test_errors_are_of_ops_held_out_and_small_on_a_smooth_device() -> None:
     measurements = imaginary_measurements()
-    errors = {e.op_class: e for e in fit(measurements).errors}
+    errors = {e.op_class: e for e in fit(measurements, "here").efficiency.errors}
     held_out = [m for m in measurements if m.op.is_held_out]
     assert sum(e.num_ops for e in errors.values()) == len(held_out)
     assert {"elementwise", "product f32", "all-reduce"} <= errors.keys()
@@ -70,7 +70,19 @@ def test_errors_grow_where_held_out_ops_are_slower() -> None:
         replace(m, seconds=m.seconds * (3 if m.op.is_held_out else 1))
         for m in imaginary_measurements()
     ]
-    assert min(e.mean for e in fit(slower).errors) > 0.5
+    assert min(e.mean for e in fit(slower, "here").efficiency.errors) > 0.5
+
+
+def test_errors_of_collectives_are_those_of_the_link_that_prices_them() -> None:
+    """A kind that is slower than the others has a curve of its own, but no link of its own."""
+    slower = [
+        replace(m, seconds=m.seconds * (3 if m.op.op_class == "all-reduce" else 1))
+        for m in imaginary_measurements()
+    ]
+    found = fit(slower, "here")
+    errors = {e.op_class: e for e in found.efficiency.errors}
+    assert errors["all-reduce"].mean > 0.3
+    assert "all-reduce" in {c.kind for c in found.efficiency.collectives}
 
 
 def test_seconds_that_fall_are_averaged() -> None:
@@ -87,9 +99,10 @@ def test_seconds_that_fall_are_averaged() -> None:
             measured("elementwise", 1000, 4e-6),
             measured("elementwise", 10000, 1e-6),
             product,
-        ]
+        ],
+        "here",
     )
-    assert found.memory[0].curve.seconds == pytest.approx((1e-6, 2e-6, 2e-6))
+    assert found.efficiency.memory[0].curve.seconds == pytest.approx((1e-6, 2e-6, 2e-6))
 
 
 def test_prefix_of_the_ops_has_something_of_everything() -> None:
@@ -110,8 +123,9 @@ def test_curves_of_the_h200_are_those_of_what_was_kept_of_its_measurements() -> 
                 each["seconds"],
             )
             for each in kept
-        ]
-    )
+        ],
+        "here",
+    ).efficiency
     preset = alpa.Cluster.preset("dgx-h200").device.efficiency
     assert preset is not None
     assert results.name in preset.source
@@ -165,8 +179,8 @@ def test_timed_program_runs_the_op_as_often_as_it_counts(op_class: str, can_unro
 
 def num_runs_in(hlo: str, opcode: str) -> int:
     """How often a run of the program runs such an instruction, loops counted."""
-    computations = _computations(hlo)
-    counts = _run_counts(computations)
+    computations = parse_computations(hlo)
+    counts = run_counts(computations)
     return sum(
         counts.get(name, 0)
         for name, computation in computations.items()
@@ -291,6 +305,7 @@ def test_command_writes_the_profile_and_states_errors(
     assert Profile.load(tmp_path / "p.json").num_ops == len(measurements)
     assert len(json.loads((tmp_path / "m.json").read_text())) == len(measurements)
     assert "error on ops held out" in ran.output
+    assert "by which plans price collectives" in ran.output
 
 
 def test_command_without_time_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import alpa_mlir as alpa
 import pytest
 from alpa_mlir.report.breakdown import breakdown
+from alpa_mlir.report.known_error import known_error
 from alpa_mlir.units import format_bytes, format_seconds
-from alpa_mlir.validate.known_error import known_error
 from oracles.browser import Browser, Page, chromium, needs_chromium
 from programs.hand_made_plans import hand_made_plan, whole_plan
 

@@ -7,7 +7,9 @@ import alpa_mlir as alpa
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from alpa_mlir.cluster import LogicalMesh
+from alpa_mlir.errors import PlanError
 from alpa_mlir.inter_op.cost_stage import cost_stage
 from alpa_mlir.inter_op.costs import StageQuestion
 from alpa_mlir.inter_op.layers import LayeredStep, StageModule
@@ -50,6 +52,14 @@ def test_large_constants_are_asked_about_without_their_elements() -> None:
     asked = question(module, module.text)
     assert len(json.dumps(asked.to_json())) < DATA.nbytes / 10
     assert cost_stage(asked) == cost_stage(question(module, module.text_with_locations))
+
+
+def test_question_of_another_version_of_clusters_is_refused() -> None:
+    mesh, cluster = LogicalMesh.of_shape((8,)), alpa.Cluster.preset("p3.16xlarge")
+    asked = StageQuestion("module {}", "a key", mesh, cluster, 2).to_json()
+    StageQuestion.from_json(asked)
+    with pytest.raises(PlanError, match="cluster: expected a cluster of version 1, got 2"):
+        StageQuestion.from_json({**asked, "cluster": {**asked["cluster"], "version": 2}})
 
 
 def test_what_is_compiled_has_all_elements() -> None:

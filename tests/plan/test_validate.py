@@ -1,7 +1,12 @@
 """Plans held against XLA: what is compared, what is saved for it, what is refused."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,21 +23,22 @@ from alpa_mlir.errors import AlpaError, ClusterError, CompileError, PlanError
 from alpa_mlir.frontend.saved import FlatType
 from alpa_mlir.models.workload import workload
 from alpa_mlir.plan.data import PlannedCollective
+from alpa_mlir.plan.json import plan_to_json
 from alpa_mlir.progress import Progress, Stopwatch
+from alpa_mlir.report.known_error import ErrorOf, KnownError, known_error
 from alpa_mlir.report.validation import explain_validation
-from alpa_mlir.validate.absent import gpu_target
-from alpa_mlir.validate.axes import axes_of
-from alpa_mlir.validate.collectives import HloCollective
-from alpa_mlir.validate.comparison import (
+from alpa_mlir.validation import run
+from alpa_mlir.validation.compiled import validate
+from alpa_mlir.xla.absent import gpu_target
+from alpa_mlir.xla.axes import axes_of
+from alpa_mlir.xla.collectives import HloCollective
+from alpa_mlir.xla.comparison import (
     CollectiveTotals,
     StageMemory,
     Validation,
     compare_collectives,
 )
-from alpa_mlir.validate.diagnostics import warnings_in
-from alpa_mlir.validate.known_error import known_error
-from alpa_mlir.validation import run
-from alpa_mlir.validation.compiled import validate
+from alpa_mlir.xla.diagnostics import warnings_in
 from commands import answer, refusal
 
 PIPELINE = alpa.PipelineParallel(
@@ -140,6 +146,36 @@ def test_validate_tells_how_far_it_is(whole: alpa.Plan, monkeypatch: pytest.Monk
     assert any(each.part == "programs" and each.done == 1 for each in seen)
 
 
+WORKER = """
+import sys
+from alpa_mlir.errors import CompileError
+from alpa_mlir.validation import worker
+
+def validate(plan, module, stopwatch):
+    with stopwatch("compile"):
+        print("what others say")
+    raise CompileError("refused")
+
+worker.validate = validate
+worker.main(*sys.argv[1:])
+"""
+
+
+def test_progress_is_all_that_the_worker_says(tmp_path: Path, whole: alpa.Plan) -> None:
+    question, answer = tmp_path / "question.json", tmp_path / "answer.json"
+    question.write_text(json.dumps({"plan": plan_to_json(whole), "module": ""}))
+    ran = subprocess.run(
+        [sys.executable, "-c", WORKER, str(question), str(answer)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {json.loads(line)["part"] for line in ran.stdout.splitlines()} == {"compile"}
+    assert "what others say" in ran.stderr
+    assert json.loads(answer.read_text()) == {"error": "CompileError", "message": "refused"}
+
+
 # --- What is refused ---
 
 
@@ -178,11 +214,11 @@ def of_kind(plan: alpa.Plan, **fields: Any) -> alpa.Plan:
 
 
 def test_gpus_without_their_compiler(whole: alpa.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("alpa_mlir.validate.absent._PLUGINS", ("no-such-package",))
+    monkeypatch.setattr("alpa_mlir.xla.absent._PLUGINS", ("no-such-package",))
     plan = of_kind(whole, kind="NVIDIA H200")
     with pytest.raises(ClusterError, match=r"pip install 'alpa_mlir\[gpu-aot\]'"):
         plan.validate()
-    monkeypatch.setattr("alpa_mlir.validate.absent._PLUGINS", ("numpy",))
+    monkeypatch.setattr("alpa_mlir.xla.absent._PLUGINS", ("numpy",))
     with pytest.raises(ClusterError, match=r"of jaxlib's version, [\d.]+, got numpy"):
         plan.validate()
 
@@ -302,6 +338,43 @@ def test_plan_says_how_far_the_model_was_off(whole: alpa.Plan) -> None:
     ):
         assert f"{of.mean:.1%}" in line
         assert f"{of.count} {of.against}, {of.date}" in line
+
+
+def test_program_that_xla_refuses_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are not compiled any more are not waited for."""
+    plan = alpa.parallelize(gpt().train_step, PIPELINE).plan(*gpt().abstract_arguments())
+
+    def refuse(_: Any, name: str, *__: Any) -> Any:
+        time.sleep(0.1)  # while others wait for their turn
+        raise CompileError(f"'{name}' is refused")
+
+    monkeypatch.setattr("alpa_mlir.validation.compiled.compile_lowered", refuse)
+    raised: list[BaseException] = []
+
+    def run_validation() -> None:
+        try:
+            validated(plan)
+        except CompileError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run_validation, daemon=True)
+    thread.start()
+    thread.join(120)
+    assert not thread.is_alive()
+    assert "is refused" in str(raised)
+
+
+def test_known_error_is_that_of_predictions_against_what_is_so(tmp_path: Path) -> None:
+    pairs = [(90, 100), (130, 100), (0, 0), (100, 99)]
+    found = ErrorOf.of(pairs, "plans", "2026-11-27", "python measure.py")
+    assert found.count == 4
+    assert found.mean == pytest.approx((0.1 + 0.3 + 0 + 1 / 99) / 4)
+    assert found.worst == pytest.approx(0.3)
+    KnownError(found, found, found).save(tmp_path / "known_error.json")
+    kept = json.loads((tmp_path / "known_error.json").read_text())
+    assert kept["memory"]["mean"] == round(found.mean, 4)
+    with pytest.raises(ValueError, match="at least one"):
+        ErrorOf.of([], "plans", "2026-11-27", "python measure.py")
 
 
 def test_hlo_that_is_not_read_in_full_is_refused(

@@ -1,10 +1,9 @@
 """Plans compiled by XLA's GPU compiler, on machines without a GPU; and the benchmark of many."""
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import alpa_mlir as alpa
@@ -12,7 +11,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 from alpa_mlir.errors import ClusterError
-from alpa_mlir.validate.absent import check_compiler
+from alpa_mlir.xla.absent import check_compiler
+from click.testing import CliRunner
+from oracles.benchmark_modules import load_benchmark
 
 PRESETS = [
     "dgx-a100",
@@ -74,23 +75,24 @@ def test_every_gpu_that_is_described_is_compiled_for(name: str) -> None:
 # --- The benchmark ---
 
 
-@pytest.fixture
-def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
-    path = Path(__file__).parents[2] / "benchmarks/validate_gpu.py"
-    spec = importlib.util.spec_from_file_location("validate_gpu", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "validate_gpu", module)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def benchmark() -> Any:
+    return load_benchmark("validate_gpu")
 
 
 def record(predicted: int, plain: int, **changes: Any) -> dict[str, Any]:
     memory = {"stage": 0, "predicted_bytes": predicted, "actual_bytes": 9, "plain_bytes": plain}
-    collectives = {"kind": "all-gather", "axes": "x", "stage": 0, "unmatched": ["only in HLO: c"]}
+    collectives = {
+        "kind": "all-gather",
+        "axes": "x",
+        "stage": 0,
+        "predicted_bytes": 99,
+        "actual_bytes": 100,
+        "unmatched": ["only in HLO: c"],
+    }
     found = {"collective_error": 0.0, "memory": [memory], "collectives": [collectives]}
-    return {"plan": "p", "validation": {**found, "warnings": [], **changes}}
+    found |= {"warnings": [], "seconds": 1.0, **changes}
+    return {"plan": "p", "step_seconds": 0.1, "validation": found}
 
 
 def test_every_plan_has_a_name_of_its_own(benchmark: Any) -> None:
@@ -111,7 +113,7 @@ def test_misses_are_named_with_their_cause(benchmark: Any, monkeypatch: pytest.M
     assert list(benchmark.misses(record(120, 100))) == [
         "p: memory of stage 0 +20.0%: cause not found"
     ]
-    monkeypatch.setitem(benchmark.MEMORY_CAUSES, "p", "a second buffer")
+    monkeypatch.setitem(benchmark.SUPPOSED_CAUSES, "p", "a second buffer")
     assert list(benchmark.misses(record(120, 100))) == [
         "p: memory of stage 0 +20.0%: a second buffer"
     ]
@@ -119,6 +121,26 @@ def test_misses_are_named_with_their_cause(benchmark: Any, monkeypatch: pytest.M
         "p: all-gather over x of stage 0: only in HLO: c"
     ]
     assert list(benchmark.misses({"plan": "p", "failure": "it broke"})) == ["p: it broke"]
+
+
+def test_errors_of_plans_are_kept(
+    benchmark: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of memory, that of the stage which is farthest off."""
+    first, second = record(105, 100), record(100, 100)
+    first["validation"]["memory"] += record(88, 100)["validation"]["memory"]
+    lines = [{**first, "plan": "a", "commit": "now"}, {**second, "plan": "b", "commit": "now"}]
+    (tmp_path / "plans.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    monkeypatch.setattr(benchmark, "commit", lambda: "now")
+    monkeypatch.setattr(benchmark, "cases", lambda: [SimpleNamespace(plan_name=n) for n in "ab"])
+    monkeypatch.setattr(benchmark, "KEPT", tmp_path / "known_error.json")
+    output = ["--output", str(tmp_path / "plans.jsonl"), "--record"]
+    ran = CliRunner().invoke(benchmark.main, output)
+    assert ran.exit_code == 1, ran.output  # one of two is within 10 %, not nine of ten
+    assert "2 plans: collectives at most 1.00%; memory 6.0% on average, at most 12.0%" in ran.output
+    kept = json.loads((tmp_path / "known_error.json").read_text())
+    assert [kept["memory"][key] for key in ("count", "mean", "worst")] == [2, 0.06, 0.12]
+    assert kept["collectives"]["worst"] == 0.01
 
 
 def test_plan_without_a_device_is_a_miss_of_its_own(benchmark: Any) -> None:

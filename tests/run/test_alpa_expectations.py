@@ -21,7 +21,7 @@ from alpa_mlir.models import wide_resnet
 from alpa_mlir.models.workload import Workload, workload
 from alpa_mlir.options import Method
 from alpa_mlir.parallelize import AnyExecutable, ParallelFunction
-from alpa_mlir.validate.collectives import HloCollective, bytes_by_kind
+from alpa_mlir.xla.collectives import HloCollective, bytes_by_kind
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 NUM_LAYERS = 6

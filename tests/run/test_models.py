@@ -11,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 from alpa_mlir.models import fine_moe, gpt, llama, moe, wide_resnet
+from alpa_mlir.models.experts import through_experts
 from alpa_mlir.models.workload import MODELS, workload
 
 # Alpa names its sizes by their number of parameters.
@@ -117,7 +118,8 @@ def test_balance_loss_is_one_for_even_load() -> None:
 
 def test_llama_sees_no_later_token_and_only_distances() -> None:
     config = llama.SIZES["debug"]
-    x = jax.random.normal(jax.random.key(0), (1, 6, config.num_groups, config.head_size))
+    head_size = config.hidden_size // config.num_heads
+    x = jax.random.normal(jax.random.key(0), (1, 6, config.num_groups, head_size))
     turned = llama.rotate(jnp.concatenate([x, x], axis=1), config.rotary_base)
     products = jnp.einsum("bqgd,bkgd->gqk", turned, turned)
     np.testing.assert_allclose(products[:, :6, :6], products[:, 6:, 6:], rtol=1e-3, atol=1e-3)
@@ -152,6 +154,44 @@ def test_llama_step_flops_are_six_for_each_weight_and_token() -> None:
     weights = 6 * without_tokens * tokens
     scores = 12 * config.num_layers * config.sequence_length * config.hidden_size * tokens
     assert llama.step_flops(config, 4) == pytest.approx(weights + scores, rel=1e-4)
+
+
+def routed_by_loops(probabilities: Any, num_chosen: int, capacity: int) -> Any:
+    """Weights of tokens at places: one choice of every token after the other."""
+    combine = np.zeros((*probabilities.shape, capacity))
+    for group, rows in enumerate(np.asarray(probabilities)):
+        best = np.argsort(-rows, axis=-1, kind="stable")[:, :num_chosen]
+        num_taken = [0] * rows.shape[-1]
+        for rank in range(num_chosen):
+            for token, row in enumerate(rows):
+                expert = best[token, rank]
+                if num_taken[expert] < capacity:
+                    weight = row[expert] / row[best[token]].sum()
+                    combine[group, token, expert, num_taken[expert]] = weight
+                num_taken[expert] += 1
+    return combine
+
+
+@pytest.mark.parametrize("capacity", [1, 3, 12])
+def test_routing_is_what_loops_over_tokens_give(capacity: int) -> None:
+    probabilities = jax.nn.softmax(jax.random.normal(jax.random.key(0), (2, 12, 5)))
+    two, _ = moe.route(probabilities, capacity)
+    np.testing.assert_allclose(two, routed_by_loops(probabilities, 2, capacity), rtol=1e-5)
+    for num_chosen in (1, 2, 4):
+        combine, _ = fine_moe.route(probabilities, num_chosen, capacity)
+        expected = routed_by_loops(probabilities, num_chosen, capacity)
+        np.testing.assert_allclose(combine, expected, rtol=1e-5)
+
+
+def test_experts_get_the_tokens_at_their_places() -> None:
+    """Experts that multiply by their number, and a place that nobody is at."""
+    groups = jax.random.normal(jax.random.key(0), (2, 6, 4))
+    probabilities = jax.nn.softmax(jax.random.normal(jax.random.key(1), (2, 6, 3)))
+    combine = routed_by_loops(probabilities, 2, capacity=3)
+    factors = np.arange(3.0)[:, None, None, None]
+    mixed = through_experts(groups, jnp.asarray(combine), lambda places: places * factors)
+    by_token = (combine.sum(-1) * np.arange(3.0)).sum(-1)
+    np.testing.assert_allclose(mixed, groups * by_token[..., None], rtol=1e-5, atol=1e-6)
 
 
 def test_fine_routing_equals_that_of_two_experts() -> None:

@@ -19,7 +19,7 @@ from alpa_mlir.program.route import find_route
 from alpa_mlir.runtime.issued import IssuedTransfer
 from alpa_mlir.runtime.pipeline import PipelineExecutable
 from alpa_mlir.schedule.instructions import Transfer
-from alpa_mlir.validate.collectives import HloCollective, bytes_by_kind, parse_collectives
+from alpa_mlir.xla.collectives import HloCollective, bytes_by_kind, parse_collectives
 from oracles.training_equality import assert_close
 from programs.training_steps import STEPS
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from alpa_mlir.runtime.pipeline import PipelineExecutable
 from alpa_mlir.schedule.schedule import Phase
-from alpa_mlir.validate.collectives import bytes_by_kind, parse_collectives
+from alpa_mlir.xla.collectives import bytes_by_kind, parse_collectives
 
 BATCH, FEATURES, CLASSES = 256, 24, 10
 LOSS_SCALE = 8.0

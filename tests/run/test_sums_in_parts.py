@@ -12,7 +12,7 @@ from alpa_mlir.ir.spec import UnreducedSpec
 from alpa_mlir.models.workload import Workload, workload
 from alpa_mlir.runtime.pipeline import PipelineExecutable
 from alpa_mlir.schedule.schedule import Phase
-from alpa_mlir.validate.collectives import bytes_by_kind, parse_collectives
+from alpa_mlir.xla.collectives import bytes_by_kind, parse_collectives
 
 PIPELINE = alpa.PipelineParallel(
     num_stages=2,

@@ -14,7 +14,7 @@ from alpa_mlir.program import route
 from alpa_mlir.program.placement import Placement
 from alpa_mlir.program.route import find_route
 from alpa_mlir.runtime.transfer.transfer import compile_transfer
-from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
+from alpa_mlir.xla.diagnostics import rematerializations, with_captured_log
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 SHAPE = (24, 12)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import jax
 from annotated_types import MinLen
@@ -14,11 +14,12 @@ from alpa_mlir.cluster.link import Link
 from alpa_mlir.cluster.local import describe_devices, devices_on
 from alpa_mlir.cluster.presets import read_presets
 from alpa_mlir.cluster.profile import Profile, find_profile
-from alpa_mlir.errors import ClusterError
-from alpa_mlir.fields import Checked, Count, MemoryBytes, Rate, check, read
+from alpa_mlir.errors import AlpaError, ClusterError
+from alpa_mlir.fields import Checked, Count, MemoryBytes, Rate, check, read, without_version
 from alpa_mlir.files import write_text
 
 _VERSION = 1
+_ADVICE = "correct the description"
 
 
 @dataclass(frozen=True)
@@ -148,19 +149,13 @@ class Cluster(Checked):
     @staticmethod
     def from_json(data: object) -> "Cluster":
         """Raises ClusterError where `data` lacks a field, has one too many or a wrong one."""
-        return read(Cluster, without_version(data), ClusterError, "correct the description")
+        return read(Cluster, cluster_fields(data, ClusterError, _ADVICE), ClusterError, _ADVICE)
 
 
-def without_version(data: object) -> object:
-    """The fields of a cluster in the JSON of one; what is no JSON of a cluster stays as it is.
+def cluster_fields(data: object, raised: type[AlpaError], advice: str, path: str = "") -> object:
+    """Those in the JSON of a cluster, for `read` of what has one.
 
     Raises:
-      ClusterError: it is of another version.
+      AlpaError: of the class `raised`: it is of another version.
     """
-    if not isinstance(data, Mapping):  # a file may hold anything
-        return data
-    values = dict(cast(Mapping[str, Any], data))
-    version = values.pop("version", None)
-    if version != _VERSION:
-        raise ClusterError(f"expected a cluster of version {_VERSION}, got {version!r}")
-    return values
+    return without_version(data, _VERSION, "a cluster", raised, advice, path)

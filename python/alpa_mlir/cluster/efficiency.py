@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le, MinLen
 
 from alpa_mlir.errors import ClusterError
-from alpa_mlir.fields import AS_WRITTEN, Checked, Count, Seconds, WholeNumber, check
+from alpa_mlir.fields import AS_WRITTEN, Checked, Count, RelativeError, Seconds, WholeNumber, check
 
 # Products are counted by FLOP, memory-bound ops by the bytes they move.
 ProductClass = Literal["product", "batched_product", "convolution"]
@@ -25,8 +25,6 @@ CollectiveKind = Literal[
 ]
 
 Size = Annotated[float, Ge(1), Le(1e30), AS_WRITTEN]
-# Of an error relative to what was measured: 0.1 is 10 %.
-RelativeError = Annotated[float, Ge(0), Le(1e12), AS_WRITTEN]
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,8 @@ class MemoryCurve(Checked):
 @dataclass(frozen=True)
 class CollectiveCurve(Checked):
     """Collectives of one kind over groups of a size, by bytes per device (of the larger of operand
-    and result).
+    and result). A record of what was measured: plans price collectives by `Cluster.intra_node` and
+    `inter_node`, whatever curves there are.
 
     Attributes:
       placement: whether a group lies within a node or spans nodes.
@@ -93,7 +92,7 @@ class CollectiveCurve(Checked):
 
 @dataclass(frozen=True)
 class HeldOutError(Checked):
-    """How far predictions are from measured ops of a class that the curves were not made of.
+    """How far predictions are from measured ops of a class that they were not made of.
 
     Attributes:
       mean, worst: of |predicted - measured| / measured.
@@ -112,7 +111,8 @@ class Efficiency(Checked):
     Attributes:
       source: where the figures come from, with date and versions.
       products: for each element type that is not there, the roofline holds.
-      errors: of the curves, by class.
+      collectives: without effect on plans.
+      errors: by class, of the curves; of collectives, of the link that was fitted to them.
     """
 
     source: str
@@ -127,6 +127,13 @@ class Efficiency(Checked):
         _check_distinct("memory", (m.op_class for m in self.memory))
         keys = ((c.kind, c.group_size, c.placement) for c in self.collectives)
         _check_distinct("collectives", keys)
+
+    @property
+    def curves(self) -> dict[str, Curve]:
+        """Those that plans are priced by, under the names that the cost model has for them: of
+        products "product bf16" by FLOP, of what moves data "elementwise" or "product" by bytes."""
+        products = {f"{p.op_class} {p.element_type}": p.curve for p in self.products}
+        return products | {m.op_class: m.curve for m in self.memory}
 
 
 def _check_distinct(name: str, keys: Iterable[object]) -> None:

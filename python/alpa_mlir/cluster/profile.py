@@ -20,7 +20,17 @@ from annotated_types import MinLen
 from alpa_mlir.cluster.efficiency import Efficiency
 from alpa_mlir.cluster.link import Link
 from alpa_mlir.errors import ClusterError
-from alpa_mlir.fields import Checked, Count, MemoryBytes, Rate, Seconds, WholeNumber, check, read
+from alpa_mlir.fields import (
+    Checked,
+    Count,
+    MemoryBytes,
+    Rate,
+    Seconds,
+    WholeNumber,
+    check,
+    read,
+    without_version,
+)
 from alpa_mlir.files import write_text
 
 _VERSION = 1
@@ -60,7 +70,7 @@ class Profile(Checked):
       versions: of what it was measured with, by name.
       seconds: that measuring took; num_ops: how many ops were measured, those held out included.
       peak_flops: the highest rate that was reached, by MLIR element type.
-      memory_bytes_per_second: the highest rate of an elementwise op.
+      memory_bytes_per_second: of the largest elementwise op, which no cache holds.
       memory_bytes: of a device, where it says so.
       link: that tells the times of collectives best; None where there is one device.
     """
@@ -104,12 +114,8 @@ class Profile(Checked):
         """
         try:
             data = json.loads(Path(path).read_text())
-            version = data.pop("version", None) if isinstance(data, dict) else None
-            if isinstance(data, dict) and version != _VERSION:
-                raise ClusterError(
-                    f"expected a profile of version {_VERSION}, got {version!r}; {_ADVICE}"
-                )
-            return read(Profile, data, ClusterError, _ADVICE)
+            values = without_version(data, _VERSION, "a profile", ClusterError, _ADVICE)
+            return read(Profile, values, ClusterError, _ADVICE)
         except (OSError, ValueError, RecursionError, ClusterError) as error:
             raise ClusterError(f"cannot read the profile {path}: {error}") from None
 

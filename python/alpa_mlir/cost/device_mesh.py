@@ -40,6 +40,4 @@ def native_curves(
     """Sizes and seconds by name of the class, as `DeviceSpec` wants them; none: the roofline."""
     if efficiency is None:
         return {}
-    products = {f"{p.op_class} {p.element_type}": p.curve for p in efficiency.products}
-    memory = {m.op_class: m.curve for m in efficiency.memory}
-    return {name: (c.sizes, c.seconds) for name, c in (products | memory).items()}
+    return {name: (c.sizes, c.seconds) for name, c in efficiency.curves.items()}

@@ -11,15 +11,25 @@ from typing import Annotated, Any
 from annotated_types import Gt, Le
 
 from alpa_mlir._native import Computation, ComputationKind, EnergyProblem, FrequencyChoice
-from alpa_mlir.energy.profile import PHASES, EnergyProfile, without_version
+from alpa_mlir.energy.profile import PHASES, EnergyProfile
 from alpa_mlir.errors import EnergyError
-from alpa_mlir.fields import AS_WRITTEN, Checked, Count, Seconds, WholeNumber, check, read
+from alpa_mlir.fields import (
+    AS_WRITTEN,
+    Checked,
+    Count,
+    Seconds,
+    WholeNumber,
+    check,
+    read,
+    without_version,
+)
 from alpa_mlir.files import write_text
 from alpa_mlir.plan.data import ScheduleName
 from alpa_mlir.schedule.kinds import SCHEDULE_KINDS, make_schedule
 from alpa_mlir.schedule.schedule import Phase, Schedule, Task, TaskKind
 
 _VERSION = 1
+_ADVICE = "make it again"
 _LINK = -1  # a device that draws no power
 UnitSeconds = Annotated[float, Gt(0), Le(1e6), AS_WRITTEN]
 
@@ -81,7 +91,8 @@ class EnergyStep(Checked):
     @staticmethod
     def from_json(data: object) -> EnergyStep:
         """Raises EnergyError where `data` is of another version, or a field of it is wrong."""
-        return read(EnergyStep, without_version(data, _VERSION), EnergyError, "make it again")
+        values = without_version(data, _VERSION, "a frontier", EnergyError, _ADVICE)
+        return read(EnergyStep, values, EnergyError, _ADVICE)
 
 
 @dataclass(frozen=True)

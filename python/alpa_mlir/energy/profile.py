@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, get_args
 
 from annotated_types import MinLen
 
@@ -22,16 +22,17 @@ from alpa_mlir.fields import (
     WholeNumber,
     check,
     read,
+    without_version,
 )
 from alpa_mlir.files import write_text
-from alpa_mlir.plan.data import PlanData
+from alpa_mlir.plan.data import PhaseName, PlanData
 from alpa_mlir.schedule.schedule import Phase
 
 _VERSION = 1
 _COLUMNS = ("stage", "instruction", "frequency", "time", "energy")
 _ADVICE = "correct the profile"
 
-Instruction = Literal["prologue", "forward", "backward", "update"]
+Instruction = PhaseName  # as Perseus calls it
 PHASES: dict[str, Phase] = {name: Phase[name.upper()] for name in get_args(Instruction)}
 
 
@@ -136,18 +137,8 @@ class EnergyProfile(Checked):
     @staticmethod
     def from_json(data: object) -> EnergyProfile:
         """Raises EnergyError where `data` is of another version, or a field of it is wrong."""
-        return read(EnergyProfile, without_version(data, _VERSION), EnergyError, _ADVICE)
-
-
-def without_version(data: object, expected: int) -> object:
-    """The fields of a record; raises EnergyError if it is of another version."""
-    if not isinstance(data, Mapping):  # a file may hold anything
-        return data
-    values = dict(cast(Mapping[str, Any], data))
-    version = values.pop("version", None)
-    if version != expected:
-        raise EnergyError(f"expected version {expected}, got {version!r}; make it again")
-    return values
+        values = without_version(data, _VERSION, "a profile", EnergyError, "make it again")
+        return read(EnergyProfile, values, EnergyError, _ADVICE)
 
 
 def _from_csv(text: str, name: str, blocking_watts: float | None) -> EnergyProfile:

@@ -17,7 +17,7 @@ import jax
 
 from alpa_mlir import _native
 from alpa_mlir.cluster import Cluster, LogicalMesh
-from alpa_mlir.cluster.cluster import without_version
+from alpa_mlir.cluster.cluster import cluster_fields
 from alpa_mlir.errors import PlanError
 from alpa_mlir.fields import (
     Checked,
@@ -33,6 +33,7 @@ from alpa_mlir.fields import (
 
 _VERSION = 5  # of the answers: a new one where this package's Python changes them
 NO_LIMIT = 1 << 49  # bytes
+_ADVICE = "ask again"
 
 
 @cache
@@ -78,8 +79,8 @@ class StageQuestion(Checked):
     @staticmethod
     def from_json(data: dict[str, Any]) -> StageQuestion:
         """Raises PlanError where `data` is not what `to_json` made."""
-        values = {**data, "cluster": without_version(data.get("cluster"))}
-        return read(StageQuestion, values, PlanError, "ask again")
+        cluster = cluster_fields(data.get("cluster"), PlanError, _ADVICE, "cluster: ")
+        return read(StageQuestion, {**data, "cluster": cluster}, PlanError, _ADVICE)
 
 
 @dataclass(frozen=True)

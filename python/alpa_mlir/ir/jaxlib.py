@@ -55,13 +55,15 @@ def mark_arguments(
         return _marked(module, attributes, mesh)
 
 
-def mark_lowered(module: Any, attributes: Sequence[Mapping[str, str]], mesh: str | None) -> str:
+def mark_lowered(
+    module: Any, attributes: Sequence[Mapping[str, str | None]], mesh: str | None
+) -> str:
     """As `mark_arguments`, of a module that JAX made, and keeps: it may ask for it again."""
     with module.context, ir.Location.unknown():
         return _marked(module.operation.clone(), attributes, mesh)
 
 
-def _marked(module: Any, attributes: Sequence[Mapping[str, str]], mesh: str | None) -> str:
+def _marked(module: Any, attributes: Sequence[Mapping[str, str | None]], mesh: str | None) -> str:
     _drop_empty_mesh(module)
     if mesh is not None and not mesh_axes_of(module):
         module.body.append(ir.Operation.parse(f"sdy.mesh @mesh = <{mesh}>"))

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from alpa_mlir.models.experts import at_places, expert_probabilities, imbalance, through_experts
 from alpa_mlir.models.llama import (
     attention,
     feed_forward,
@@ -19,10 +20,9 @@ from alpa_mlir.models.llama import (
     init_feed_forward,
     rms_norm,
 )
+from alpa_mlir.models.tokens import Batch, Params, normal
+from alpa_mlir.models.tokens import example_batch as example_batch
 from alpa_mlir.models.training import mean_cross_entropy
-
-Params = dict[str, Any]
-Batch = dict[str, jax.Array]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Config:
     num_groups: int  # of heads that share a key and a value
     sequence_length: int = 4096
     vocabulary_size: int = 102400
-    group_size: int = 1024  # tokens that compete for the same places
+    group_size: int = 1024  # tokens that compete for the same places; a batch has whole groups
     capacity_factor: float = 1.0  # 1: every token finds its places if routing is even
     balance_weight: float = 0.001  # of the auxiliary loss
     rotary_base: float = 10000.0
@@ -86,10 +86,10 @@ def init(key: jax.Array, config: Config) -> Params:
     token_key, layer_key, head_key = jax.random.split(key, 3)
     layer_keys = jax.random.split(layer_key, config.num_layers)
     return {
-        "tokens": _normal(token_key, (config.vocabulary_size, config.hidden_size)),
+        "tokens": normal(token_key, (config.vocabulary_size, config.hidden_size)),
         "layers": [_init_layer(k, i, config) for i, k in enumerate(layer_keys)],
         "norm": jnp.ones(config.hidden_size),
-        "head": _normal(head_key, (config.hidden_size, config.vocabulary_size)),
+        "head": normal(head_key, (config.hidden_size, config.vocabulary_size)),
     }
 
 
@@ -112,20 +112,16 @@ def _init_mixture(key: jax.Array, config: Config) -> Params:
     keys = jax.random.split(key, 5)
     hidden, experts, inner = config.hidden_size, config.num_experts, config.expert_size
     return {
-        "router": _normal(keys[0], (hidden, experts)),
-        "gate": _normal(keys[1], (experts, hidden, inner)),
-        "input": _normal(keys[2], (experts, hidden, inner)),
-        "output": _normal(keys[3], (experts, inner, hidden)),
+        "router": normal(keys[0], (hidden, experts)),
+        "gate": normal(keys[1], (experts, hidden, inner)),
+        "input": normal(keys[2], (experts, hidden, inner)),
+        "output": normal(keys[3], (experts, inner, hidden)),
         "shared": init_feed_forward(keys[4], hidden, config.num_shared * inner),
     }
 
 
 def _is_mixture(layer_index: int) -> bool:
     return layer_index > 0
-
-
-def _normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    return 0.02 * jax.random.normal(key, shape)
 
 
 def route(probabilities: jax.Array, num_chosen: int, capacity: int) -> tuple[jax.Array, jax.Array]:
@@ -147,28 +143,27 @@ def route(probabilities: jax.Array, num_chosen: int, capacity: int) -> tuple[jax
     weights = probabilities / (probabilities * total).sum(-1, keepdims=True)
     combine = sum(
         (
-            (choice * (place < capacity) * weights)[..., None]
-            * jax.nn.one_hot(place.astype(jnp.int32), capacity)
+            at_places(choice * (place < capacity) * weights, place, capacity)
             for choice, place in chosen
         ),
         jnp.zeros((*probabilities.shape, capacity)),
     )
-    load, importance = total.mean(axis=1) / num_chosen, probabilities.mean(axis=1)
-    return combine, num_experts * (load * importance).sum(-1).mean()
+    return combine, imbalance(total.mean(axis=1) / num_chosen, probabilities)
 
 
 def _mixture(params: Params, x: jax.Array, config: Config) -> tuple[jax.Array, jax.Array]:
     """Chosen and shared experts on `(batch, sequence, hidden)`, and the auxiliary loss."""
     dtype = x.dtype
     groups = x.reshape(-1, config.group_size, config.hidden_size)
-    scores = jnp.einsum("gsh,he->gse", groups.astype(jnp.float32), params["router"])
-    combine, balance_loss = route(jax.nn.softmax(scores), config.num_chosen, config.capacity)
-    dispatch = (combine > 0).astype(dtype)
-    places = jnp.einsum("gsec,gsh->egch", dispatch, groups)
-    gate = jax.nn.silu(jnp.einsum("egch,ehi->egci", places, params["gate"].astype(dtype)))
-    inner = gate * jnp.einsum("egch,ehi->egci", places, params["input"].astype(dtype))
-    outcome = jnp.einsum("egci,eih->egch", inner, params["output"].astype(dtype))
-    mixed = jnp.einsum("gsec,egch->gsh", combine.astype(dtype), outcome).reshape(x.shape)
+    probabilities = expert_probabilities(params["router"], groups)
+    combine, balance_loss = route(probabilities, config.num_chosen, config.capacity)
+
+    def experts(places: jax.Array) -> jax.Array:
+        gate = jax.nn.silu(jnp.einsum("egch,ehi->egci", places, params["gate"].astype(dtype)))
+        inner = gate * jnp.einsum("egch,ehi->egci", places, params["input"].astype(dtype))
+        return jnp.einsum("egci,eih->egch", inner, params["output"].astype(dtype))
+
+    mixed = through_experts(groups, combine, experts).reshape(x.shape)
     return mixed + feed_forward(params["shared"], x), balance_loss
 
 
@@ -193,10 +188,3 @@ def apply(params: Params, tokens: jax.Array, config: Config) -> tuple[jax.Array,
 def loss_fn(params: Params, batch: Batch, config: Config) -> jax.Array:
     logits, balance_loss = apply(params, batch["tokens"], config)
     return mean_cross_entropy(logits, batch["targets"]) + config.balance_weight * balance_loss
-
-
-def example_batch(key: jax.Array, config: Config, batch_size: int) -> Batch:
-    """Random tokens; `batch_size * sequence_length` must be a multiple of the group size."""
-    shape = (batch_size, config.sequence_length + 1)
-    tokens = jax.random.randint(key, shape, 0, config.vocabulary_size)
-    return {"tokens": tokens[:, :-1], "targets": tokens[:, 1:]}

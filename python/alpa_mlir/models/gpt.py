@@ -12,10 +12,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from alpa_mlir.models.tokens import Batch, Params, causal_weights, normal
+from alpa_mlir.models.tokens import example_batch as example_batch
 from alpa_mlir.models.training import mean_cross_entropy
 
-Params = dict[str, Any]
-Batch = dict[str, jax.Array]
 Form = Literal["unrolled", "checkpointed", "scanned"]
 
 
@@ -29,10 +29,6 @@ class Config:
     form: Form = "unrolled"
     ties_embeddings: bool = True  # the output head is the token embedding, as in GPT-2
     dtype: Any = jnp.float16  # of activations and products; parameters are always float32
-
-    @property
-    def head_size(self) -> int:
-        return self.hidden_size // self.num_heads
 
 
 SIZES: dict[str, Config] = {
@@ -55,8 +51,8 @@ def init(key: jax.Array, config: Config) -> Params:
     layer_keys = jax.random.split(layer_key, config.num_layers)
     init_layer = partial(_init_layer, config=config)
     params: Params = {
-        "tokens": _normal(token_key, (config.vocabulary_size, config.hidden_size)),
-        "positions": _normal(position_key, (config.sequence_length, config.hidden_size)),
+        "tokens": normal(token_key, (config.vocabulary_size, config.hidden_size)),
+        "positions": normal(position_key, (config.sequence_length, config.hidden_size)),
         "layers": (
             jax.vmap(init_layer)(layer_keys)
             if config.form == "scanned"
@@ -65,7 +61,7 @@ def init(key: jax.Array, config: Config) -> Params:
         "norm": init_layer_norm(config.hidden_size),
     }
     if not config.ties_embeddings:
-        params["head"] = _normal(head_key, (config.vocabulary_size, config.hidden_size))
+        params["head"] = normal(head_key, (config.vocabulary_size, config.hidden_size))
     return params
 
 
@@ -87,9 +83,9 @@ def init_attention(key: jax.Array, hidden_size: int, num_heads: int) -> Params:
     input_key, output_key = jax.random.split(key)
     head_size = hidden_size // num_heads
     return {
-        "qkv": _normal(input_key, (hidden_size, 3, num_heads, head_size)),
+        "qkv": normal(input_key, (hidden_size, 3, num_heads, head_size)),
         "qkv_bias": jnp.zeros((3, num_heads, head_size)),
-        "output": _normal(output_key, (num_heads, head_size, hidden_size)),
+        "output": normal(output_key, (num_heads, head_size, hidden_size)),
         "output_bias": jnp.zeros(hidden_size),
     }
 
@@ -97,15 +93,11 @@ def init_attention(key: jax.Array, hidden_size: int, num_heads: int) -> Params:
 def init_feed_forward(key: jax.Array, hidden_size: int) -> Params:
     input_key, output_key = jax.random.split(key)
     return {
-        "input": _normal(input_key, (hidden_size, 4 * hidden_size)),
+        "input": normal(input_key, (hidden_size, 4 * hidden_size)),
         "input_bias": jnp.zeros(4 * hidden_size),
-        "output": _normal(output_key, (4 * hidden_size, hidden_size)),
+        "output": normal(output_key, (4 * hidden_size, hidden_size)),
         "output_bias": jnp.zeros(hidden_size),
     }
-
-
-def _normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    return 0.02 * jax.random.normal(key, shape)
 
 
 def layer_norm(params: Params, x: jax.Array) -> jax.Array:
@@ -119,14 +111,11 @@ def layer_norm(params: Params, x: jax.Array) -> jax.Array:
 
 def attention(params: Params, x: jax.Array) -> jax.Array:
     """Causal multi-head self-attention on `(batch, sequence, hidden)`."""
-    dtype, length = x.dtype, x.shape[1]
+    dtype = x.dtype
     qkv = jnp.einsum("bsh,htnd->tbsnd", x, params["qkv"].astype(dtype))
     query, key, value = qkv + params["qkv_bias"].astype(dtype)[:, None, None]
     scores = jnp.einsum("bqnd,bknd->bnqk", query, key) * query.shape[-1] ** -0.5
-    causal = jnp.tril(jnp.ones((length, length), bool))
-    scores = jnp.where(causal, scores.astype(jnp.float32), -1e9)
-    weights = jax.nn.softmax(scores).astype(dtype)
-    mixed = jnp.einsum("bnqk,bknd->bqnd", weights, value)
+    mixed = jnp.einsum("bnqk,bknd->bqnd", causal_weights(scores), value)
     output = jnp.einsum("bsnd,ndh->bsh", mixed, params["output"].astype(dtype))
     return output + params["output_bias"].astype(dtype)
 
@@ -166,13 +155,6 @@ def apply(params: Params, tokens: jax.Array, config: Config) -> jax.Array:
 
 def loss_fn(params: Params, batch: Batch, config: Config) -> jax.Array:
     return mean_cross_entropy(apply(params, batch["tokens"], config), batch["targets"])
-
-
-def example_batch(key: jax.Array, config: Config, batch_size: int) -> Batch:
-    """Random tokens; each position's target is the token after it."""
-    shape = (batch_size, config.sequence_length + 1)
-    tokens = jax.random.randint(key, shape, 0, config.vocabulary_size)
-    return {"tokens": tokens[:, :-1], "targets": tokens[:, 1:]}
 
 
 def step_flops(config: Config, batch_size: int) -> float:

@@ -10,10 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from alpa_mlir.models.tokens import Batch, Params, causal_weights, normal
+from alpa_mlir.models.tokens import example_batch as example_batch
 from alpa_mlir.models.training import mean_cross_entropy
-
-Params = dict[str, Any]
-Batch = dict[str, jax.Array]
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,6 @@ class Config:
     rotary_base: float = 500000.0
     recomputes_layers: bool = True  # in the backward pass
     dtype: Any = jnp.bfloat16  # of activations and products; parameters are always float32
-
-    @property
-    def head_size(self) -> int:
-        return self.hidden_size // self.num_heads
 
 
 SIZES: dict[str, Config] = {
@@ -56,10 +51,10 @@ def init(key: jax.Array, config: Config) -> Params:
     token_key, layer_key, head_key = jax.random.split(key, 3)
     layer_keys = jax.random.split(layer_key, config.num_layers)
     return {
-        "tokens": _normal(token_key, (config.vocabulary_size, config.hidden_size)),
+        "tokens": normal(token_key, (config.vocabulary_size, config.hidden_size)),
         "layers": [_init_layer(k, config) for k in layer_keys],
         "norm": jnp.ones(config.hidden_size),
-        "head": _normal(head_key, (config.hidden_size, config.vocabulary_size)),
+        "head": normal(head_key, (config.hidden_size, config.vocabulary_size)),
     }
 
 
@@ -79,24 +74,20 @@ def init_attention(key: jax.Array, hidden_size: int, num_heads: int, num_groups:
     keys = jax.random.split(key, 4)
     size, per_group = hidden_size // num_heads, num_heads // num_groups
     return {
-        "query": _normal(keys[0], (hidden_size, num_groups, per_group, size)),
-        "key": _normal(keys[1], (hidden_size, num_groups, size)),
-        "value": _normal(keys[2], (hidden_size, num_groups, size)),
-        "output": _normal(keys[3], (num_groups, per_group, size, hidden_size)),
+        "query": normal(keys[0], (hidden_size, num_groups, per_group, size)),
+        "key": normal(keys[1], (hidden_size, num_groups, size)),
+        "value": normal(keys[2], (hidden_size, num_groups, size)),
+        "output": normal(keys[3], (num_groups, per_group, size, hidden_size)),
     }
 
 
 def init_feed_forward(key: jax.Array, hidden_size: int, inner_size: int) -> Params:
     keys = jax.random.split(key, 3)
     return {
-        "gate": _normal(keys[0], (hidden_size, inner_size)),
-        "input": _normal(keys[1], (hidden_size, inner_size)),
-        "output": _normal(keys[2], (inner_size, hidden_size)),
+        "gate": normal(keys[0], (hidden_size, inner_size)),
+        "input": normal(keys[1], (hidden_size, inner_size)),
+        "output": normal(keys[2], (inner_size, hidden_size)),
     }
-
-
-def _normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    return 0.02 * jax.random.normal(key, shape)
 
 
 def rms_norm(scale: jax.Array, x: jax.Array) -> jax.Array:
@@ -122,16 +113,13 @@ def rotate(x: jax.Array, base: float) -> jax.Array:
 
 def attention(params: Params, x: jax.Array, rotary_base: float) -> jax.Array:
     """Causal self-attention on `(batch, sequence, hidden)`; a group's queries share its key."""
-    dtype, length = x.dtype, x.shape[1]
+    dtype = x.dtype
     query = jnp.einsum("bsh,hgrd->bsgrd", x, params["query"].astype(dtype))
     key = jnp.einsum("bsh,hgd->bsgd", x, params["key"].astype(dtype))
     value = jnp.einsum("bsh,hgd->bsgd", x, params["value"].astype(dtype))
     query, key = rotate(query, rotary_base), rotate(key, rotary_base)
     scores = jnp.einsum("bqgrd,bkgd->bgrqk", query, key) * query.shape[-1] ** -0.5
-    causal = jnp.tril(jnp.ones((length, length), bool))
-    scores = jnp.where(causal, scores.astype(jnp.float32), -1e9)
-    weights = jax.nn.softmax(scores).astype(dtype)
-    mixed = jnp.einsum("bgrqk,bkgd->bqgrd", weights, value)
+    mixed = jnp.einsum("bgrqk,bkgd->bqgrd", causal_weights(scores), value)
     return jnp.einsum("bsgrd,grdh->bsh", mixed, params["output"].astype(dtype))
 
 
@@ -159,13 +147,6 @@ def apply(params: Params, tokens: jax.Array, config: Config) -> jax.Array:
 
 def loss_fn(params: Params, batch: Batch, config: Config) -> jax.Array:
     return mean_cross_entropy(apply(params, batch["tokens"], config), batch["targets"])
-
-
-def example_batch(key: jax.Array, config: Config, batch_size: int) -> Batch:
-    """Random tokens; each position's target is the token after it."""
-    shape = (batch_size, config.sequence_length + 1)
-    tokens = jax.random.randint(key, shape, 0, config.vocabulary_size)
-    return {"tokens": tokens[:, :-1], "targets": tokens[:, 1:]}
 
 
 def step_flops(config: Config, batch_size: int) -> float:

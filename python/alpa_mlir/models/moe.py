@@ -1,9 +1,8 @@
 """A mixture-of-experts transformer after GShard (Lepikhin et al., ICLR'21), every second layer.
 
 Each token goes to its two best experts; within a group of tokens an expert takes no more than its
-capacity, and what overflows passes by on the residual stream. Dispatch and combination are einsums
-with a one-hot tensor, which is what lets a partitioner turn them into all-to-alls. The ladder is
-the one of Alpa's evaluation, whose feed-forward layers are eight times as wide as the model.
+capacity, and what overflows passes by on the residual stream. The ladder is the one of Alpa's
+evaluation, whose feed-forward layers are eight times as wide as the model.
 """
 
 from dataclasses import dataclass
@@ -12,11 +11,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from alpa_mlir.models.experts import at_places, expert_probabilities, imbalance, through_experts
 from alpa_mlir.models.gpt import attention, init_attention, init_layer_norm, layer_norm
+from alpa_mlir.models.tokens import Batch, Params, normal
+from alpa_mlir.models.tokens import example_batch as example_batch
 from alpa_mlir.models.training import mean_cross_entropy
-
-Params = dict[str, Any]
-Batch = dict[str, jax.Array]
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Config:
     num_heads: int = 16
     sequence_length: int = 1024
     vocabulary_size: int = 32000
-    group_size: int = 2048  # tokens that compete for the same places
+    group_size: int = 2048  # tokens that compete for the same places; a batch has whole groups
     widening: int = 8
     capacity_factor: float = 1.0  # 1: every token finds both places if routing is even
     balance_weight: float = 0.01  # of the auxiliary loss
@@ -65,8 +64,8 @@ def init(key: jax.Array, config: Config) -> Params:
     token_key, position_key, layer_key = jax.random.split(key, 3)
     layer_keys = jax.random.split(layer_key, config.num_layers)
     return {
-        "tokens": _normal(token_key, (config.vocabulary_size, config.hidden_size)),
-        "positions": _normal(position_key, (config.sequence_length, config.hidden_size)),
+        "tokens": normal(token_key, (config.vocabulary_size, config.hidden_size)),
+        "positions": normal(position_key, (config.sequence_length, config.hidden_size)),
         "layers": [_init_layer(k, i, config) for i, k in enumerate(layer_keys)],
         "norm": init_layer_norm(config.hidden_size),
     }
@@ -81,21 +80,17 @@ def _init_layer(key: jax.Array, index: int, config: Config) -> Params:
         "feed_forward_norm": init_layer_norm(hidden),
     }
     if _is_routed(index):
-        layer["gate"] = _normal(gate_key, (hidden, config.num_experts))
-        layer["input"] = _normal(input_key, (config.num_experts, hidden, inner))
-        layer["output"] = _normal(output_key, (config.num_experts, inner, hidden))
+        layer["gate"] = normal(gate_key, (hidden, config.num_experts))
+        layer["input"] = normal(input_key, (config.num_experts, hidden, inner))
+        layer["output"] = normal(output_key, (config.num_experts, inner, hidden))
     else:
-        layer["input"] = _normal(input_key, (hidden, inner))
-        layer["output"] = _normal(output_key, (inner, hidden))
+        layer["input"] = normal(input_key, (hidden, inner))
+        layer["output"] = normal(output_key, (inner, hidden))
     return layer
 
 
 def _is_routed(layer_index: int) -> bool:
     return layer_index % 2 == 1
-
-
-def _normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    return 0.02 * jax.random.normal(key, shape)
 
 
 def route(probabilities: jax.Array, capacity: int) -> tuple[jax.Array, jax.Array]:
@@ -108,8 +103,7 @@ def route(probabilities: jax.Array, capacity: int) -> tuple[jax.Array, jax.Array
     first = jax.nn.one_hot(probabilities.argmax(-1), num_experts)
     second = jax.nn.one_hot((probabilities * (1 - first)).argmax(-1), num_experts)
 
-    load, importance = first.mean(axis=1), probabilities.mean(axis=1)
-    balance_loss = num_experts * (load * importance).sum(-1).mean()
+    balance_loss = imbalance(first.mean(axis=1), probabilities)
 
     # Second choices queue behind all first choices of the group.
     first_place = jnp.cumsum(first, axis=1) - first
@@ -120,8 +114,7 @@ def route(probabilities: jax.Array, capacity: int) -> tuple[jax.Array, jax.Array
     total = first_weight + second_weight
 
     def weight_at_places(choice: jax.Array, place: jax.Array, weight: jax.Array) -> jax.Array:
-        kept = choice * (place < capacity) * weight / total
-        return kept[..., None] * jax.nn.one_hot(place.astype(jnp.int32), capacity)
+        return at_places(choice * (place < capacity) * weight / total, place, capacity)
 
     combine = weight_at_places(first, first_place, first_weight)
     return combine + weight_at_places(second, second_place, second_weight), balance_loss
@@ -132,14 +125,13 @@ def _routed_feed_forward(
 ) -> tuple[jax.Array, jax.Array]:
     """The mixture on `(batch, sequence, hidden)`, and its auxiliary loss."""
     groups = x.reshape(-1, config.group_size, config.hidden_size)
-    scores = jnp.einsum("gsh,he->gse", groups.astype(jnp.float32), params["gate"])
-    combine, balance_loss = route(jax.nn.softmax(scores), config.capacity)
-    combine = combine.astype(x.dtype)
-    dispatch = (combine > 0).astype(x.dtype)
-    places = jnp.einsum("gsec,gsh->egch", dispatch, groups)
-    inner = jax.nn.gelu(jnp.einsum("egch,ehi->egci", places, params["input"].astype(x.dtype)))
-    outcome = jnp.einsum("egci,eih->egch", inner, params["output"].astype(x.dtype))
-    return jnp.einsum("gsec,egch->gsh", combine, outcome).reshape(x.shape), balance_loss
+    combine, balance_loss = route(expert_probabilities(params["gate"], groups), config.capacity)
+
+    def experts(places: jax.Array) -> jax.Array:
+        inner = jax.nn.gelu(jnp.einsum("egch,ehi->egci", places, params["input"].astype(x.dtype)))
+        return jnp.einsum("egci,eih->egch", inner, params["output"].astype(x.dtype))
+
+    return through_experts(groups, combine.astype(x.dtype), experts).reshape(x.shape), balance_loss
 
 
 def _feed_forward(params: Params, x: jax.Array) -> jax.Array:
@@ -168,10 +160,3 @@ def apply(params: Params, tokens: jax.Array, config: Config) -> tuple[jax.Array,
 def loss_fn(params: Params, batch: Batch, config: Config) -> jax.Array:
     logits, balance_loss = apply(params, batch["tokens"], config)
     return mean_cross_entropy(logits, batch["targets"]) + config.balance_weight * balance_loss
-
-
-def example_batch(key: jax.Array, config: Config, batch_size: int) -> Batch:
-    """Random tokens; `batch_size * sequence_length` must be a multiple of the group size."""
-    shape = (batch_size, config.sequence_length + 1)
-    tokens = jax.random.randint(key, shape, 0, config.vocabulary_size)
-    return {"tokens": tokens[:, :-1], "targets": tokens[:, 1:]}

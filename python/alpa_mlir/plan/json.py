@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from alpa_mlir.cluster.cluster import without_version
-from alpa_mlir.errors import ClusterError, PlanError
-from alpa_mlir.fields import read
+from alpa_mlir.cluster.cluster import cluster_fields
+from alpa_mlir.errors import PlanError
+from alpa_mlir.fields import read, without_version
 from alpa_mlir.plan.check import ADVICE, check_rules
 from alpa_mlir.plan.data import PlanData, decisions
 
@@ -26,14 +26,9 @@ def plan_from_json(data: object) -> PlanData:
     """
     if not isinstance(data, Mapping):  # a file may hold anything
         raise PlanError(f"expected the fields of alpa_mlir.Plan, got {type(data).__name__}")
-    values = dict(cast(Mapping[str, Any], data))
-    version = values.pop("version", None)
-    if version != VERSION:
-        raise PlanError(f"expected a plan of version {VERSION}, got {version!r}; plan again")
-    try:
-        values["cluster"] = without_version(values.get("cluster"))
-    except ClusterError as error:
-        raise PlanError(f"cluster: {error}; {ADVICE}") from None
+    fields = without_version(data, VERSION, "a plan", PlanError, "plan again")
+    values = dict(cast(Mapping[str, Any], fields))
+    values["cluster"] = cluster_fields(values.get("cluster"), PlanError, ADVICE, "cluster: ")
     plan = read(PlanData, values, PlanError, ADVICE)
     check_rules(plan)
     return plan

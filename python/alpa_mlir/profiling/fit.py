@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import exp, log
 from typing import Any, get_args
 
 import numpy as np
 
-from alpa_mlir._native import DeviceSpec
+from alpa_mlir import _native
+from alpa_mlir._native import DeviceMesh, DeviceSpec
 from alpa_mlir.cluster.efficiency import (
     CollectiveCurve,
     CollectiveKind,
     Curve,
+    Efficiency,
     HeldOutError,
     MemoryClass,
     MemoryCurve,
@@ -27,15 +29,9 @@ from alpa_mlir.profiling.ops import MeasuredOp
 
 # Sizes within this factor make one point.
 _SAME_SIZE = 1.25
-_MEMORY_CLASSES: tuple[MemoryClass, ...] = (
-    "elementwise",
-    "reduce",
-    "transpose",
-    "gather",
-    "scatter",
-    *get_args(ProductClass),
-)
+_MEMORY_CLASSES: tuple[MemoryClass, ...] = get_args(MemoryClass)
 _SLOWEST_LINK_BYTES_PER_SECOND = 1.0
+_NO_TIME = 1e300  # bytes per second at which none counts
 
 
 @dataclass(frozen=True)
@@ -51,22 +47,23 @@ class Fit:
     """What measurements say of a device.
 
     Attributes:
+      efficiency: curves of what is not held out, and errors on what is.
       peak_flops: the highest rate seen, by element type. memory_bytes_per_second: of elementwise
         ops.
       link: that tells collectives' times best; None where none were measured.
     """
 
-    products: tuple[ProductCurve, ...]
-    memory: tuple[MemoryCurve, ...]
-    collectives: tuple[CollectiveCurve, ...]
-    errors: tuple[HeldOutError, ...]
+    efficiency: Efficiency
     peak_flops: Mapping[str, float]
     memory_bytes_per_second: float
     link: Link | None
 
 
-def fit(measurements: Sequence[Measurement]) -> Fit:
-    """Curves of what is not held out, and their errors on what is.
+def fit(measurements: Sequence[Measurement], source: str) -> Fit:
+    """Curves and a link of what is not held out, and their errors on what is.
+
+    Args:
+      source: where the measurements come from, for people.
 
     Raises:
       ValueError: no elementwise op and no product were measured.
@@ -79,27 +76,30 @@ def fit(measurements: Sequence[Measurement]) -> Fit:
         raise ValueError("expected measurements of elementwise ops and of products, got none")
     largest = max(elementwise, key=lambda m: m.op.num_bytes)  # of no cache
     bytes_per_second = largest.op.num_bytes / largest.seconds
-    moving = [m for m in fitted if _is_moving(m.op, peaks, bytes_per_second)]
-    memory = tuple(
-        MemoryCurve(op_class, curve)
-        for op_class in _MEMORY_CLASSES
-        if (curve := _curve([(m.op.num_bytes, m.seconds) for m in _of(moving, op_class)]))
+    moving: list[Measurement] = []
+    computing: list[Measurement] = []
+    for m in fitted:
+        (moving if _is_moving(m.op, peaks, bytes_per_second) else computing).append(m)
+    efficiency = Efficiency(
+        source, _product_curves(computing), _memory_curves(moving), _collective_curves(fitted)
     )
-    products = _product_curves([m for m in fitted if m not in moving])
-    collectives = _collective_curves(fitted)
-    curves = {m.op_class: m.curve for m in memory}
-    curves |= {f"{p.op_class} {p.element_type}": p.curve for p in products}
-    device = _device(curves, peaks, bytes_per_second)
-    errors = _errors(held_out, _predictor(device, collectives))
-    return Fit(products, memory, collectives, errors, peaks, bytes_per_second, _link(fitted))
+    link = _link(fitted)
+    points = {name: (c.sizes, c.seconds) for name, c in efficiency.curves.items()}
+    device = DeviceSpec(peaks, bytes_per_second, 0, has_reduce_scatter=False, curves=points)
+    errors = _errors(held_out, device, link)
+    return Fit(replace(efficiency, errors=errors), peaks, bytes_per_second, link)
 
 
 def _is_moving(op: MeasuredOp, peaks: Mapping[str, float], bytes_per_second: float) -> bool:
     """Whether an op is slow for what it moves, rather than for what it computes."""
-    if op.op_class in get_args(CollectiveKind):
+    if _is_collective(op):
         return False
     computing = op.flops / peaks.get(op.element_type, 1.0)
     return op.num_bytes / bytes_per_second >= computing
+
+
+def _is_collective(op: MeasuredOp) -> bool:
+    return op.op_class in get_args(CollectiveKind)
 
 
 def _of(measurements: Iterable[Measurement], op_class: str) -> list[Measurement]:
@@ -158,10 +158,18 @@ def _product_curves(fitted: Sequence[Measurement]) -> tuple[ProductCurve, ...]:
     )
 
 
+def _memory_curves(moving: Sequence[Measurement]) -> tuple[MemoryCurve, ...]:
+    return tuple(
+        MemoryCurve(op_class, curve)
+        for op_class in _MEMORY_CLASSES
+        if (curve := _curve([(m.op.num_bytes, m.seconds) for m in _of(moving, op_class)]))
+    )
+
+
 def _collective_curves(fitted: Sequence[Measurement]) -> tuple[CollectiveCurve, ...]:
     points: defaultdict[tuple[Any, int], list[tuple[float, float]]] = defaultdict(list)
     for m in fitted:
-        if m.op.op_class in get_args(CollectiveKind):
+        if _is_collective(m.op):
             points[m.op.op_class, m.op.group_size].append((m.op.num_bytes, m.seconds))
     return tuple(
         CollectiveCurve(*key, "node", curve)
@@ -170,33 +178,22 @@ def _collective_curves(fitted: Sequence[Measurement]) -> tuple[CollectiveCurve, 
     )
 
 
-def _device(
-    curves: Mapping[str, Curve], peaks: Mapping[str, float], bytes_per_second: float
-) -> DeviceSpec:
-    points = {name: (list(c.sizes), list(c.seconds)) for name, c in curves.items()}
-    return DeviceSpec(dict(peaks), bytes_per_second, 0, has_reduce_scatter=False, curves=points)
-
-
 # --- Links ---
 
 
-def _hops(op: MeasuredOp) -> tuple[float, float]:
-    """How often a collective pays the latency of a link, and how many bytes a device sends: the
-    model of cpp/core/mesh/Collective.h."""
-    n = op.group_size
-    shared = (n - 1) / n * op.num_bytes
-    return {
-        "all-reduce": (2.0, 2 * shared),
-        "collective-permute": (1.0, op.num_bytes),
-    }.get(op.op_class, (1.0, shared))
-
-
 def _link(fitted: Sequence[Measurement]) -> Link | None:
-    """Least squares of relative errors."""
-    chosen = [m for m in fitted if m.op.op_class in get_args(CollectiveKind)]
+    """Least squares of relative errors; the cost model is linear in the latency and in the seconds
+    of a byte."""
+    chosen = [m for m in fitted if _is_collective(m.op)]
     if not chosen:
         return None
-    rows = np.array([_hops(m.op) for m in chosen]) / np.array([[m.seconds] for m in chosen])
+    latency_alone, bytes_alone = _native.Link(1.0, _NO_TIME), _native.Link(0.0, 1.0)
+    rows = np.array(
+        [
+            [_collective_seconds(m.op, link) / m.seconds for link in (latency_alone, bytes_alone)]
+            for m in chosen
+        ]
+    )
     (latency, seconds_per_byte), *_ = np.linalg.lstsq(rows, np.ones(len(chosen)), rcond=None)
     if latency < 0:  # then bytes alone explain it
         latency = 0.0
@@ -205,39 +202,32 @@ def _link(fitted: Sequence[Measurement]) -> Link | None:
     return Link(float(latency), float(max(rate, _SLOWEST_LINK_BYTES_PER_SECOND)))
 
 
+def _collective_seconds(op: MeasuredOp, link: _native.Link) -> float:
+    """By the cost model, within a node."""
+    mesh = DeviceMesh(["devices"], [op.group_size], op.group_size, link, link)
+    return mesh.collective_seconds(op.op_class, ["devices"], round(op.num_bytes))
+
+
 # --- Errors ---
 
 
-def _predictor(
-    device: DeviceSpec, collectives: Sequence[CollectiveCurve]
-) -> Callable[[MeasuredOp], float | None]:
-    """Seconds of an op; None where nothing was measured of its kind."""
-    # A curve is read the same whatever it is of.
-    of_collectives = _device(
-        {f"{c.kind} {c.group_size}": c.curve for c in collectives}, {"f32": 1.0}, 1.0
-    )
-    known = {(c.kind, c.group_size) for c in collectives}
-
-    def predict(op: MeasuredOp) -> float | None:
-        if op.op_class not in get_args(CollectiveKind):
-            return device.op_seconds(op.op_class, op.element_type, op.flops, op.num_bytes)
-        if (op.op_class, op.group_size) not in known:
-            return None
-        name = f"{op.op_class} {op.group_size}"
-        return of_collectives.op_seconds(name, op.element_type, 0.0, op.num_bytes)
-
-    return predict
-
-
 def _errors(
-    held_out: Sequence[Measurement], predict: Callable[[MeasuredOp], float | None]
+    held_out: Sequence[Measurement], device: DeviceSpec, link: Link | None
 ) -> tuple[HeldOutError, ...]:
+    """Of what plans are priced by: the device's curves, and the link for collectives."""
     by_class: defaultdict[str, list[float]] = defaultdict(list)
     for m in held_out:
-        is_product = m.op.op_class in get_args(ProductClass)
-        name = f"{m.op.op_class} {m.op.element_type}" if is_product else m.op.op_class
-        if (predicted := predict(m.op)) is not None:
-            by_class[name].append(abs(predicted - m.seconds) / m.seconds)
+        op = m.op
+        name = op.op_class
+        if not _is_collective(op):
+            predicted = device.op_seconds(op.op_class, op.element_type, op.flops, op.num_bytes)
+            name += f" {op.element_type}" if op.op_class in get_args(ProductClass) else ""
+        elif link is not None:
+            sent_over = _native.Link(link.latency_seconds, link.bytes_per_second)
+            predicted = _collective_seconds(op, sent_over)
+        else:
+            continue
+        by_class[name].append(abs(predicted - m.seconds) / m.seconds)
     return tuple(
         HeldOutError(name, len(errors), statistics.fmean(errors), max(errors))
         for name, errors in sorted(by_class.items())

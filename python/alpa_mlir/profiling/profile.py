@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 
-from alpa_mlir.cluster.efficiency import Efficiency
 from alpa_mlir.cluster.profile import Profile, ProfileKey
 from alpa_mlir.errors import ClusterError
 from alpa_mlir.profiling.fit import Measurement, fit
@@ -84,15 +83,15 @@ def make_profile(
       ClusterError: there is no elementwise op or no product among them.
     """
     key = ProfileKey.of(devices)
-    try:
-        found = fit(measurements)
-    except ValueError as error:
-        raise ClusterError(f"{error}; give it more time with --seconds") from None
     date = datetime.date.today().isoformat()
     source = (
         f"measured {date} on {key.num_devices} x {key.device_kind} with JAX {key.jax_version}: "
         f"{len(measurements)} ops with `alpa-plan profile`"
     )
+    try:
+        found = fit(measurements, source)
+    except ValueError as error:
+        raise ClusterError(f"{error}; give it more time with --seconds") from None
     return Profile(
         key=key,
         date=date,
@@ -103,9 +102,7 @@ def make_profile(
         memory_bytes_per_second=found.memory_bytes_per_second,
         memory_bytes=(devices[0].memory_stats() or {}).get("bytes_limit"),
         link=found.link,
-        efficiency=Efficiency(
-            source, found.products, found.memory, found.collectives, found.errors
-        ),
+        efficiency=found.efficiency,
     )
 
 

@@ -11,10 +11,10 @@ from rich.table import Table
 from alpa_mlir.cost.headroom import has_headroom, scheduler_options
 from alpa_mlir.ir.spec import Spec
 from alpa_mlir.plan.data import PlanData, PlannedCollective, PlannedTransfer, TensorPlan
+from alpa_mlir.report.known_error import known_error
 from alpa_mlir.simulate.drawing import to_text
 from alpa_mlir.simulate.planned import planned_timeline
 from alpa_mlir.units import format_bytes, format_range, format_seconds
-from alpa_mlir.validate.known_error import known_error
 
 _WIDTH = 130
 _NUMBERS = ("per device", "runs", "bytes", "time", "forward", "update", "in flight", "gap")

@@ -13,7 +13,7 @@ from alpa_mlir.plan.data import PlanData, PlannedCollective, PlannedStage
 from alpa_mlir.report.blocks import Block, blocks_of
 from alpa_mlir.report.breakdown import TimeParts, breakdown
 from alpa_mlir.report.explain import format_spec
-from alpa_mlir.validate.known_error import known_error
+from alpa_mlir.report.known_error import known_error
 
 
 def summary(plan: PlanData) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from alpa_mlir.report.explain import make_table, print_all
 from alpa_mlir.units import format_bytes
-from alpa_mlir.validate.comparison import CollectiveTotals, Validation
+from alpa_mlir.xla.comparison import CollectiveTotals, Validation
 
 _TEXTS = {"stage", "kind", "over"}
 

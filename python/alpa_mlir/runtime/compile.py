@@ -63,7 +63,7 @@ from alpa_mlir.schedule.interpret import verify_instructions
 from alpa_mlir.schedule.issue_order import issue_order
 from alpa_mlir.schedule.schedule import TaskKind
 from alpa_mlir.schedule.values import Buffer
-from alpa_mlir.validate.diagnostics import rematerializations, with_captured_log
+from alpa_mlir.xla.diagnostics import rematerializations, with_captured_log
 
 
 def compile_pipeline(

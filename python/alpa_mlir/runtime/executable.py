@@ -12,8 +12,9 @@ from alpa_mlir.errors import ArgumentMismatchError
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.program.annotated import AnnotatedProgram, leaves_of
 from alpa_mlir.runtime.initialize import create
+from alpa_mlir.runtime.memory import allocated_bytes
 from alpa_mlir.runtime.shared_buffers import DonationGuard
-from alpa_mlir.validate.collectives import HloCollective, parse_collectives
+from alpa_mlir.xla.collectives import HloCollective, parse_collectives
 
 PlanT = TypeVar("PlanT", bound=PlanData)
 
@@ -88,15 +89,5 @@ class Executable(Generic[PlanT]):
         return parse_collectives(self._compiled.as_text() or "")
 
     def memory_analysis(self) -> int:
-        """Peak bytes on one device while the step runs, as XLA has allocated them.
-
-        Arguments, results and temporaries, less what results share with donated arguments: on CPU
-        XLA's own peak leaves temporaries out.
-        """
-        stats: Any = self._compiled.memory_analysis()
-        return (
-            stats.argument_size_in_bytes
-            + stats.output_size_in_bytes
-            - stats.alias_size_in_bytes
-            + stats.temp_size_in_bytes
-        )
+        """Peak bytes on one device while the step runs, as XLA has allocated them."""
+        return allocated_bytes(self._compiled, self.plan.cluster.device.platform)

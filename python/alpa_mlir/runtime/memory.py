@@ -1,7 +1,7 @@
-"""How much memory a pipelined step takes on each device, from what XLA reports of its executables.
+"""How much memory a step takes on each device, from what XLA reports of its executables.
 
-The instructions are walked in the order of issue. A device holds the buffers that are live on its
-meshes, and while a task runs also that executable's temporaries. The peak is
+Of a pipeline, the instructions are walked in the order of issue. A device holds the buffers that
+are live on its meshes, and while a task runs also that executable's temporaries. The peak is
 
     max over tasks of (live buffers + results - donated inputs + temporaries of the executable)
 
@@ -13,32 +13,49 @@ of a transfer are left out: their arrays are gone when it is done.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jax.sharding import NamedSharding
 
 from alpa_mlir.program.pipeline import PipelineProgram, num_bytes
-from alpa_mlir.runtime.issued import IssuedInstruction
 from alpa_mlir.runtime.layout import Layout
 from alpa_mlir.runtime.reductions import Reductions
 from alpa_mlir.runtime.transfer.reshard import is_in_place
-from alpa_mlir.schedule.instructions import Free, Run, StartSums, Transfer
+from alpa_mlir.schedule.instructions import Free, Instruction, Run, StartSums, Transfer
 from alpa_mlir.schedule.schedule import TaskKind
 from alpa_mlir.schedule.values import Buffer
+
+
+def allocated_bytes(compiled: Any, platform: str) -> int:
+    """The peak on one device while an executable runs: arguments, results and temporaries, less
+    what results share with donated arguments.
+
+    Args:
+      platform: "cpu", or that of GPUs.
+    """
+    stats = compiled.memory_analysis()
+    if platform != "cpu":
+        return stats.peak_memory_in_bytes
+    # XLA's own peak leaves temporaries out on CPUs.
+    kept = stats.argument_size_in_bytes + stats.output_size_in_bytes
+    return kept - stats.alias_size_in_bytes + stats.temp_size_in_bytes
 
 
 def peak_bytes(
     program: PipelineProgram[Any],
     layout: Layout,
-    issued: Sequence[IssuedInstruction],
+    instructions: Iterable[tuple[int, Instruction]],
     compiled: Mapping[TaskKind, Any],
     donations: Mapping[TaskKind, tuple[int, ...]],
 ) -> dict[Any, int]:
-    """By device; see the formula at the head of this file."""
+    """By device; see the formula at the head of this file.
+
+    Args:
+      instructions: of a step with their meshes, as they are issued.
+    """
     memory = _Memory(program, layout)
-    for each in issued:
-        mesh, instruction = each.mesh, each.instruction
+    for mesh, instruction in instructions:
         match instruction:
             case Run():
                 memory.reduce(mesh, instruction)

@@ -27,7 +27,7 @@ from alpa_mlir.schedule.instructions import make_instructions
 from alpa_mlir.schedule.schedule import TaskKind
 from alpa_mlir.schedule.values import Buffer
 from alpa_mlir.simulate.planned import planned_timeline
-from alpa_mlir.validate.collectives import HloCollective, parse_collectives
+from alpa_mlir.xla.collectives import HloCollective, parse_collectives
 
 
 class PipelineExecutable(Generic[PlanT]):
@@ -166,9 +166,8 @@ class PipelineExecutable(Generic[PlanT]):
     def memory_by_device(self) -> dict[Any, int]:
         """Peak bytes while a step runs; runtime/memory.py has the formula."""
         driver = self.driver
-        return peak_bytes(
-            driver.program, driver.layout, driver.issued, self.compiled, self.donations
-        )
+        order = [(each.mesh, each.instruction) for each in driver.issued]
+        return peak_bytes(driver.program, driver.layout, order, self.compiled, self.donations)
 
     # --- What a step does ---
 

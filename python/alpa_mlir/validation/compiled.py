@@ -27,27 +27,25 @@ from alpa_mlir.program.pipeline import PipelineProgram
 from alpa_mlir.progress import Stopwatch
 from alpa_mlir.runtime.compile import instructions_of_step
 from alpa_mlir.runtime.donation import find_donations
-from alpa_mlir.runtime.issued import IssuedInstruction
 from alpa_mlir.runtime.layout import Layout
-from alpa_mlir.runtime.memory import peak_bytes
+from alpa_mlir.runtime.memory import allocated_bytes, peak_bytes
 from alpa_mlir.schedule.instructions import InstructionLists, make_instructions
 from alpa_mlir.schedule.schedule import Phase, TaskKind
-from alpa_mlir.validate.absent import INSTALL, absent_devices, compiler, lacks_tools
-from alpa_mlir.validate.collectives import HloCollective, parse_collectives
-from alpa_mlir.validate.comparison import (
+from alpa_mlir.validation.reductions import reductions_of_stages
+from alpa_mlir.xla.absent import INSTALL, absent_devices, compiler, lacks_tools
+from alpa_mlir.xla.collectives import HloCollective, parse_collectives
+from alpa_mlir.xla.comparison import (
     CollectiveTotals,
     StageMemory,
     Validation,
     compare_collectives,
 )
-from alpa_mlir.validate.diagnostics import warnings_in, with_captured_log
-from alpa_mlir.validation.reductions import reductions_of_stages
+from alpa_mlir.xla.diagnostics import warnings_in, with_captured_log
 
 _NUM_THREADS = 2
 # Such as the number of the stage: XLA does not read them.
 _OUR_MARKS = re.compile(r'alpa\.\w+ = (?:"[^"]*"|-?\d+ : i64|\w+)')
 _NAME = "program"  # of all, so that equal ones are
-_NOT_ISSUED: Any = None  # of an instruction that nobody runs
 
 
 @dataclass(frozen=True)
@@ -76,20 +74,23 @@ def validate(plan: PlanData, text: str, stopwatch: Stopwatch) -> Validation:
     devices = absent_devices(plan.cluster)
     with stopwatch("lower"):
         lowered = _lower(plan, text)
-    is_pipeline = isinstance(lowered, PipelineProgram)
-    tasks = _tasks_of(lowered, devices) if is_pipeline else [_only_task(plan, lowered, devices)]
+    step: _Pipeline | None = None
+    if isinstance(lowered, PipelineProgram):
+        step = _Pipeline.of(lowered, devices)
+        tasks = step.tasks
+    else:
+        tasks = [_only_task(plan, lowered, devices)]
     compiled = _compile_all(plan.cluster, tasks, stopwatch)
     runs = [
         _Runs(task.kind.stage, compiled.default[task.kind], task.program.name, task.num_runs)
         for task in tasks
     ]
-    if is_pipeline:
-        runs += _reductions(lowered, devices, stopwatch)
-    memory = (
-        _memory_of_stages(plan, lowered, devices, tasks, compiled)
-        if is_pipeline
-        else [_memory_of_whole(plan, compiled, tasks[0].kind)]
-    )
+    if step:
+        with stopwatch("reductions"):
+            runs += step.reductions()
+        memory = _memory_of_stages(plan, step, devices, compiled)
+    else:
+        memory = [_memory_of_whole(plan, compiled, tasks[0].kind)]
     return Validation(
         program_name=plan.program_name,
         method=plan.method,
@@ -157,10 +158,13 @@ def _compile_all(cluster: Cluster, tasks: Sequence[_Task], stopwatch: Stopwatch)
             ThreadPoolExecutor(_NUM_THREADS) as pool,
         ):
             made = [pool.submit(_compile, distinct[key], ways[way]) for key, way in wanted]
-            for done in as_completed(made):
-                if done.exception():
-                    pool.shutdown(cancel_futures=True)
-                advance()
+            try:
+                for done in as_completed(made):
+                    done.result()
+                    advance()
+            except BaseException:  # as_completed would wait for those that are cancelled
+                pool.shutdown(cancel_futures=True)
+                raise
             return [each.result() for each in made]
 
     with stopwatch("compile"):
@@ -200,68 +204,66 @@ def _only_task(plan: PlanData, program: AnnotatedProgram, devices: Sequence[Any]
 
 
 def _memory_of_whole(plan: PlanData, compiled: _Compiled, kind: TaskKind) -> StageMemory:
-    is_gpu = plan.cluster.device.platform == "cuda"
+    platform = plan.cluster.device.platform
     return StageMemory(
         0,
         plan.memory_bytes,
-        _peak_bytes(compiled.default[kind], is_gpu),
-        None if compiled.plain is None else _peak_bytes(compiled.plain[kind], is_gpu),
+        allocated_bytes(compiled.default[kind], platform),
+        None if compiled.plain is None else allocated_bytes(compiled.plain[kind], platform),
     )
-
-
-def _peak_bytes(compiled: Any, is_gpu: bool) -> int:
-    stats = compiled.memory_analysis()
-    if is_gpu:
-        return stats.peak_memory_in_bytes
-    # XLA's own peak leaves temporaries out on CPUs.
-    kept = stats.argument_size_in_bytes + stats.output_size_in_bytes
-    return kept - stats.alias_size_in_bytes + stats.temp_size_in_bytes
 
 
 # --- Pipelines ---
 
 
-def _tasks_of(program: PipelineProgram[AnnotatedProgram], devices: Sequence[Any]) -> list[_Task]:
-    lists, layout = _instructions(program), Layout(program, devices)
-    donations = find_donations(program, lists, layout)
-    m = program.schedule.num_microbatches
-    return [
-        _Task(
-            kind,
-            replace(task, donate_argnums=donations[kind]),
-            layout.stage_meshes[kind.stage],
-            program.stages[kind.stage].numbers,
-            m if kind.phase.runs_per_microbatch else 1,
-        )
-        for kind, task in program.programs.items()
-    ]
+@dataclass(frozen=True)
+class _Pipeline:
+    """A step over submeshes, and what its meshes do."""
 
+    program: PipelineProgram[AnnotatedProgram]
+    layout: Layout
+    lists: InstructionLists
+    donations: Mapping[TaskKind, tuple[int, ...]]
 
-def _instructions(program: PipelineProgram[AnnotatedProgram]) -> InstructionLists:
-    program.check()
-    return make_instructions(program.schedule, program.values)
+    @staticmethod
+    def of(program: PipelineProgram[AnnotatedProgram], devices: Sequence[Any]) -> _Pipeline:
+        program.check()
+        lists = make_instructions(program.schedule, program.values)
+        layout = Layout(program, devices)
+        return _Pipeline(program, layout, lists, find_donations(program, lists, layout))
+
+    @property
+    def tasks(self) -> list[_Task]:
+        m = self.program.schedule.num_microbatches
+        return [
+            _Task(
+                kind,
+                replace(task, donate_argnums=self.donations[kind]),
+                self.layout.stage_meshes[kind.stage],
+                self.program.stages[kind.stage].numbers,
+                m if kind.phase.runs_per_microbatch else 1,
+            )
+            for kind, task in self.program.programs.items()
+        ]
+
+    def reductions(self) -> list[_Runs]:
+        """Of sums over microbatches, by the stage that makes them."""
+        return [
+            _Runs(stage, executable, f"sums over microbatches of stage {stage}", 1)
+            for stage, executable in reductions_of_stages(self.program, self.lists, self.layout)
+        ]
+
+    def peak_bytes(self, compiled: Mapping[TaskKind, Any]) -> dict[Any, int]:
+        """By device, by the runtime's count of what is live beside each program."""
+        order = instructions_of_step(self.program, self.lists)
+        return peak_bytes(self.program, self.layout, order, compiled, self.donations)
 
 
 def _memory_of_stages(
-    plan: PlanData,
-    program: PipelineProgram[AnnotatedProgram],
-    devices: Sequence[Any],
-    tasks: Sequence[_Task],
-    compiled: _Compiled,
+    plan: PlanData, step: _Pipeline, devices: Sequence[Any], compiled: _Compiled
 ) -> list[StageMemory]:
-    """By the runtime's count of what is live beside each program."""
-    layout = Layout(program, devices)
-    order = [
-        IssuedInstruction(mesh, instruction, _NOT_ISSUED)
-        for mesh, instruction in instructions_of_step(program, _instructions(program))
-    ]
-    donations = {task.kind: task.program.donate_argnums for task in tasks}
-    default = peak_bytes(program, layout, order, compiled.default, donations)
-    plain = (
-        None
-        if compiled.plain is None
-        else peak_bytes(program, layout, order, compiled.plain, donations)
-    )
+    default = step.peak_bytes(compiled.default)
+    plain = None if compiled.plain is None else step.peak_bytes(compiled.plain)
     return [
         StageMemory(
             number,
@@ -284,17 +286,6 @@ class _Runs:
     executable: Any
     name: str
     count: int
-
-
-def _reductions(
-    program: PipelineProgram[AnnotatedProgram], devices: Sequence[Any], stopwatch: Stopwatch
-) -> list[_Runs]:
-    layout = Layout(program, devices)
-    with stopwatch("reductions"):
-        return [
-            _Runs(stage, executable, f"sums over microbatches of stage {stage}", 1)
-            for stage, executable in reductions_of_stages(program, _instructions(program), layout)
-        ]
 
 
 def _compare(plan: PlanData, runs: Sequence[_Runs]) -> list[CollectiveTotals]:

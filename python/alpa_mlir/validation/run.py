@@ -15,8 +15,8 @@ from alpa_mlir.fields import read
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.plan.json import plan_to_json
 from alpa_mlir.progress import OnProgress, Progress, say_nothing
-from alpa_mlir.validate.absent import check_compiler, environment
-from alpa_mlir.validate.comparison import Validation
+from alpa_mlir.xla.absent import check_compiler, environment
+from alpa_mlir.xla.comparison import Validation
 
 _WORKER = "alpa_mlir.validation.worker"
 _ADVICE = "install alpa_mlir again"

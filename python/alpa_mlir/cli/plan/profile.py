@@ -43,7 +43,8 @@ def profile(
     """Measure the devices of this process: products, memory-bound ops, collectives.
 
     Writes curves of seconds by size as JSON, which Cluster.local() uses, and prints how far they
-    are from ops that they were not made of.
+    are from ops that they were not made of. Plans price collectives by the one link that tells
+    their times best; curves of collectives are written as a record, without effect on plans.
     """
     if isnan(seconds):  # which is in every range, to click
         raise ArgumentError(f"--seconds: expected 1 to 86400, got {seconds}")
@@ -93,7 +94,8 @@ def _summary(found: Profile) -> str:
     if found.link:
         lines.append(
             f"link: {found.link.latency_seconds * 1e6:.3g} us and "
-            f"{found.link.bytes_per_second / 1e9:.4g} GB/s"
+            f"{found.link.bytes_per_second / 1e9:.4g} GB/s, by which plans price collectives; "
+            "their curves are kept as a record"
         )
     lines.append(f"{'error on ops held out':28}{'ops':>5}{'mean':>8}{'worst':>8}")
     lines += [

@@ -5,6 +5,8 @@ from math import prod
 
 import numpy as np
 
+from alpa_mlir.xla.hlo_text import ints
+
 Groups = tuple[tuple[int, ...], ...]
 
 _EXPLICIT = re.compile(r"\{(?:\{[\d,]*\},?)*\}")
@@ -29,9 +31,9 @@ def parse_replica_groups(text: str, num_devices: int) -> Groups:
         return _mesh_groups(match["axes"], match["ids"], match["group"])
     if match := _IOTA.match(text):
         ids = _iota(match["dims"], match["perm"])
-        return _tuples(ids.reshape(_ints(match["shape"])))
+        return _tuples(ids.reshape(ints(match["shape"])))
     if match := _EXPLICIT.match(text):
-        groups = tuple(tuple(_ints(g)) for g in re.findall(r"\{([\d,]+)\}", match[0]))
+        groups = tuple(tuple(ints(g)) for g in re.findall(r"\{([\d,]+)\}", match[0]))
         return groups or (tuple(range(num_devices)),)
     raise ValueError(f"expected replica groups, got '{text[:80]}'")
 
@@ -64,17 +66,13 @@ def _device_ids(text: str | None, num_devices: int) -> np.ndarray:
         return np.arange(num_devices)
     if match := re.match(r"\[(?P<dims>[\d,]+)\](?:T\((?P<perm>[\d,]+)\))?$", text):
         return _iota(match["dims"], match["perm"])
-    return np.array(_ints(text))
+    return np.array(ints(text))
 
 
 def _iota(dims: str, perm: str | None) -> np.ndarray:
-    shape = _ints(dims)
+    shape = ints(dims)
     ids = np.arange(prod(shape)).reshape(shape)
-    return ids.transpose(_ints(perm)) if perm else ids
-
-
-def _ints(text: str) -> list[int]:
-    return [int(part) for part in text.split(",") if part]
+    return ids.transpose(ints(perm)) if perm else ids
 
 
 def _tuples(ids: np.ndarray) -> Groups:

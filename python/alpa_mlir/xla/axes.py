@@ -9,8 +9,8 @@ from math import prod
 import numpy as np
 
 from alpa_mlir.cluster import LogicalMesh
-from alpa_mlir.validate.collectives import HloCollective
-from alpa_mlir.validate.replica_groups import Groups
+from alpa_mlir.xla.collectives import HloCollective
+from alpa_mlir.xla.replica_groups import Groups
 
 
 def axes_of(collective: HloCollective, mesh: LogicalMesh) -> tuple[str, ...] | None:

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TextIO, TypeVar
 
 _Result = TypeVar("_Result")
@@ -44,7 +45,7 @@ def _captured(action: Callable[[], _Result], saved: int) -> tuple[_Result, str]:
             os.dup2(saved, 2)
             log.seek(0)
             text = log.read()
-            if text:
+            with suppress(OSError):  # whoever read standard error may be gone
                 os.write(saved, text)
     return result, text.decode(errors="replace")
 
@@ -52,7 +53,8 @@ def _captured(action: Callable[[], _Result], saved: int) -> tuple[_Result, str]:
 def _flush() -> None:
     stderr: TextIO | None = sys.stderr  # None where there is no console
     if stderr is not None:
-        stderr.flush()
+        with suppress(OSError):
+            stderr.flush()
 
 
 def rematerializations(log: str) -> list[str]:

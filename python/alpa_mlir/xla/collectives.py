@@ -1,13 +1,24 @@
 """What XLA really communicates: the collectives of an optimised HLO module, read from its text."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import get_args
 
-from alpa_mlir.validate.replica_groups import Groups, parse_replica_groups
+from alpa_mlir.cluster.efficiency import CollectiveKind
+from alpa_mlir.xla.hlo_text import (
+    Computation,
+    Instruction,
+    dims_of,
+    elements_of,
+    parse_computations,
+    run_counts,
+    type_of,
+)
+from alpa_mlir.xla.replica_groups import Groups, parse_replica_groups
 
-KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+KINDS: tuple[str, ...] = get_args(CollectiveKind)
 
 
 @dataclass(frozen=True)
@@ -47,21 +58,19 @@ def parse_collectives(hlo: str) -> list[HloCollective]:
     count counts as one iteration; each branch of a conditional counts as taken.
 
     Raises:
-      ValueError: the text has no ENTRY, so that nothing would be counted, or starts something
-        asynchronous that is not known here, which may be a collective.
+      ValueError: the text has no ENTRY, so that nothing would be counted, or has a collective that
+        is not counted here, or starts something asynchronous that is not known and may be one.
     """
-    computations = _computations(hlo)
-    if "" not in computations:
-        raise ValueError(f"expected optimised HLO with an ENTRY, got '{hlo[:80]}'")
-    _check_starts(computations)
+    computations = parse_computations(hlo)
+    _check_known(computations)
     num_devices = int(_first(r"num_partitions=(\d+)", hlo) or 1)
-    counts = _run_counts(computations)
+    counts = run_counts(computations)
     return [
         _collective(instruction, computation, count, num_devices)
         for name, computation in computations.items()
         if (count := counts.get(name, 0))
         for instruction in computation.values()
-        if instruction.kind in KINDS
+        if instruction.started in KINDS
     ]
 
 
@@ -73,106 +82,45 @@ def bytes_by_kind(collectives: Iterable[HloCollective]) -> dict[str, int]:
     return {kind: total for kind, total in totals.items() if total}
 
 
-@dataclass(frozen=True)
-class _Instruction:
-    name: str
-    type: str
-    opcode: str
-    rest: str  # operands and attributes
-
-    @property
-    def kind(self) -> str:
-        """The opcode without "-start": "-done" only waits."""
-        return self.opcode.removesuffix("-start")
-
-    @property
-    def operands(self) -> list[str]:
-        return re.findall(r"%([\w.\-]+)", self.rest.partition("), ")[0])
-
-
-_Computation = dict[str, _Instruction]
 # What starts and is no collective itself: the computation that `async` names may hold one.
 _OTHER_STARTS = ("async", "copy", "slice")
-_HEADER = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.\-]+) \(.*\{\s*$")
-# A tuple type holds no ") opcode(", so the shortest match ends at the opcode.
-_INSTRUCTION = re.compile(
-    r"^\s+(?:ROOT )?%?(?P<name>[\w.\-]+) = (?P<type>\(.*?\)|\S+) "
-    r"(?P<opcode>[a-z][\w\-]*)\((?P<rest>.*)$"
-)
-_ARRAY = re.compile(r"\b([a-z]\w*)\[([\d,]*)\]")
-_CALLED = re.compile(
-    r"(?:calls|to_apply|body|condition|(?:true|false)_computation|branch_computations)="
-    r"(\{[^}]*\}|%?[\w.\-]+)"
-)
-_TRIP_COUNT = r'"known_trip_count":\{"n":"(\d+)"\}'
+_HOST = "is_host_transfer=true"
+_NOT_COUNTED = ("collective-broadcast", "ragged-all-to-all", "send", "recv")
 
 
-def _computations(hlo: str) -> dict[str, _Computation]:
-    """Instructions of each computation; the entry is called ""."""
-    computations: dict[str, _Computation] = {}
-    current: _Computation = {}
-    for line in hlo.splitlines():
-        if header := _HEADER.match(line):
-            current = computations.setdefault("" if header["entry"] else header["name"], {})
-        elif match := _INSTRUCTION.match(line):
-            current[match["name"]] = _Instruction(**match.groupdict())
-    return computations
-
-
-def _check_starts(computations: dict[str, _Computation]) -> None:
+def _check_known(computations: Mapping[str, Computation]) -> None:
     for computation in computations.values():
         for instruction in computation.values():
             is_start = instruction.opcode.endswith("-start")
-            if is_start and instruction.kind not in (*KINDS, *_OTHER_STARTS):
+            if is_start and instruction.started not in (*KINDS, *_OTHER_STARTS):
                 raise ValueError(
                     f"expected one of {', '.join(KINDS)} to start, or a copy or a computation, got "
                     f"'{instruction.opcode}' (%{instruction.name})"
                 )
-
-
-def _run_counts(computations: dict[str, _Computation]) -> dict[str, int]:
-    """How often one run of the entry runs each computation."""
-    counts: dict[str, int] = {}
-
-    def visit(name: str, times: int) -> None:
-        counts[name] = counts.get(name, 0) + times
-        for instruction in computations.get(name, {}).values():
-            for callee, trips in _calls(instruction):
-                visit(callee, times * trips)
-
-    visit("", 1)
-    return counts
-
-
-def _calls(instruction: _Instruction) -> Iterator[tuple[str, int]]:
-    if instruction.opcode in (
-        "async-update",
-        "async-done",
-    ):  # async-start has named the same computation
-        return
-    trips = int(_first(_TRIP_COUNT, instruction.rest) or 1) if instruction.opcode == "while" else 1
-    for names in _CALLED.findall(instruction.rest):
-        for callee in re.findall(r"[\w.\-]+", names):
-            yield callee, trips
+            if instruction.opcode in _NOT_COUNTED and _HOST not in instruction.rest:
+                raise ValueError(
+                    f"expected one of {', '.join(KINDS)} between devices, got "
+                    f"'{instruction.opcode}' (%{instruction.name})"
+                )
 
 
 def _collective(
-    instruction: _Instruction, computation: _Computation, count: int, num_devices: int
+    instruction: Instruction, computation: Computation, count: int, num_devices: int
 ) -> HloCollective:
     rest = instruction.rest
     if pairs := _first(r"source_target_pairs=(\{(?:\{[\d,]*\},?)*\})", rest):
         groups = parse_replica_groups(pairs, num_devices)
     else:
         groups = parse_replica_groups(_first(r"replica_groups=(.*)", rest) or "{}", num_devices)
-    operand_bytes = sum(_type_bytes(computation[name].type) for name in instruction.operands)
+    operand_bytes = sum(_type_bytes(type_of(each, computation)) for each in instruction.operands)
     size = len(groups[0])
     # The type of an asynchronous start holds operands and results: derive the result instead.
     result_bytes = {
         "all-gather": operand_bytes * size,
         "reduce-scatter": operand_bytes // size,
-    }.get(instruction.kind, operand_bytes)
+    }.get(instruction.started, operand_bytes)
     return HloCollective(
-        kind=instruction.kind,
+        kind=instruction.started,
         operand_bytes=operand_bytes,
         result_bytes=result_bytes,
         groups=groups,
@@ -185,8 +133,7 @@ def _collective(
 def _type_bytes(text: str) -> int:
     """Bytes of an HLO type; a tuple is the sum of its elements."""
     bits = sum(
-        _element_bits(element) * prod(int(d) for d in dims.split(",") if d)
-        for element, dims in _ARRAY.findall(text)
+        _element_bits(array.partition("[")[0]) * prod(dims_of(array)) for array in elements_of(text)
     )
     return (bits + 7) // 8
 

@@ -16,20 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jax.sharding import Mesh
-
 from alpa_mlir.compat import stablehlo_of_hlo
 from alpa_mlir.errors import CompileError
 from alpa_mlir.ir.jaxlib import to_generic
 from alpa_mlir.ir.spec import Spec, named_sharding
 from alpa_mlir.lower.compile import compile_program
 from alpa_mlir.program.annotated import AnnotatedProgram
-
-_INSTRUCTION = re.compile(
-    r"^(?P<indent>\s+)(?P<root>ROOT )?(?P<name>%?[\w.\-]+) = (?P<type>\(.*?\)|\S+) "
-    r"(?P<opcode>[a-z][\w\-]*)\((?P<operands>[^)]*)\)(?P<rest>.*)$"
-)
-_DIMS = re.compile(r"\w+\[([\d,]*)\]")
+from alpa_mlir.xla.hlo_text import Computation, Instruction, dims_of, type_of
+from jax.sharding import Mesh
 
 
 def alone(program: AnnotatedProgram, mesh: Mesh) -> AnnotatedProgram:
@@ -99,82 +93,64 @@ def without_collectives(hlo: str) -> str:
     Raises:
       CompileError: a collective is not of a form that is known here.
     """
-    types = {
-        match["name"].removeprefix("%"): match["type"]
-        for line in hlo.splitlines()
-        if (match := _INSTRUCTION.match(line))
-    }
-    lines = [_line_alone(line, types) for line in hlo.splitlines()]
-    return re.sub(r", num_partitions=\d+", "", "\n".join(lines))
+    lines = hlo.splitlines()
+    found = [Instruction.of_line(line) for line in lines]
+    by_name = {instruction.name: instruction for instruction in found if instruction}
+    alone_lines = [
+        _line_alone(line, instruction, by_name) if instruction else line
+        for line, instruction in zip(lines, found, strict=True)
+    ]
+    return re.sub(r", num_partitions=\d+", "", "\n".join(alone_lines))
 
 
-def _line_alone(line: str, types: dict[str, str]) -> str:
-    match = _INSTRUCTION.match(line)
-    if match is None:
-        return line
-    opcode = match["opcode"]
+def _line_alone(line: str, instruction: Instruction, by_name: Computation) -> str:
+    opcode = instruction.opcode
     if opcode in ("partition-id", "replica-id"):
-        return _rewritten(match, "constant(0)")
-    rule = _RULES.get(opcode)
-    if rule is None:
-        if opcode.startswith(
-            ("all-", "collective-", "reduce-scatter", "ragged-all", "send", "recv")
-        ):
-            raise CompileError(f"expected a collective that is known, got '{opcode}': {line[:200]}")
-        return line
-    operands = re.findall(r"%?([\w.\-#]+)(?:,|$)", match["operands"].strip())
-    return _rewritten(match, rule(match, operands, types))
+        return _rewritten(instruction, "constant(0)")
+    if rule := _RULES.get(opcode):
+        return _rewritten(instruction, rule(instruction, by_name))
+    if opcode.startswith(_COLLECTIVE_PREFIXES):
+        raise CompileError(f"expected a collective that is known, got '{opcode}': {line[:200]}")
+    return line
 
 
-def _rewritten(match: re.Match[str], call: str) -> str:
-    root = match["root"] or ""
-    return f"{match['indent']}{root}{match['name']} = {match['type']} {call}"
+def _rewritten(instruction: Instruction, call: str) -> str:
+    root = "ROOT " if instruction.is_root else ""
+    return f"  {root}%{instruction.name} = {instruction.type} {call}"
 
 
-def _same(match: re.Match[str], operands: list[str], types: dict[str, str]) -> str:
-    if match["type"].startswith("("):
-        return f"tuple({', '.join('%' + operand for operand in operands)})"
+def _same(instruction: Instruction, by_name: Computation) -> str:
+    operands = [f"%{operand}" for operand in instruction.operands]
+    if instruction.type.startswith("("):
+        return f"tuple({', '.join(operands)})"
     if len(operands) != 1:
-        raise CompileError(f"expected one operand, got {len(operands)}: {match[0][:200]}")
-    return f"reshape(%{operands[0]})"
+        raise CompileError(f"expected one operand, got {len(operands)}: %{instruction.name}")
+    return f"reshape({operands[0]})"
 
 
-def _gathered(match: re.Match[str], operands: list[str], types: dict[str, str]) -> str:
-    dim, whole, part = _sizes(match, operands, types)
-    copies = ", ".join([f"%{operands[0]}"] * (whole[dim] // part[dim]))
+def _gathered(instruction: Instruction, by_name: Computation) -> str:
+    dim, whole, part = _sizes(instruction, by_name)
+    copies = ", ".join([f"%{instruction.operands[0]}"] * (whole[dim] // part[dim]))
     return f"concatenate({copies}), dimensions={{{dim}}}"
 
 
-def _scattered(match: re.Match[str], operands: list[str], types: dict[str, str]) -> str:
-    _, part, _ = _sizes(match, operands, types)
+def _scattered(instruction: Instruction, by_name: Computation) -> str:
+    _, part, _ = _sizes(instruction, by_name)
     ranges = ", ".join(f"[0:{size}]" for size in part)
-    return f"slice(%{operands[0]}), slice={{{ranges}}}"
+    return f"slice(%{instruction.operands[0]}), slice={{{ranges}}}"
 
 
-def _sizes(
-    match: re.Match[str], operands: list[str], types: dict[str, str]
-) -> tuple[int, list[int], list[int]]:
+def _sizes(instruction: Instruction, by_name: Computation) -> tuple[int, list[int], list[int]]:
     """The dim that is gathered or scattered, and the dims of result and operand."""
-    dim = re.search(r"dimensions=\{(\d+)\}", match["rest"])
-    result, operand = _DIMS.match(match["type"]), _DIMS.match(_type_of(operands[0], types))
-    if dim is None or result is None or operand is None or len(operands) != 1:
-        raise CompileError(f"expected one array and one dim, got {match[0][:200]}")
-    return int(dim[1]), _ints(result[1]), _ints(operand[1])
+    dim = re.search(r"dimensions=\{(\d+)\}", instruction.rest)
+    if dim is None or len(instruction.operands) != 1 or instruction.type.startswith("("):
+        raise CompileError(f"expected one array and one dim, got %{instruction.name}")
+    operand = type_of(instruction.operands[0], by_name)
+    return int(dim[1]), dims_of(instruction.type), dims_of(operand)
 
 
-def _type_of(operand: str, types: dict[str, str]) -> str:
-    """`name#2` is the third element of a tuple."""
-    name, _, element = operand.partition("#")
-    if not element:
-        return types[name]
-    return re.findall(r"\w+\[[\d,]*\]", types[name])[int(element)]
-
-
-def _ints(text: str) -> list[int]:
-    return [int(part) for part in text.split(",") if part]
-
-
-_RULES: dict[str, Callable[[re.Match[str], list[str], dict[str, str]], str]] = {
+_COLLECTIVE_PREFIXES = ("all-", "collective-", "reduce-scatter", "ragged-all", "send", "recv")
+_RULES: dict[str, Callable[[Instruction, Computation], str]] = {
     "all-reduce": _same,
     "all-to-all": _same,
     "collective-permute": _same,

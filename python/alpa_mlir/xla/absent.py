@@ -152,7 +152,7 @@ class _GpuTargets(Checked):
 
 @cache
 def _targets() -> Mapping[str, _GpuTarget]:
-    data = json.loads((files("alpa_mlir.validate") / "gpu_targets.json").read_text())
+    data = json.loads((files("alpa_mlir.xla") / "gpu_targets.json").read_text())
     return read(_GpuTargets, data, ClusterError, "install alpa_mlir again").gpus
 
 
@@ -162,7 +162,7 @@ def _target_of(device: Device) -> _GpuTarget:
         raise ClusterError(
             f"expected a kind of GPU that can be compiled for without one, of "
             f"{', '.join(_targets())}, got '{device.kind}'; describe it in "
-            "alpa_mlir/validate/gpu_targets.json"
+            "alpa_mlir/xla/gpu_targets.json"
         )
     return target
 

@@ -10,8 +10,8 @@ from typing import Any
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.fields import Checked, NumBytes, Seconds, WholeNumber
 from alpa_mlir.plan.data import PlannedCollective
-from alpa_mlir.validate.axes import axes_of
-from alpa_mlir.validate.collectives import HloCollective
+from alpa_mlir.xla.axes import axes_of
+from alpa_mlir.xla.collectives import HloCollective
 
 VERSION = 1
 UNKNOWN_AXES = "?"
@@ -62,7 +62,7 @@ class StageMemory(Checked):
     @property
     def error(self) -> float:
         """Of what was predicted, relative to what is needed."""
-        return self.predicted_bytes / max(self.needed_bytes, 1) - 1
+        return relative_error(self.predicted_bytes, self.needed_bytes)
 
 
 @dataclass(frozen=True)
@@ -100,17 +100,25 @@ class Validation(Checked):
     @property
     def collective_error(self) -> float:
         """Of the predicted bytes in total, relative to the actual ones."""
-        predicted, actual = self.predicted_collective_bytes, self.actual_collective_bytes
-        return predicted / actual - 1 if actual else float(predicted > 0)
+        return relative_error(self.predicted_collective_bytes, self.actual_collective_bytes)
 
     @property
     def memory_error(self) -> float:
         """Of the stage that is farthest off."""
-        return max((each.error for each in self.memory), key=abs)
+        return farthest_off(self.memory).error
 
     def to_json(self) -> dict[str, Any]:
         totals = {"collective_error": self.collective_error, "memory_error": self.memory_error}
         return {"version": VERSION, **asdict(self), **totals}
+
+
+def relative_error(predicted: float, actual: float) -> float:
+    """Below 0 where too little was predicted; 1 where there is nothing of what was predicted."""
+    return predicted / actual - 1 if actual else float(predicted > 0)
+
+
+def farthest_off(memory: Iterable[StageMemory]) -> StageMemory:
+    return max(memory, key=lambda each: abs(each.error))
 
 
 # --- Collectives ---

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
-
-from annotated_types import Ge
+from statistics import fmean
 
 from alpa_mlir.errors import PlanError
-from alpa_mlir.fields import AS_WRITTEN, Checked, WholeNumber, read
+from alpa_mlir.fields import Checked, RelativeError, WholeNumber, read
+from alpa_mlir.xla.comparison import relative_error
 
 _FILE = "known_error.json"
-_Error = Annotated[float, Ge(0), AS_WRITTEN]  # relative: 0.1 is 10 %
+_DIGITS = 4  # that are kept
 
 
 @dataclass(frozen=True)
@@ -33,25 +33,34 @@ class ErrorOf(Checked):
     date: str
     command: str
     count: WholeNumber
-    mean: _Error
-    worst: _Error
+    mean: RelativeError
+    worst: RelativeError
+
+    @staticmethod
+    def of(pairs: Iterable[tuple[float, float]], against: str, date: str, command: str) -> ErrorOf:
+        """Of (predicted, actual) pairs; raises ValueError where there are none."""
+        errors = [abs(relative_error(predicted, actual)) for predicted, actual in pairs]
+        return ErrorOf(against, date, command, len(errors), fmean(errors), max(errors))
 
 
 @dataclass(frozen=True)
 class KnownError(Checked):
     """Of bytes of collectives, of peak memory, and of seconds of computing."""
 
-    version: WholeNumber
     collectives: ErrorOf
     memory: ErrorOf
     seconds: ErrorOf
 
     def save(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        parts = {
+            name: {**part, **{each: round(part[each], _DIGITS) for each in ("mean", "worst")}}
+            for name, part in asdict(self).items()
+        }
+        path.write_text(json.dumps(parts, indent=1) + "\n")
 
 
 @cache
 def known_error() -> KnownError:
     """What is in the package."""
-    text = (files("alpa_mlir.validate") / _FILE).read_text()
+    text = (files("alpa_mlir.report") / _FILE).read_text()
     return read(KnownError, json.loads(text), PlanError, "install alpa_mlir again")

@@ -1,1 +1,0 @@
-"""What XLA made of a program, read from its HLO and its log."""

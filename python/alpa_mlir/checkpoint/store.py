@@ -1,0 +1,187 @@
+"""The door to orbax: numbered checkpoints in a folder.
+
+    folder/12/state          the state, as orbax's StandardSave writes it: OCDBT, one array per leaf
+    folder/12/plan/plan.json the plan it was made under, as `Plan.save` writes it
+
+A checkpoint is written under another name, which it loses when it is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import jax
+
+from alpa_mlir.checkpoint import leaves
+from alpa_mlir.checkpoint.leaves import LeafType
+from alpa_mlir.errors import CheckpointError, DamagedCheckpointError
+
+_STATE, _PLAN, _PLAN_FILE = "state", "plan", "plan.json"
+
+# What orbax and TensorStore raise when files are not there or not whole.
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError)
+
+
+def saved_numbers(path: str | Path) -> list[int]:
+    """Those of the complete checkpoints in a folder, the latest last; none where there is no folder."""
+    folder = Path(path)
+    try:
+        found = [each.name for each in folder.iterdir() if each.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {path}: {_reason(error)}; name a folder") from None
+    return sorted(int(each) for each in found if each.isdecimal() and each == str(int(each)))
+
+
+def make_folder(path: str | Path) -> None:
+    """Makes it if it is not there, and looks whether it can be written.
+
+    Raises:
+      CheckpointError: it cannot.
+    """
+    try:
+        if "\0" in str(path):
+            raise OSError("its name has a NUL in it")
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{uuid4().hex}.part"
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"cannot write checkpoints to {path}: {_reason(error)}; name another folder"
+        ) from None
+
+
+def begin(path: str | Path, number: int, state: Any, plan: Any, keep: int | None) -> Any:
+    """Copies the state to the host and starts to write it.
+
+    Args:
+      state: arrays in containers.
+      plan: its JSON.
+      keep: how many checkpoints stay; None is all.
+
+    Returns:
+      Orbax's manager, to be given to `finish`.
+    """
+    with _writing(path, number):
+        manager = _manager(path, keep, is_writer=True)
+        args = orbax().args
+        items = {_STATE: args.StandardSave(state), _PLAN: args.JsonSave(plan)}
+        manager.save(number, args=args.Composite(**items))
+    return manager
+
+
+def finish(manager: Any, path: str | Path, number: int) -> None:
+    """Waits until a checkpoint is complete.
+
+    Raises:
+      CheckpointError: it could not be written; those before it are as they were.
+    """
+    with _writing(path, number):
+        try:
+            manager.wait_until_finished()
+        finally:
+            manager.close()
+
+
+class Reader:
+    """One checkpoint, for reading.
+
+    Raises:
+      DamagedCheckpointError: by each method: files are not there or not whole.
+    """
+
+    def __init__(self, path: str | Path, number: int) -> None:
+        self.where = f"checkpoint {number} in {path}"
+        self._number = number
+        self._manager = _manager(path)
+        with self._reading():
+            self._tree = self._manager.item_metadata(number)[_STATE].tree
+
+    def close(self) -> None:
+        self._manager.close()
+
+    def types(self) -> dict[leaves.Path, LeafType]:
+        """What is stored, by the paths of the leaves."""
+        with self._reading():
+            return {
+                path: leaves.leaf_type(found)
+                for path, found in leaves.paths_and_leaves(self._tree)
+            }
+
+    def read(self, wanted: Mapping[leaves.Path, jax.ShapeDtypeStruct]) -> dict[leaves.Path, Any]:
+        """All arrays, each directly into the sharding of its `ShapeDtypeStruct`."""
+        paths = [path for path, _ in leaves.paths_and_leaves(self._tree)]
+        target = jax.tree.structure(self._tree).unflatten([wanted[path] for path in paths])
+        args = orbax().args
+        with self._reading():
+            items = args.Composite(**{_STATE: args.StandardRestore(target)})
+            state = self._manager.restore(self._number, args=items)[_STATE]
+        return dict(zip(paths, jax.tree.leaves(state), strict=True))
+
+    @contextmanager
+    def _reading(self) -> Generator[None]:
+        try:
+            yield
+        except _UNREADABLE as error:
+            raise DamagedCheckpointError(
+                f"cannot read {self.where}: {_reason(error)}; restore an earlier one"
+            ) from None
+
+
+def orbax() -> Any:
+    """The package, imported when it is first needed.
+
+    Raises:
+      CheckpointError: it is not installed.
+    """
+    try:
+        import orbax.checkpoint
+    except ImportError:
+        raise CheckpointError(
+            "expected orbax-checkpoint to keep state on disk, which is not installed; "
+            "pip install 'alpa_mlir[checkpoint]'"
+        ) from None
+    return orbax.checkpoint
+
+
+def _manager(path: str | Path, keep: int | None = None, is_writer: bool = False) -> Any:
+    package = orbax()
+    options = package.CheckpointManagerOptions(
+        max_to_keep=keep,
+        create=False,
+        cleanup_tmp_directories=is_writer,  # what a killed process left
+        # Made in the background, a folder that cannot be made is waited for until time runs out.
+        async_options=package.AsyncOptions(create_directories_asynchronously=False),
+    )
+    handlers = {
+        _STATE: package.StandardCheckpointHandler(),
+        _PLAN: package.handlers.JsonCheckpointHandler(_PLAN_FILE),
+    }
+    return package.CheckpointManager(
+        Path(path).absolute(), options=options, item_handlers=handlers
+    )
+
+
+@contextmanager
+def _writing(path: str | Path, number: int) -> Generator[None]:
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"cannot write checkpoint {number} to {path}: {_reason(error)}; what was there before "
+            "is as it was"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """In one line."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    first = text.strip().splitlines()[0]
+    return f"{first[:1].lower()}{first[1:300]}".rstrip(".")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +45,7 @@ def restore(
             return _read(path, candidate, tree, avals, shardings)
         except DamagedCheckpointError as error:
             if candidate in (number, numbers[0]):
-                raise
+                raise DamagedCheckpointError(f"{error}; name another number or folder") from None
             _set_aside(path, candidate, error)
     raise CheckpointError(
         f"expected checkpoints in {path}, got none; alpa.save writes them, alpa.saved_numbers "
@@ -95,9 +96,13 @@ def _with_weak_type(array: jax.Array, aval: Any) -> jax.Array:
 def _set_aside(path: str | Path, number: int, error: DamagedCheckpointError) -> None:
     """So that it is the latest no longer: its number is free again."""
     folder = Path(path) / str(number)
-    with suppress(OSError):
-        folder.rename(folder.with_name(f"{number}.damaged"))
-    warnings.warn(f"{error}: reading the one before", stacklevel=5)
+    beside = folder.with_name(f"{number}.{uuid4().hex[:8]}.damaged")
+    try:
+        folder.rename(beside)
+        done = f"it is {beside.name} now"
+    except OSError:
+        done = "it stays where it is"
+    warnings.warn(f"{error}; {done}, and the one before it is restored", stacklevel=4)
 
 
 def _listed(numbers: Sequence[int]) -> str:

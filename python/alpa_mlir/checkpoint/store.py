@@ -21,9 +21,7 @@ from alpa_mlir.checkpoint.leaves import LeafType
 from alpa_mlir.errors import CheckpointError, DamagedCheckpointError
 
 _STATE, _PLAN, _PLAN_FILE = "state", "plan", "plan.json"
-
-# What orbax and TensorStore raise when files are not there or not whole.
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError)
+_MOST_REASON = 300  # characters
 
 
 def saved_numbers(path: str | Path) -> list[int]:
@@ -94,15 +92,24 @@ class Reader:
     """One checkpoint, for reading.
 
     Raises:
+      CheckpointError: it is none of ours.
       DamagedCheckpointError: by each method: files are not there or not whole.
     """
 
     def __init__(self, path: str | Path, number: int) -> None:
         self.where = f"checkpoint {number} in {path}"
         self._number = number
+        if not (Path(path) / str(number) / _STATE).is_dir():
+            raise CheckpointError(
+                f"expected a checkpoint that alpa.save wrote, got a folder {Path(path) / str(number)} "
+                f"without {_STATE}; name another folder"
+            )
         self._manager = _manager(path)
         with self._reading():
-            self._tree = self._manager.item_metadata(number)[_STATE].tree
+            found = self._manager.item_metadata(number)[_STATE]
+            if found is None:
+                raise FileNotFoundError("what says which arrays there are is gone")
+            self._tree = found.tree
 
     def close(self) -> None:
         self._manager.close()
@@ -129,10 +136,10 @@ class Reader:
     def _reading(self) -> Generator[None]:
         try:
             yield
-        except _UNREADABLE as error:
-            raise DamagedCheckpointError(
-                f"cannot read {self.where}: {_reason(error)}; restore an earlier one"
-            ) from None
+        except jax.errors.JaxRuntimeError:  # of the devices, such as too little memory
+            raise
+        except Exception as error:  # orbax raises what its parsers raise, and Exception itself
+            raise DamagedCheckpointError(f"cannot read {self.where}: {_reason(error)}") from None
 
 
 def orbax() -> Any:
@@ -180,8 +187,12 @@ def _writing(path: str | Path, number: int) -> Generator[None]:
         ) from None
 
 
-def _reason(error: Exception) -> str:
-    """In one line."""
+def _reason(error: BaseException) -> str:
+    """The first cause, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    first = text.strip().splitlines()[0]
-    return f"{first[:1].lower()}{first[1:300]}".rstrip(".")
+    first = text.strip().splitlines()[0].split(" [tensorstore_spec=")[0].split(" [source")[0]
+    if first[1:2].islower():
+        first = first[0].lower() + first[1:]
+    return first[:_MOST_REASON].rstrip(".;: ")

@@ -1,1 +1,1 @@
-"""State on disk, through orbax: numbered checkpoints in a folder, written while training goes on."""
+"""State on disk, through orbax: numbered checkpoints, written while training goes on."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from alpa_mlir.errors import CheckpointError
@@ -38,7 +39,7 @@ class LeafType:
 def leaf_type(aval: Any) -> LeafType:
     """Of an array, or of what describes one."""
     dtype = aval.dtype
-    if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
         aval = jax.eval_shape(jax.random.key_data, jax.ShapeDtypeStruct(aval.shape, dtype))
     return LeafType(tuple(aval.shape), np.dtype(aval.dtype).name)
 
@@ -55,9 +56,10 @@ def paths_of(tree: Any) -> list[Path]:
 
 
 def storable(state: Any) -> Any:
-    """The state as arrays in a container. Empty arrays, of which there is nothing to store, are None.
+    """The state as arrays in a container.
 
-    NumPy arrays are copied, so that the caller may go on writing into them.
+    Empty arrays, which orbax refuses, are None: there is nothing to store of them. NumPy
+    arrays are copied, so that the caller may go on writing into them.
 
     Raises:
       CheckpointError: a leaf is no array and no number, two leaves have one name, or there is none.

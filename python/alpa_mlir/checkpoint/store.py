@@ -8,7 +8,7 @@ A checkpoint is written under another name, which it loses when it is complete.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ _MOST_REASON = 300  # characters
 
 
 def saved_numbers(path: str | Path) -> list[int]:
-    """Those of the complete checkpoints in a folder, the latest last; none where there is no folder."""
+    """Those of the complete checkpoints in a folder, the latest last; none without a folder."""
     folder = Path(path)
     try:
         found = [each.name for each in folder.iterdir() if each.is_dir()]
@@ -99,10 +99,11 @@ class Reader:
     def __init__(self, path: str | Path, number: int) -> None:
         self.where = f"checkpoint {number} in {path}"
         self._number = number
-        if not (Path(path) / str(number) / _STATE).is_dir():
+        folder = Path(path) / str(number)
+        if not (folder / _STATE).is_dir():
             raise CheckpointError(
-                f"expected a checkpoint that alpa.save wrote, got a folder {Path(path) / str(number)} "
-                f"without {_STATE}; name another folder"
+                f"expected a checkpoint that alpa.save wrote, got a folder {folder} without "
+                f"{_STATE}; name another folder"
             )
         self._manager = _manager(path)
         with self._reading():
@@ -118,8 +119,7 @@ class Reader:
         """What is stored, by the paths of the leaves."""
         with self._reading():
             return {
-                path: leaves.leaf_type(found)
-                for path, found in leaves.paths_and_leaves(self._tree)
+                path: leaves.leaf_type(found) for path, found in leaves.paths_and_leaves(self._tree)
             }
 
     def read(self, wanted: Mapping[leaves.Path, jax.ShapeDtypeStruct]) -> dict[leaves.Path, Any]:
@@ -171,9 +171,7 @@ def _manager(path: str | Path, keep: int | None = None, is_writer: bool = False)
         _STATE: package.StandardCheckpointHandler(),
         _PLAN: package.handlers.JsonCheckpointHandler(_PLAN_FILE),
     }
-    return package.CheckpointManager(
-        Path(path).absolute(), options=options, item_handlers=handlers
-    )
+    return package.CheckpointManager(Path(path).absolute(), options=options, item_handlers=handlers)
 
 
 @contextmanager
@@ -195,4 +193,6 @@ def _reason(error: BaseException) -> str:
     first = text.strip().splitlines()[0].split(" [tensorstore_spec=")[0].split(" [source")[0]
     if first[1:2].islower():
         first = first[0].lower() + first[1:]
-    return first[:_MOST_REASON].rstrip(".;: ")
+    if len(first) > _MOST_REASON:  # TensorStore begins with what failed and ends with why
+        first = f"{first[: _MOST_REASON // 2]} ... {first[-_MOST_REASON // 2 :]}"
+    return first.rstrip(".;: ")

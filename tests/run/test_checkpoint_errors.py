@@ -1,8 +1,10 @@
 """What cannot be saved or restored is refused in one line, and what is damaged is passed over."""
 
+import gc
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +175,8 @@ def test_folder_that_cannot_be_written(name: str, step: Any, tmp_path: Path) -> 
 def test_save_that_fails_is_told_once(
     step: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """As when the disk is full."""
+
     async def fill_disk(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -203,6 +207,16 @@ def test_missing_package_says_what_to_install(
 # --- What is there ---
 
 
+@pytest.fixture
+def failed_reads() -> Iterator[None]:
+    """Of which orbax leaves coroutines that were never awaited, for the garbage collector."""
+    yield
+    gc.collect()
+
+
+damaged = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
 def damages(file: Path) -> Any:
     """Ways in which a file is not what was written."""
     content = file.read_bytes()
@@ -211,6 +225,8 @@ def damages(file: Path) -> Any:
     yield "zeros", lambda: file.write_bytes(bytes(len(content)))
 
 
+@damaged
+@pytest.mark.usefixtures("failed_reads")
 def test_damaged_checkpoint_is_passed_over(
     step: Any, two_checkpoints: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
@@ -235,6 +251,8 @@ def test_damaged_checkpoint_is_passed_over(
     assert whole >= 5
 
 
+@damaged
+@pytest.mark.usefixtures("failed_reads")
 def test_number_of_damaged_checkpoint_is_free_again(folder: Path, step: Any) -> None:
     (folder / "2" / "state" / "manifest.ocdbt").unlink()
     with pytest.warns(UserWarning, match="cannot read checkpoint 2"):
@@ -243,6 +261,8 @@ def test_number_of_damaged_checkpoint_is_free_again(folder: Path, step: Any) -> 
     assert_full_of(alpa.restore(folder, like=step), 5)
 
 
+@damaged
+@pytest.mark.usefixtures("failed_reads")
 def test_damaged_checkpoint_that_was_named_or_is_the_last(folder: Path, step: Any) -> None:
     for number in (1, 2):
         (folder / str(number) / "state" / "manifest.ocdbt").unlink()

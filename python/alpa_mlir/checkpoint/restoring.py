@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax.sharding import NamedSharding
 
 from alpa_mlir.checkpoint import store
@@ -82,12 +82,15 @@ def _read(
 
 
 def _empty(aval: Any, sharding: NamedSharding) -> jax.Array:
-    return jax.jit(lambda: jnp.zeros(aval.shape, aval.dtype), out_shardings=sharding)()
+    whole = np.zeros(aval.shape, aval.dtype)
+    return jax.make_array_from_callback(
+        aval.shape, sharding, lambda index: whole[index], dtype=aval.dtype
+    )
 
 
 def _with_weak_type(array: jax.Array, aval: Any) -> jax.Array:
     """As the step was compiled for it: another type would be planned anew."""
-    if not aval.weak_type:
+    if not aval.weak_type or not array.sharding.addressable_devices:
         return array
     kind = jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=True, sharding=array.sharding)
     return jax.jit(lambda x: x, out_shardings=array.sharding).lower(kind).compile()(array)

@@ -18,6 +18,7 @@ import jax
 
 from alpa_mlir.checkpoint import leaves
 from alpa_mlir.checkpoint.leaves import LeafType
+from alpa_mlir.checkpoint.processes import array_handlers
 from alpa_mlir.errors import CheckpointError, DamagedCheckpointError
 
 _STATE, _PLAN, _PLAN_FILE = "state", "plan", "plan.json"
@@ -70,7 +71,8 @@ def begin(path: str | Path, number: int, state: Any, plan: Any, keep: int | None
     with _writing(path, number):
         manager = _manager(path, keep, is_writer=True)
         args = orbax().args
-        items = {_STATE: args.StandardSave(state), _PLAN: args.JsonSave(plan)}
+        kind = args.PyTreeSave if _is_shared() else args.StandardSave
+        items = {_STATE: kind(state), _PLAN: args.JsonSave(plan)}
         manager.save(number, args=args.Composite(**items))
     return manager
 
@@ -127,8 +129,13 @@ class Reader:
         paths = [path for path, _ in leaves.paths_and_leaves(self._tree)]
         target = jax.tree.structure(self._tree).unflatten([wanted[path] for path in paths])
         args = orbax().args
+        if _is_shared():
+            shardings = orbax().checkpoint_utils.construct_restore_args(target)
+            how = args.PyTreeRestore(target, restore_args=shardings)
+        else:
+            how = args.StandardRestore(target)
         with self._reading():
-            items = args.Composite(**{_STATE: args.StandardRestore(target)})
+            items = args.Composite(**{_STATE: how})
             state = self._manager.restore(self._number, args=items)[_STATE]
         return dict(zip(paths, jax.tree.leaves(state), strict=True))
 
@@ -168,10 +175,21 @@ def _manager(path: str | Path, keep: int | None = None, is_writer: bool = False)
         async_options=package.AsyncOptions(create_directories_asynchronously=False),
     )
     handlers = {
-        _STATE: package.StandardCheckpointHandler(),
+        _STATE: _state_handler(package),
         _PLAN: package.handlers.JsonCheckpointHandler(_PLAN_FILE),
     }
     return package.CheckpointManager(Path(path).absolute(), options=options, item_handlers=handlers)
+
+
+def _is_shared() -> bool:
+    """Whether several processes write it."""
+    return jax.process_count() > 1
+
+
+def _state_handler(package: Any) -> Any:
+    if _is_shared():
+        return package.PyTreeCheckpointHandler(type_handler_registry=array_handlers(package))
+    return package.StandardCheckpointHandler()
 
 
 @contextmanager

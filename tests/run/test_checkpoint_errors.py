@@ -141,6 +141,8 @@ def test_number_that_is_not_above_the_latest(step: Any, two_checkpoints: Path) -
         alpa.save(two_checkpoints, state_of(0), step, number=2)
     with pytest.raises(ArgumentError, match="expected a number of at least 0 for a checkpoint"):
         alpa.save(two_checkpoints, state_of(0), step, number=-1)
+    with pytest.raises(ArgumentError, match=r"expected a whole number for a checkpoint, got 3\.5"):
+        alpa.save(two_checkpoints, state_of(0), step, number=3.5)  # pyright: ignore
     with pytest.raises(ArgumentError, match="expected to keep at least 1 checkpoint, got 0"):
         alpa.save(two_checkpoints, state_of(0), step, keep=0)
 
@@ -162,6 +164,16 @@ def test_state_that_cannot_be_stored(state: Any, message: str, step: Any, tmp_pa
     with pytest.raises(CheckpointError, match=message):
         alpa.save(tmp_path, state, step)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_state_that_was_donated(step: Any, tmp_path: Path) -> None:
+    state = state_of(0)
+    state["layer"]["kernel"].delete()
+    message = r"cannot write checkpoint 0 to .*: array has been deleted"
+    with pytest.raises(CheckpointError, match=message):
+        alpa.save(tmp_path, state, step)
+    alpa.save(tmp_path, state_of(1), step, number=jnp.int32(5)).wait()
+    assert alpa.saved_numbers(tmp_path) == [5]
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "nul\0", "x" * 300])

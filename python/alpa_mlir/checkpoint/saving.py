@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from operator import index
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -69,7 +70,7 @@ class Writer:
             checkpoint could not be written.
           ArgumentError: the number is not above those that are there.
         """
-        _check_arguments(number, keep)
+        number = _checked(number, keep)
         arrays = storable(state)
         store.orbax()
         store.make_folder(path)
@@ -104,11 +105,17 @@ class Writer:
             print(error, file=sys.stderr)
 
 
-def _check_arguments(number: int | None, keep: int | None) -> None:
+def _checked(number: Any, keep: int | None) -> int | None:
+    """The number, which may be of JAX or NumPy."""
+    try:
+        number = None if number is None else index(number)
+    except TypeError:
+        raise ArgumentError(f"expected a whole number for a checkpoint, got {number!r}") from None
     if number is not None and number < 0:
         raise ArgumentError(f"expected a number of at least 0 for a checkpoint, got {number}")
     if keep is not None and keep < 1:
         raise ArgumentError(f"expected to keep at least 1 checkpoint, got {keep}; None keeps all")
+    return number
 
 
 def _free_number(path: str | Path, number: int | None) -> int:

@@ -73,7 +73,12 @@ def begin(path: str | Path, number: int, state: Any, plan: Any, keep: int | None
         args = orbax().args
         kind = args.PyTreeSave if _is_shared() else args.StandardSave
         items = {_STATE: kind(state), _PLAN: args.JsonSave(plan)}
-        manager.save(number, args=args.Composite(**items))
+        try:
+            if not manager.save(number, args=args.Composite(**items)):
+                raise RuntimeError("orbax would not save it")
+        except BaseException:
+            manager.close()
+            raise
     return manager
 
 
@@ -108,11 +113,15 @@ class Reader:
                 f"{_STATE}; name another folder"
             )
         self._manager = _manager(path)
-        with self._reading():
-            found = self._manager.item_metadata(number)[_STATE]
-            if found is None:
-                raise FileNotFoundError("what says which arrays there are is gone")
-            self._tree = found.tree
+        try:
+            with self._reading():
+                found = self._manager.item_metadata(number)[_STATE]
+                if found is None:
+                    raise FileNotFoundError("what says which arrays there are is gone")
+                self._tree = found.tree
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._manager.close()

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from alpa_mlir.errors import ArgumentError
 from alpa_mlir.parallelize import ParallelFunction
 
 
@@ -26,10 +25,5 @@ def create_state(
       ArgumentError: the step has not been compiled, has no such argument, or the function returns
         another structure, or other shapes or dtypes.
     """
-    executable = like.executable
-    if executable is None:
-        raise ArgumentError(
-            f"expected a compiled step to create state for, got {like.__name__}, which was not "
-            "compiled yet; call its compile(state, batch) first: jax.ShapeDtypeStructs suffice"
-        )
+    executable = like.compiled_executable("create")
     return executable.create_state(partial(init_fn, *args), like.dynamic_position(argnum))

@@ -51,5 +51,13 @@ class EnergyError(AlpaError):
     """An energy profile is wrong or lacks something, or no plan keeps the time asked for."""
 
 
+class CheckpointError(AlpaError):
+    """State cannot be kept on disk, or what is there is not the state that was asked for."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """Files of a checkpoint are not there, or not whole."""
+
+
 class CompileError(AlpaError):
     """XLA refused the annotated module."""

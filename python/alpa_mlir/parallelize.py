@@ -136,6 +136,21 @@ class ParallelFunction:
         """What was compiled last; None before the first time."""
         return next(reversed(self._executables.values()), None)
 
+    def compiled_executable(self, purpose: str) -> AnyExecutable:
+        """What was compiled last, for those who cannot do without.
+
+        Raises:
+          ArgumentError: nothing was.
+        """
+        executable = self.executable
+        if executable is None:
+            raise ArgumentError(
+                f"expected a compiled step to {purpose} state for, got {self.__name__}, which was "
+                "not compiled yet; call its compile(state, batch) first: jax.ShapeDtypeStructs "
+                "suffice"
+            )
+        return executable
+
     def dynamic_position(self, argnum: int) -> int:
         """The position of an argument among those that are not static.
 

@@ -9,7 +9,7 @@ import pytest
 
 UNUSED = [
     *("cvxpy", "highspy", "scipy", "click", "pydantic"),
-    *("plotly", "matplotlib", "optax", "flax", "equinox"),
+    *("plotly", "matplotlib", "optax", "flax", "equinox", "orbax"),
 ]
 
 

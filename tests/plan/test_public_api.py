@@ -16,12 +16,16 @@ PUBLIC = [
     "PipelineParallel",
     "Plan",
     "PowerModel",
+    "Saving",
     "ShardParallel",
     "ThreeDParallel",
     "Zero2Parallel",
     "Zero3Parallel",
     "create_state",
     "parallelize",
+    "restore",
+    "save",
+    "saved_numbers",
 ]
 
 

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from alpa_mlir.errors import ArgumentMismatchError
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.program.annotated import AnnotatedProgram, leaves_of
-from alpa_mlir.runtime.initialize import create
+from alpa_mlir.runtime.initialize import StateLayout, create
 from alpa_mlir.runtime.memory import allocated_bytes
 from alpa_mlir.runtime.shared_buffers import DonationGuard
 from alpa_mlir.xla.collectives import HloCollective, parse_collectives
@@ -69,10 +69,14 @@ class Executable(Generic[PlanT]):
         Raises:
           ArgumentError: it returns something else.
         """
+        return create(init, self.state_layout(position))
+
+    def state_layout(self, position: int = 0) -> StateLayout:
+        """How the positional argument at `position` lies between calls."""
         leaves = leaves_of(self._program.in_tree, position)
         avals = [self._program.in_avals[leaf] for leaf in leaves]
         shardings, tree = jax.tree.flatten(self.input_shardings[position])
-        return create(init, tree, avals, shardings)
+        return StateLayout(tree, avals, shardings)
 
     @property
     def meshes(self) -> set[Mesh]:

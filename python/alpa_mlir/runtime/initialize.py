@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -11,16 +12,29 @@ from jax.sharding import NamedSharding
 from alpa_mlir.errors import ArgumentError
 
 
-def create(
-    init: Callable[[], Any], tree: Any, avals: Sequence[Any], shardings: Sequence[NamedSharding]
-) -> Any:
-    """What `init` returns, leaf by leaf in these shardings, on any number of meshes.
+@dataclass(frozen=True, eq=False)
+class StateLayout:
+    """How a step keeps an argument between its calls.
+
+    Attributes:
+      tree: its `PyTreeDef`.
+      avals, shardings: of its leaves, on any number of meshes.
+    """
+
+    tree: Any
+    avals: Sequence[Any]
+    shardings: Sequence[NamedSharding]
+
+
+def create(init: Callable[[], Any], layout: StateLayout) -> Any:
+    """What `init` returns, leaf by leaf where the step keeps it.
 
     On each mesh runs what of `init` its leaves need; XLA drops the rest.
 
     Raises:
       ArgumentError: `init` returns another structure, or leaves of other shapes or dtypes.
     """
+    tree, avals, shardings = layout.tree, layout.avals, layout.shardings
     shapes, got = jax.tree.flatten(jax.eval_shape(init))
     if got != tree:
         raise ArgumentError(

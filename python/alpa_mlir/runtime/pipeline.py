@@ -18,7 +18,7 @@ from alpa_mlir.program.pipeline import PipelineArgument
 from alpa_mlir.runtime.driver import Driver
 from alpa_mlir.runtime.energy_driver import EnergyDriver
 from alpa_mlir.runtime.executable import PlanT
-from alpa_mlir.runtime.initialize import create
+from alpa_mlir.runtime.initialize import StateLayout, create
 from alpa_mlir.runtime.issued import IssuedRun, IssuedTransfer
 from alpa_mlir.runtime.memory import peak_bytes
 from alpa_mlir.runtime.timeline import PipelineTimeline, Recorder
@@ -124,12 +124,16 @@ class PipelineExecutable(Generic[PlanT]):
         Raises:
           ArgumentError: it returns something else.
         """
+        return create(init, self.state_layout(position))
+
+    def state_layout(self, position: int = 0) -> StateLayout:
+        """How the positional argument at `position` lies between calls."""
         program = self.driver.program
         tree = program.in_tree.children()[position]
         arguments = [program.arguments[leaf] for leaf in leaves_of(program.in_tree, position)]
         elsewhere = NamedSharding(self.driver.layout.stage_meshes[0], PartitionSpec())
         shardings = [self._owned(argument) or elsewhere for argument in arguments]
-        return create(init, tree, [a.aval for a in arguments], shardings)
+        return StateLayout(tree, [a.aval for a in arguments], shardings)
 
     # --- What XLA made of it ---
 

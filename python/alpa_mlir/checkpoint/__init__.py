@@ -1,0 +1,1 @@
+"""State on disk, through orbax: numbered checkpoints, written while training goes on."""

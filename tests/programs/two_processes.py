@@ -1,0 +1,71 @@
+"""One of two processes with two devices each: saves leaves that live here, there and on both.
+
+    python -m programs.two_processes PROCESS PORT FOLDER
+
+Restores them elsewhere, and prints "restored" when what it has of them is what was saved.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+from alpa_mlir.checkpoint.restoring import restore
+from alpa_mlir.checkpoint.saving import Writer
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+VALUE = np.arange(64, dtype=np.float32).reshape(8, 8)
+EXPECTED = {"both": VALUE, "first": VALUE + 1, "second": (VALUE + 2, VALUE[0]), "host": VALUE + 3}
+
+
+def shardings() -> tuple[Any, Any]:
+    """Of what is saved, and of what is restored."""
+    devices = sorted(jax.devices(), key=lambda device: device.id)
+    first, second = (Mesh(np.array(part), ("x",)) for part in (devices[:2], devices[2:]))
+    both = Mesh(np.array(devices).reshape(2, 2), ("stage", "x"))
+    saved = {
+        "both": NamedSharding(both, P("stage", "x")),
+        "first": NamedSharding(first, P("x")),
+        "second": (NamedSharding(second, P(None, "x")), NamedSharding(second, P())),
+    }
+    restored = {
+        "both": NamedSharding(second, P("x")),
+        "first": NamedSharding(both, P("x", "stage")),
+        "second": (NamedSharding(first, P("x")), NamedSharding(both, P("stage"))),
+        "host": NamedSharding(first, P("x")),
+    }
+    return saved, restored
+
+
+def array(value: Any, sharding: NamedSharding) -> jax.Array:
+    return jax.make_array_from_callback(
+        value.shape, sharding, lambda index: value[index], dtype=value.dtype
+    )
+
+
+def main(process: int, port: int, folder: str) -> None:
+    jax.distributed.initialize(f"127.0.0.1:{port}", 2, process)
+    saved, restored = shardings()
+    state = jax.tree.map(array, {name: EXPECTED[name] for name in saved}, saved)
+    writer = Writer()
+    for number in range(3):
+        writer.save(folder, {**state, "host": EXPECTED["host"]}, {"by": "a test"}, number, 2)
+    writer.wait()
+
+    wanted, tree = jax.tree.flatten(restored)
+    values = jax.tree.leaves(EXPECTED)
+    avals = [jax.typeof(array(v, s)) for v, s in zip(values, wanted, strict=True)]
+    leaves = jax.tree.leaves(restore(folder, tree, avals, wanted, None))
+    for got, value, sharding in zip(leaves, values, wanted, strict=True):
+        assert got.sharding == sharding
+        assert len(got.addressable_shards) == len(sharding.addressable_devices)
+        for part in got.addressable_shards:
+            np.testing.assert_array_equal(part.data, value[part.index])
+    print("restored", flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

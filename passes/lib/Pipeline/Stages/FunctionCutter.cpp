@@ -285,6 +285,7 @@ void FunctionCutter::makeFunction(int part) {
 
   mlir::IRMapping mapping;
   mlir::Block *block = made.addEntryBlock();
+  llvm::SmallVector<mlir::Attribute> ofArguments, ofResults; // set one by one, each copies all
   for (auto [i, value] : llvm::enumerate(inputsOf[part])) {
     mapping.map(value, block->getArgument(i));
     mlir::NamedAttrList attributes;
@@ -294,19 +295,21 @@ void FunctionCutter::makeFunction(int part) {
       attributes.set(kValueAttr, builder.getStringAttr(name->second));
     if (describeValue)
       describeValue(value, attributes);
-    made.setArgAttrs(i, attributes);
+    ofArguments.push_back(attributes.getDictionary(builder.getContext()));
   }
   builder.setInsertionPointToEnd(block);
   copyOps(part, builder, mapping);
   Values returned;
-  for (auto [i, output] : llvm::enumerate(outputsOf[part])) {
+  for (const Output &output : outputsOf[part]) {
     returned.push_back(mapping.lookup(output.value));
     mlir::NamedAttrList attributes(output.attributes);
     attributes.set(kValueAttr, builder.getStringAttr(output.name));
     if (describeValue)
       describeValue(output.value, attributes);
-    made.setResultAttrs(i, attributes.getDictionary(builder.getContext()));
+    ofResults.push_back(attributes.getDictionary(builder.getContext()));
   }
+  made.setArgAttrsAttr(builder.getArrayAttr(ofArguments));
+  made.setResAttrsAttr(builder.getArrayAttr(ofResults));
   mlir::func::ReturnOp::create(builder, function.getLoc(), returned);
   functions[part] = made;
 }

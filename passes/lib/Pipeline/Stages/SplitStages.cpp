@@ -68,16 +68,20 @@ private:
   }
 
   llvm::LogicalResult nameArguments(mlir::func::FuncOp function) {
+    llvm::SmallVector<mlir::Attribute> named;
     for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+      mlir::NamedAttrList attributes(function.getArgAttrDict(i));
       for (auto [mark, kind] : kMarks)
-        if (std::optional<int64_t> number = integerOf(function.getArgAttr(i, mark)))
-          function.setArgAttr(i, kValueAttr, builder.getStringAttr(valueName(kind, *number)));
-      if (!function.getArgAttrOfType<mlir::StringAttr>(i, kValueAttr)) {
+        if (std::optional<int64_t> number = integerOf(attributes.get(mark)))
+          attributes.set(kValueAttr, builder.getStringAttr(valueName(kind, *number)));
+      if (!llvm::isa_and_nonnull<mlir::StringAttr>(attributes.get(kValueAttr))) {
         auto error = function.emitError("expected one of ");
         llvm::interleaveComma(kMarks, error, [&](auto &mark) { error << mark.first; });
         return error << " on argument " << i << " of @" << function.getName() << ", got none";
       }
+      named.push_back(attributes.getDictionary(builder.getContext()));
     }
+    function.setArgAttrsAttr(builder.getArrayAttr(named));
     return mlir::success();
   }
 
@@ -184,8 +188,13 @@ private:
   }
 
   void nameResults(mlir::func::FuncOp function, llvm::ArrayRef<std::string> names) {
-    for (auto [i, name] : llvm::enumerate(names))
-      function.setResultAttr(i, kValueAttr, builder.getStringAttr(name));
+    llvm::SmallVector<mlir::Attribute> named;
+    for (auto [i, name] : llvm::enumerate(names)) {
+      mlir::NamedAttrList attributes(function.getResultAttrDict(i));
+      attributes.set(kValueAttr, builder.getStringAttr(name));
+      named.push_back(attributes.getDictionary(builder.getContext()));
+    }
+    function.setResAttrsAttr(builder.getArrayAttr(named));
   }
 
   // --- Update ---

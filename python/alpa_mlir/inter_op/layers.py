@@ -80,13 +80,16 @@ class SplitStep:
 
     Attributes:
       first_layers: the first layer of every stage.
-      functions: of stages and prologue (`alpa.stage`), and @microbatch and @update that call them.
     """
 
     module: Module
     first_layers: tuple[int, ...]
     num_microbatches: int
-    functions: tuple[FunctionSummary, ...]
+
+    @cached_property
+    def functions(self) -> tuple[FunctionSummary, ...]:
+        """Of stages and prologue (`alpa.stage`), and @microbatch and @update that call them."""
+        return tuple(self.module.functions())
 
     @property
     def num_stages(self) -> int:
@@ -168,9 +171,7 @@ class LayeredStep:
         if rematerialized:
             options += f" rematerialize={','.join(map(str, rematerialized))}"
         run_passes(module, f"alpa-split-stages{{{options}}}", "alpa-verify-stages")
-        return SplitStep(
-            module, tuple(first_layers), self.num_microbatches, tuple(module.functions())
-        )
+        return SplitStep(module, tuple(first_layers), self.num_microbatches)
 
     def range(
         self,

@@ -53,3 +53,8 @@ class EnergyError(AlpaError):
 
 class CompileError(AlpaError):
     """XLA refused the annotated module."""
+
+
+class ProcessError(AlpaError):
+    """The processes of a job cannot work together: one has failed, cannot be reached, or differs
+    from the others."""

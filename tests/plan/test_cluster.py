@@ -12,8 +12,8 @@ import pytest
 from alpa_mlir import Cluster, Link
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.cluster.local import describe_devices
-from alpa_mlir.cluster.nodes import find_nodes
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
+from alpa_mlir.cluster.nodes import find_nodes
 from alpa_mlir.cluster.presets import read_presets
 from alpa_mlir.cost.device_mesh import native_mesh
 from alpa_mlir.errors import ArgumentError, ClusterError, PassError

@@ -21,6 +21,7 @@ PUBLIC = [
     "Zero2Parallel",
     "Zero3Parallel",
     "create_state",
+    "initialize",
     "parallelize",
 ]
 

@@ -9,6 +9,7 @@ import jax
 from jax.sharding import NamedSharding
 
 from alpa_mlir.errors import ArgumentError
+from alpa_mlir.runtime.share import absent
 
 
 def create(
@@ -38,8 +39,11 @@ def create(
     for position, sharding in enumerate(shardings):
         of_mesh.setdefault(sharding.mesh, []).append(position)
     leaves: list[Any] = [None] * len(shardings)
-    for positions in of_mesh.values():
-        created = _creator(init, positions, shardings)()
+    for mesh, positions in of_mesh.items():
+        if any(device.process_index == jax.process_index() for device in mesh.devices.flat):
+            created = _creator(init, positions, shardings)()
+        else:
+            created = [absent(avals[position], shardings[position]) for position in positions]
         for position, leaf in zip(positions, created, strict=True):
             leaves[position] = leaf
     return tree.unflatten(leaves)

@@ -1,12 +1,12 @@
 """`alpa-run`: starts the processes of a job on this machine, for development and tests.
 
 Each gets its number and the coordinator's address in its environment, where `alpa.initialize()`
-finds them. What they print comes with their numbers before it; when one fails, all end.
+finds them. What they print comes with their numbers before it; when one fails, all end, and they do
+not outlive us, however we end (`initialize` asks the kernel for that).
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -27,14 +27,15 @@ from alpa_mlir.errors import ProcessError
 from alpa_mlir.processes.initialize import (
     COORDINATOR_VARIABLE,
     COUNT_VARIABLE,
+    ENDED_BY_ANOTHER,
     INDEX_VARIABLE,
+    LAUNCHER_VARIABLE,
     NUM_CPU_THREADS,
 )
 
 _LOOPBACK = "127.0.0.1"
 # How long processes have to say why they end, and then to end.
-_GRACE_SECONDS = 3.0
-_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+_GRACE_SECONDS = 5.0
 
 
 @click.command(cls=OneLineCommand, context_settings={"ignore_unknown_options": True})
@@ -97,6 +98,7 @@ def _environment(index: int, count: int, address: str, num_devices: int | None) 
         COORDINATOR_VARIABLE: address,
         COUNT_VARIABLE: str(count),
         INDEX_VARIABLE: str(index),
+        LAUNCHER_VARIABLE: str(os.getpid()),
         "PYTHONUNBUFFERED": "1",
     }
     environment.setdefault("NPROC", NUM_CPU_THREADS)
@@ -134,7 +136,6 @@ class _Job:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
         )
         index = len(self._processes)
         pairs = [(popen.stdout, sys.stdout), (popen.stderr, sys.stderr)]
@@ -146,10 +147,11 @@ class _Job:
         self._processes.append(_Process(index, popen, printers))
 
     def _print(self, index: int, source: IO[bytes], target: Any) -> None:
-        for line in source:
-            text = line.decode(errors="replace").rstrip("\n")
-            with self._lock:
-                print(f"[{index}] {text}", file=target, flush=True)
+        with source:
+            for line in source:
+                text = line.decode(errors="replace").rstrip("\n")
+                with self._lock:
+                    print(f"[{index}] {text}", file=target, flush=True)
 
     def pass_on(self, number: int, _frame: FrameType | None) -> None:
         """To all processes; the second time, they are killed."""
@@ -173,13 +175,12 @@ class _Job:
             if None not in codes:
                 return 128 + self._signal if self._signal else 0
             time.sleep(0.05)
-        first = failed[0]
-        code = codes[first]
-        assert code is not None
         self._wait_for_all(_GRACE_SECONDS)
+        codes = [process.popen.poll() for process in self._processes]
         self.end()
         if self._signal:
             return 128 + self._signal
+        first, code = _cause(failed, codes)
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         click.echo(f"error: process {first} {how}; all processes have ended", err=True)
         return 128 - code if code < 0 else code
@@ -203,10 +204,11 @@ class _Job:
                 printer.join(_GRACE_SECONDS)
 
 
-def _die_with_parent() -> None:
-    """Where the kernel can, processes do not outlive us, however we end."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+def _cause(failed: Sequence[int], codes: Sequence[int | None]) -> tuple[int, int]:
+    """The process that failed first, but for those that ended because another one did; its code."""
+    ended = [(process, code) for process, code in enumerate(codes) if code]
+    own = [(process, code) for process, code in ended if code != ENDED_BY_ANOTHER] or ended
+    return next((each for each in own if each[0] in failed), own[0])
 
 
 if __name__ == "__main__":

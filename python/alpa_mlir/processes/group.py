@@ -66,7 +66,6 @@ class ProcessGroup:
 
     def _wait(self, key: str, deadline: float, what: str) -> str:
         while True:
-            self.check_failures()
             try:
                 return str(self._client.blocking_key_value_get(key, int(_SLICE_SECONDS * 1e3)))
             except jax.errors.JaxRuntimeError as error:
@@ -75,6 +74,7 @@ class ProcessGroup:
                         f"process {self.index} lost the coordinator: {error}; look at the output "
                         "of process 0"
                     ) from error
+            self.check_failures()
             if time.monotonic() > deadline:
                 raise ProcessError(
                     f"process {self.index} waited for {what} in vain; every process has to run the "

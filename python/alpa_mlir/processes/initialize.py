@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 
 import jax
@@ -18,10 +21,14 @@ from alpa_mlir.processes.group import ProcessGroup, process_group
 COORDINATOR_VARIABLE = "JAX_COORDINATOR_ADDRESS"
 COUNT_VARIABLE = "ALPA_NUM_PROCESSES"
 INDEX_VARIABLE = "ALPA_PROCESS_ID"
+LAUNCHER_VARIABLE = "ALPA_LAUNCHER_PID"
 # XLA's CPU client sizes its thread pools by NPROC; with a few cores, programs full of collectives
 # wait for one another for ever.
 NUM_CPU_THREADS = "32"
 _LISTEN_SECONDS = 1.0
+_SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of sys/prctl.h
+# Of a process that ends because another one has failed (EX_TEMPFAIL of sysexits.h).
+ENDED_BY_ANOTHER = 75
 
 
 def initialize(
@@ -48,6 +55,7 @@ def initialize(
       ProcessError: the address is in use, the coordinator cannot be reached, the arguments do not
         fit one another, or JAX has been used before.
     """
+    _die_with_launcher()
     os.environ.setdefault("NPROC", NUM_CPU_THREADS)
     given = _settings(coordinator_address, num_processes, process_id)
     if given is None:
@@ -74,6 +82,15 @@ def initialize(
         )
     if group := process_group():
         _end_together(group)
+
+
+def _die_with_launcher() -> None:
+    """Where the kernel can (Linux): a launcher that is killed cannot end its processes."""
+    launcher = _number(None, LAUNCHER_VARIABLE)
+    if launcher is None or os.getppid() != launcher:  # a process that one of them has started
+        return
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _settings(
@@ -186,14 +203,12 @@ def _end_together(group: ProcessGroup) -> None:
 
 def _end_because(group: ProcessGroup, text: str) -> None:
     """Leaves at once: JAX's way out waits for the other processes."""
-    try:
-        lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if line.strip()]
+    with suppress(jax.errors.JaxRuntimeError):  # the coordinator is gone: all end by themselves
         group.tell_failure(lines[0] if lines else "an error")
-    except jax.errors.JaxRuntimeError:  # the coordinator is gone: who waits for it ends by itself
-        pass
     if group.index == 0:  # the coordinator ends with this process: let others hear
         time.sleep(3 * _LISTEN_SECONDS)
-    _leave()
+    _leave(1)
 
 
 def _listen(group: ProcessGroup) -> None:
@@ -202,13 +217,14 @@ def _listen(group: ProcessGroup) -> None:
         try:
             group.check_failures()
         except ProcessError as error:
+            time.sleep(_LISTEN_SECONDS)  # this process may be about to say the same
             print(f"process {group.index} ends: {error}", file=sys.stderr)
-            _leave()
+            _leave(ENDED_BY_ANOTHER)
         except jax.errors.JaxRuntimeError:  # the coordinator is gone
             return
 
 
-def _leave() -> None:
+def _leave(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(1)
+    os._exit(code)

@@ -87,7 +87,7 @@ class ArgumentPlacer:
         puts = _Puts()
         for position, leaf in enumerate(leaves):
             array = self._checked(position, leaf)
-            if isinstance(array, jax.Array) and not array.is_fully_addressable:
+            if isinstance(array, jax.Array) and self._mover.is_shared(array):
                 array = self._brought(position, array)
             is_on_device = isinstance(array, jax.Array)
             slices: list[Any] | None = None

@@ -1,8 +1,9 @@
 """Puts values on devices of which some may be other processes'.
 
-What a process holds alone (host arrays, arrays on its own devices) has the same value in every
+What a process holds alone (host arrays, arrays on one of its devices) has the same value in every
 process, as each runs the same script; each puts the shards of its own devices. `jax.device_put`
-would compare them across all processes first, in a collective.
+would compare them across all processes first, in a collective. An array with a NamedSharding is one
+array to all processes, also where all its devices are those of one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from alpa_mlir.errors import ArgumentMismatchError
 from alpa_mlir.program.placement import devices_of
 from alpa_mlir.runtime.share import absent, everywhere
 from alpa_mlir.runtime.transfer.transport import AbstractTransport, Move
@@ -58,7 +58,15 @@ class Mover:
             return put([np.array(leaf)], [target])[0]
         if leaf.sharding == target:
             return leaf
-        return put([leaf], [target])[0] if leaf.is_fully_addressable else self.move(leaf, target)
+        return self.move(leaf, target) if self.is_shared(leaf) else put([leaf], [target])[0]
+
+    def is_shared(self, array: jax.Array) -> bool:
+        """Whether it is one array to all processes, and not a value that each of them has.
+
+        Those who have none of its devices cannot tell it from its shards: it has a NamedSharding.
+        """
+        has_others = jax.process_count() > 1
+        return has_others and isinstance(array.sharding, NamedSharding)
 
     def own_copy(self, array: Any) -> Any:
         """The whole array on a device of this process."""
@@ -66,17 +74,8 @@ class Mover:
         return (array if is_here else self.move(array, everywhere())).addressable_data(0)
 
     def move(self, array: Any, target: NamedSharding) -> Any:
-        """The array in another sharding; without addressable shards where its devices are others'.
-
-        Raises:
-          ArgumentMismatchError: it has no named sharding.
-        """
+        """The array in another sharding; without shards here where its devices are others'."""
         source = array.sharding
-        if not isinstance(source, NamedSharding):
-            raise ArgumentMismatchError(
-                f"expected arrays on devices of several processes to have a NamedSharding, got "
-                f"{source}; make them with jax.make_array_from_process_local_data"
-            )
         key = (array.shape, array.dtype, source, target)
         if key not in self._moves:
             # The user may donate the array to another program once this step has begun.

@@ -46,7 +46,8 @@ class _Cut:
     program: Callable[..., Any] | None
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
-        shards = [arrays[array].addressable_data(shard) for array, shard in self.tiles]
+        # `addressable_data` has one shard alone of an array that is whole everywhere.
+        shards = [arrays[array].addressable_shards[shard].data for array, shard in self.tiles]
         return list(self.program(*shards)) if self.program else shards
 
 

@@ -13,10 +13,9 @@ import alpa_mlir as alpa
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from alpa_mlir.models.workload import Workload, workload
 from alpa_mlir.runtime.pipeline import PipelineExecutable
 from alpa_mlir.schedule.instructions import Transfer
+from programs.job_methods import job_model
 
 TESTS = Path(__file__).resolve().parents[1]
 JOBS = TESTS / "programs" / "jobs"
@@ -27,10 +26,12 @@ def run_job(
 ) -> subprocess.CompletedProcess[str]:
     """Starts a script of `JOBS` with `alpa-run`."""
     path = os.pathsep.join([str(TESTS), *sys.path])
+    # What keeps XLA's threads from waiting for one another is ours to set, not the user's.
+    environment = {name: value for name, value in os.environ.items() if name != "NPROC"}
     counts = ["--processes", str(processes), "--devices-per-process", str(devices)]
     return subprocess.run(
         [sys.executable, "-m", "alpa_mlir.cli.run", *counts, str(JOBS / job), *arguments],
-        env={**os.environ, "PYTHONPATH": path},
+        env={**environment, "PYTHONPATH": path},
         capture_output=True,
         text=True,
         timeout=seconds,
@@ -63,10 +64,6 @@ def _read(path: Path) -> Trained:
     seen = json.loads(path.with_name(f"{path.name}.json").read_text())
     with np.load(path.with_name(f"{path.name}.npz")) as arrays:
         return Trained(seen["losses"], dict(arrays), seen)
-
-
-def job_model(name: str) -> Workload:
-    return workload(name, "debug", 8, optax.adamw(1e-2, eps=1e-4))
 
 
 def train_in_one(folder: Path, model_name: str, method: str) -> tuple[Trained, Any]:

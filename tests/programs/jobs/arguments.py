@@ -5,12 +5,10 @@ from typing import Any
 import alpa_mlir as alpa
 import jax
 import numpy as np
-import optax
 import pytest
 from alpa_mlir.errors import ProcessError
-from alpa_mlir.models.workload import workload
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from programs.job_methods import METHODS
+from programs.job_methods import METHODS, job_model
 
 
 def from_parts(batch: Any) -> Any:
@@ -56,7 +54,7 @@ def check(name: str) -> tuple[Any, Any]:
 
 
 alpa.initialize()
-model = workload("mlp", "debug", 8, optax.adamw(1e-2, eps=1e-4))
+model = job_model("mlp")
 initial = on_host(model.init_state(jax.random.key(0)))
 batch = on_host(model.example_batch(jax.random.key(1)))
 (whole, (after_whole, loss_of_whole)), (pipeline, (after, loss)) = map(check, ["shard", "1f1b"])

@@ -12,10 +12,8 @@ from typing import Any
 import alpa_mlir as alpa
 import jax
 import numpy as np
-import optax
-from alpa_mlir.models.workload import workload
 from alpa_mlir.runtime.pipeline import PipelineExecutable
-from programs.job_methods import METHODS
+from programs.job_methods import METHODS, job_model
 
 
 def shards(state: Any) -> dict[str, np.ndarray]:
@@ -30,7 +28,7 @@ def shards(state: Any) -> dict[str, np.ndarray]:
 
 def train(folder: Path, model_name: str, name: str) -> None:
     index = jax.process_index()
-    model = workload(model_name, "debug", 8, optax.adamw(1e-2, eps=1e-4))
+    model = job_model(model_name)
     step = alpa.parallelize(model.train_step, METHODS[name])
     state = model.init_state(jax.random.key(0))
     batches = [model.example_batch(key) for key in jax.random.split(jax.random.key(1), 3)]

@@ -9,6 +9,7 @@ import alpa_mlir as alpa
 import jax
 import jax.numpy as jnp
 import numpy as np
+from alpa_mlir.processes.group import process_group
 from alpa_mlir.program.placement import devices_of
 from alpa_mlir.runtime.placing import put
 from alpa_mlir.runtime.transfer.between_processes import has_devices
@@ -49,7 +50,7 @@ def check(arrived: list[Any], values: list[Any], target: NamedSharding) -> None:
 
 
 def move(transport: AbstractTransport, rng: random.Random) -> None:
-    """Two arrays of one transfer; what is copied is donated at once."""
+    """Two arrays of one transfer."""
     shape = tuple(rng.choice([0, 1, 4, 6, 12]) for _ in range(rng.randrange(4)))
     dtype = rng.choice([np.float32, np.int32, jnp.bfloat16, np.bool_])
     source, target = random_sharding(rng, shape), random_sharding(rng, shape)
@@ -58,11 +59,7 @@ def move(transport: AbstractTransport, rng: random.Random) -> None:
     avals = [jax.ShapeDtypeStruct(shape, dtype)] * 2
     are_copied = rng.random() < 0.5
     transfer = transport.compile(avals, [source] * 2, [target] * 2, [are_copied] * 2)
-    arrays = [placed(value, source) for value in values]
-    arrived = transfer(arrays)
-    if are_copied and arrays[0] is not None:
-        jax.block_until_ready([jax.jit(jnp.zeros_like, donate_argnums=0)(a) for a in arrays])
-    check(arrived, values, target)
+    check(transfer([placed(value, source) for value in values]), values, target)
 
 
 def move_key(transport: AbstractTransport) -> None:
@@ -76,6 +73,27 @@ def move_key(transport: AbstractTransport) -> None:
         assert jnp.array_equal(jax.random.key_data(arrived[0]), jax.random.key_data(key))
 
 
+def move_donated(transport: AbstractTransport) -> None:
+    """The sender has donated the array before the receiver pulls it."""
+    group = process_group()
+    assert group
+    source, target = (
+        NamedSharding(Mesh([device], ("x",)), PartitionSpec())
+        for device in (jax.devices()[0], jax.devices()[-1])
+    )
+    value = np.arange(1000, dtype=np.float32)
+    transfer = transport.compile([value], [source], [target], [True])
+    array = placed(value, source)
+    if array is None:
+        group.hear("donated", 0)
+        check(transfer([None]), [value], target)
+        return
+    transfer([array])
+    jax.jit(lambda a: a + 1, donate_argnums=0)(array).block_until_ready()
+    assert array.is_deleted()
+    group.tell("donated", "")
+
+
 alpa.initialize()
 chosen = find_transport()
 assert isinstance(chosen, TransferServer)
@@ -83,4 +101,5 @@ shared = random.Random(0)  # every process draws the same
 for _ in range(int(sys.argv[1])):
     move(chosen, shared)
 move_key(chosen)
+move_donated(chosen)
 print("all arrived")

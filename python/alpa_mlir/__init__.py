@@ -19,6 +19,7 @@ from alpa_mlir.options import Zero2Parallel as Zero2Parallel
 from alpa_mlir.options import Zero3Parallel as Zero3Parallel
 from alpa_mlir.parallelize import parallelize as parallelize
 from alpa_mlir.plans import Plan as Plan
+from alpa_mlir.processes.initialize import initialize as initialize
 from alpa_mlir.saved_state import Saving as Saving
 from alpa_mlir.saved_state import restore as restore
 from alpa_mlir.saved_state import save as save

@@ -61,3 +61,8 @@ class DamagedCheckpointError(CheckpointError):
 
 class CompileError(AlpaError):
     """XLA refused the annotated module."""
+
+
+class ProcessError(AlpaError):
+    """The processes of a job cannot work together: one has failed, cannot be reached, or differs
+    from the others."""

@@ -42,7 +42,8 @@ from alpa_mlir.options import (
     PipelineParallel,
     ThreeDParallel,
 )
-from alpa_mlir.planner import Prepared, plan_program, prepare
+from alpa_mlir.plan_agreement import plan_together
+from alpa_mlir.planner import Prepared, prepare
 from alpa_mlir.plans import Plan
 from alpa_mlir.progress import Stopwatch
 from alpa_mlir.report.progress import terminal_progress
@@ -285,7 +286,7 @@ class ParallelFunction:
         with self._lock:
             if key not in self._planned:
                 prepared = prepare(self._trace(call), self.stopwatch)
-                data = plan_program(prepared, self._method, self.cluster, self.stopwatch)
+                data = plan_together(prepared, self._method, self.cluster, self.stopwatch)
                 program = prepared.program
                 module = None if program.host_callbacks else program.text
                 self._planned[key] = prepared, Plan.of(data, module)

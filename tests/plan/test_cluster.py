@@ -13,6 +13,7 @@ from alpa_mlir import Cluster, Link
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.cluster.local import describe_devices
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
+from alpa_mlir.cluster.nodes import find_nodes
 from alpa_mlir.cluster.presets import read_presets
 from alpa_mlir.cost.device_mesh import native_mesh
 from alpa_mlir.errors import ArgumentError, ClusterError, PassError
@@ -64,6 +65,8 @@ def test_no_kind_of_device_is_of_two_presets() -> None:
 class FakeDevice:
     device_kind: str
     platform: str = "cuda"
+    process_index: int = 0
+    slice_index: int | None = None
 
     def memory_stats(self) -> dict[str, int]:
         return {"bytes_limit": 10**10}
@@ -80,17 +83,37 @@ class FakeDevice:
     ],
 )
 def test_devices_at_hand_are_of_their_own_preset(kind: str, preset: str) -> None:
-    cluster = Cluster.from_json(describe_devices([FakeDevice(kind)] * 4))
+    cluster = Cluster.from_json(describe_devices([[FakeDevice(kind)] * 4]))
     known = Cluster.preset(preset)
     assert cluster == replace(
         known, name="local", devices_per_node=4, device=replace(known.device, memory_bytes=10**10)
     )
 
 
+def nodes(platform: str, *homes: tuple[int, int | None]) -> list[int]:
+    """The sizes of the nodes of devices in these processes and slices."""
+    devices = [FakeDevice("kind", platform, *home) for home in homes]
+    return [len(node) for node in find_nodes(devices)]
+
+
+def test_a_process_is_a_node_unless_devices_say_what_joins_them() -> None:
+    assert nodes("cpu", (0, 0), (0, 0), (1, 0), (1, 0)) == [2, 2]
+    assert nodes("gpu", (0, None), (0, 0), (1, 0), (1, 0)) == [2, 2]
+    assert nodes("gpu", (0, 0), (1, 0), (2, 1), (3, 1)) == [2, 2]
+    assert nodes("gpu", (0, 0), (1, 0)) == [2]
+
+
+def test_unlike_or_mixed_nodes_are_refused() -> None:
+    with pytest.raises(ClusterError, match=r"as many devices on every node, got \[2, 1\]"):
+        nodes("cpu", (0, None), (0, None), (1, None))
+    with pytest.raises(ClusterError, match=r"one behind the other .* got nodes \[0, 1, 0, 1\]"):
+        nodes("gpu", (0, 0), (1, 1), (2, 0), (3, 1))
+
+
 @pytest.mark.parametrize("kind", ["NVIDIA H200 NVL", "NVIDIA H100 NVL", "NVIDIA A100-PCIE-40GB"])
 def test_devices_like_known_ones_are_not_taken_for_them(kind: str) -> None:
     with pytest.raises(ClusterError, match=f"the speed of '{kind}' is not known; describe it"):
-        describe_devices([FakeDevice(kind)])
+        describe_devices([[FakeDevice(kind)]])
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])

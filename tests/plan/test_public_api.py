@@ -22,6 +22,7 @@ PUBLIC = [
     "Zero2Parallel",
     "Zero3Parallel",
     "create_state",
+    "initialize",
     "parallelize",
     "restore",
     "save",

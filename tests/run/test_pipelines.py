@@ -18,6 +18,7 @@ from alpa_mlir.program.placement import Placement
 from alpa_mlir.program.route import find_route
 from alpa_mlir.runtime.issued import IssuedTransfer
 from alpa_mlir.runtime.pipeline import PipelineExecutable
+from alpa_mlir.runtime.transfer.transfer import CompiledTransfer
 from alpa_mlir.schedule.instructions import Transfer
 from alpa_mlir.xla.collectives import HloCollective, bytes_by_kind, parse_collectives
 from oracles.training_equality import assert_close
@@ -139,6 +140,7 @@ def received_bytes(runtime: PipelineExecutable[Any]) -> int:
         if not isinstance(each.issue, IssuedTransfer):
             continue
         transfer = each.issue.transfer
+        assert isinstance(transfer, CompiledTransfer)
         assert not transfer.in_pieces
         avals = [runtime.driver.layout.aval(buffer) for buffer in each.instruction.reads]
         shardings = transfer.put_shardings

@@ -12,6 +12,7 @@ from annotated_types import MinLen
 from alpa_mlir.cluster.efficiency import Efficiency
 from alpa_mlir.cluster.link import Link
 from alpa_mlir.cluster.local import describe_devices, devices_on
+from alpa_mlir.cluster.nodes import find_nodes
 from alpa_mlir.cluster.presets import read_presets
 from alpa_mlir.cluster.profile import Profile, find_profile
 from alpa_mlir.errors import AlpaError, ClusterError
@@ -76,22 +77,28 @@ class Cluster(Checked):
 
     @staticmethod
     def local(profile: "Profile | str | Path | None" = None) -> "Cluster":
-        """The devices of this process, as fast as they were measured to be.
+        """The devices of all processes, as fast as they were measured to be.
+
+        One process is one node. Under `jax.distributed` the devices of each process are a node,
+        also where processes share a host; GPUs that JAX finds to be on one fast interconnect are
+        one node, however many processes drive them. Virtual CPU devices share the memory of one
+        host, as if all processes were there.
 
         Args:
-          profile: what `alpa-plan profile` measured, or its file. None: what lies in the usual
-            place for these devices and this JAX; without that, peaks of their kind.
+          profile: what `alpa-plan profile` measured of a node, or its file. None: what lies in the
+            usual place for such devices and this JAX; without that, peaks of their kind.
             `device.efficiency.source` of the result tells.
 
         Raises:
-          ClusterError: they are of a kind whose speed is not known, or the profile is malformed or
-            of other devices.
+          ClusterError: they are of a kind whose speed is not known, the profile is malformed or of
+            other devices, or the nodes have unlike numbers of devices.
         """
-        devices = jax.local_devices()
+        devices = jax.devices()
+        nodes = find_nodes(devices) if jax.process_count() > 1 else [devices]
         if isinstance(profile, str | Path):
             profile = Profile.load(profile)
-        found = find_profile(devices) if profile is None else profile
-        return Cluster.from_json(describe_devices(devices, found))
+        found = find_profile(nodes[0]) if profile is None else profile
+        return Cluster.from_json(describe_devices(nodes, found))
 
     @staticmethod
     def preset(name: str, num_nodes: int = 1) -> "Cluster":
@@ -109,10 +116,10 @@ class Cluster(Checked):
         return replace(Cluster.from_json(presets[name]["cluster"]), num_nodes=num_nodes)
 
     def devices(self) -> list[Any]:
-        """JAX's devices of the cluster's kind.
+        """JAX's devices of the cluster's kind, those of all processes.
 
         Raises:
-          ClusterError: this process has none.
+          ClusterError: there are none.
         """
         platform = self.device.platform
         found = devices_on(platform)

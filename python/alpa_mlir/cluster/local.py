@@ -1,4 +1,4 @@
-"""JAX's devices in this process, and the cluster that they are, as the fields of `Cluster`."""
+"""JAX's devices, and the cluster that they are, as the fields of `Cluster`."""
 
 from __future__ import annotations
 
@@ -22,22 +22,25 @@ def devices_on(platform: str) -> list[Any]:
         return []
 
 
-def describe_devices(devices: Sequence[Any], profile: Profile | None = None) -> dict[str, Any]:
-    """As JSON of the cluster that these devices are, all of them one node.
+def describe_devices(
+    nodes: Sequence[Sequence[Any]], profile: Profile | None = None
+) -> dict[str, Any]:
+    """As JSON of the cluster that these devices are.
 
     Args:
-      profile: what was measured of them, which takes the place of their kind's peaks.
+      nodes: the devices of each node; as many of all, and some of this process.
+      profile: what was measured of a node, which takes the place of its kind's peaks.
 
     Raises:
       ClusterError: they are of a kind whose speed is not known, or the profile is of others.
     """
     if profile is None:
-        return _as_described(devices)
-    _check_is_of(profile, devices)
+        return _as_described(nodes)
+    _check_is_of(profile, nodes[0])
     try:
-        node = _as_described(devices)
+        node = _as_described(nodes)
     except ClusterError:  # of no kind that we know, but measured
-        node = _unknown(devices, profile)
+        node = _unknown(nodes, profile)
     device = {
         **node["device"],
         "peak_flops": {**node["device"]["peak_flops"], **profile.peak_flops},
@@ -58,24 +61,33 @@ def _check_is_of(profile: Profile, devices: Sequence[Any]) -> None:
         )
 
 
-def _as_described(devices: Sequence[Any]) -> dict[str, Any]:
+def _as_described(nodes: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    devices = [device for node in nodes for device in node]
     first = devices[0]
+    counts = {"num_nodes": len(nodes), "devices_per_node": len(nodes[0])}
     if first.platform == "cpu":
-        return _virtual_cpus(len(devices))
+        return {**_virtual_cpus(len(devices), len(nodes)), **counts}
     for preset in read_presets().values():
         if first.device_kind in preset["device_kinds"]:
             node = preset["cluster"]
-            memory = (first.memory_stats() or {}).get("bytes_limit", node["device"]["memory_bytes"])
+            memory = _memory_bytes(devices, node["device"]["memory_bytes"])
             device = {**node["device"], "kind": first.device_kind, "memory_bytes": memory}
-            return {**node, "name": "local", "device": device, "devices_per_node": len(devices)}
+            return {**node, "name": "local", "device": device, **counts}
     raise ClusterError(
         f"the speed of '{first.device_kind}' is not known; describe it with "
         "alpa_mlir.Cluster(...) and pass cluster=..."
     )
 
 
-def _unknown(devices: Sequence[Any], profile: Profile) -> dict[str, Any]:
-    if profile.memory_bytes is None or (len(devices) > 1 and profile.link is None):
+def _memory_bytes(devices: Sequence[Any], default: int) -> int:
+    """As a device of this process says; those of others say nothing here."""
+    own = next(d for d in devices if d.process_index == jax.process_index())
+    return (own.memory_stats() or {}).get("bytes_limit", default)
+
+
+def _unknown(nodes: Sequence[Sequence[Any]], profile: Profile) -> dict[str, Any]:
+    num_devices = len(nodes) * len(nodes[0])
+    if profile.memory_bytes is None or (num_devices > 1 and profile.link is None):
         raise ClusterError(
             f"the memory or the links of '{profile.key.device_kind}' are not known; describe it "
             "with alpa_mlir.Cluster(...) and pass cluster=..."
@@ -92,18 +104,20 @@ def _unknown(devices: Sequence[Any], profile: Profile) -> dict[str, Any]:
             "memory_bytes_per_second": profile.memory_bytes_per_second,
             "memory_bytes": profile.memory_bytes,
         },
-        "num_nodes": 1,
-        "devices_per_node": len(devices),
+        "num_nodes": len(nodes),
+        "devices_per_node": len(nodes[0]),
         "intra_node": link,
         "inter_node": link,
     }
 
 
-def _virtual_cpus(num_devices: int) -> dict[str, Any]:
+def _virtual_cpus(num_devices: int, num_nodes: int) -> dict[str, Any]:
     """Virtual devices that share one host. Their ratios of compute to communication are a GPU
-    node's in small, so that plans made on them look like real ones."""
+    node's in small, so that plans made on them look like real ones. Between processes it is about
+    what a socket carries on one machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // num_devices
     link = {"latency_seconds": 1e-6, "bytes_per_second": 1e10}
+    socket = {"latency_seconds": 2e-5, "bytes_per_second": 1e9}
     return {
         "version": 1,
         "name": "local",
@@ -115,8 +129,6 @@ def _virtual_cpus(num_devices: int) -> dict[str, Any]:
             "memory_bytes": memory,
             "has_reduce_scatter": False,
         },
-        "num_nodes": 1,
-        "devices_per_node": num_devices,
         "intra_node": link,
-        "inter_node": link,
+        "inter_node": socket if num_nodes > 1 else link,
     }

@@ -9,7 +9,7 @@ driver's time for each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import gcd, prod
 from typing import Any
@@ -117,10 +117,19 @@ class Piece:
     overlap: Tile
 
 
-def find_pieces(shape: tuple[int, ...], source: Placement, target: Placement) -> list[Piece]:
+def find_pieces(
+    shape: tuple[int, ...],
+    source: Placement,
+    target: Placement,
+    is_near: Callable[[int, int], bool] = lambda _source, _target: True,
+) -> list[Piece]:
     """Every wanted tile in pieces, each from one device; the same tile has one sender per receiver.
 
     Receivers of one tile take it from different holders in turn, so that none sends all.
+
+    Args:
+      is_near: whether the link from one device to another is a fast one; holders that are far send
+        where none is near.
     """
     holders: dict[Tile, list[int]] = {}
     for device, tile in source.tiles(shape).items():
@@ -130,6 +139,7 @@ def find_pieces(shape: tuple[int, ...], source: Placement, target: Placement) ->
         for tile, devices in holders.items():
             overlap = _overlap(wanted, tile)
             if _size(overlap):
-                holder = device if device in devices else devices[number % len(devices)]
+                near = [holder for holder in devices if is_near(holder, device)] or devices
+                holder = device if device in devices else near[number % len(near)]
                 pieces.append(Piece(holder, device, overlap))
     return pieces

@@ -14,16 +14,21 @@ from alpa_mlir.errors import ArgumentMismatchError
 from alpa_mlir.ir.functions import BatchDim
 from alpa_mlir.program.pipeline import PipelineArgument
 from alpa_mlir.program.placement import devices_of
+from alpa_mlir.runtime.placing import Mover, put
 from alpa_mlir.runtime.shared_buffers import without_shared_buffers
 
 
 @dataclass(frozen=True)
 class Destination:
-    """A slot of the store, for one microbatch or, if that is None, the whole argument."""
+    """A slot of the store, for one microbatch or, if that is None, the whole argument.
+
+    `is_own`: whether this process has devices of it.
+    """
 
     slot: int
     sharding: NamedSharding
     microbatch: int | None
+    is_own: bool = True
 
 
 @dataclass
@@ -40,9 +45,8 @@ class _Puts:
     def put(self, store: list[Any]) -> None:
         if not self.arrays:
             return
-        shardings = [destination.sharding for destination in self.destinations]
-        put = jax.device_put(self.arrays, shardings)
-        for destination, array in zip(self.destinations, put, strict=True):
+        arrays = put(self.arrays, [destination.sharding for destination in self.destinations])
+        for destination, array in zip(self.destinations, arrays, strict=True):
             store[destination.slot] = array
 
 
@@ -55,18 +59,20 @@ class ArgumentPlacer:
         names: Sequence[str],
         destinations: Sequence[Sequence[Destination]],
         num_microbatches: int,
+        mover: Mover,
     ) -> None:
         self._types = [(argument.aval.shape, argument.aval.dtype) for argument in arguments]
         self._names = names
         self._destinations = destinations
         self._num_microbatches = num_microbatches
+        self._mover = mover
         self._batch_dims = [argument.batch_dim for argument in arguments]
         self._slicers: dict[tuple[int, Any], Callable[[Any], list[Any]]] = {}
         self._of_state = [
             destination.slot
             for argument, targets in zip(arguments, destinations, strict=True)
             for destination in targets
-            if argument.owner is not None
+            if argument.owner is not None and destination.is_own
         ]
         self._is_donating = any(argument.is_donated for argument in arguments)
 
@@ -81,9 +87,13 @@ class ArgumentPlacer:
         puts = _Puts()
         for position, leaf in enumerate(leaves):
             array = self._checked(position, leaf)
+            if isinstance(array, jax.Array) and self._mover.is_shared(array):
+                array = self._brought(position, array)
             is_on_device = isinstance(array, jax.Array)
             slices: list[Any] | None = None
             for destination in self._destinations[position]:
+                if not destination.is_own:
+                    continue
                 part = array
                 if destination.microbatch is not None:
                     slices = slices or self._slices(position, array, destination.sharding)
@@ -95,6 +105,18 @@ class ArgumentPlacer:
                 # XLA on CPU reads where it is.
                 puts.add(part if is_on_device else np.array(part), destination)
         puts.put(store)
+
+    def _brought(self, position: int, array: jax.Array) -> jax.Array:
+        """An array of several processes as it is wanted, if that is once and whole, as state is; of
+        others this process gets the whole, to cut it itself."""
+        match self._destinations[position]:
+            case []:
+                return array
+            case [Destination(sharding=wanted, microbatch=None)]:
+                is_there = array.sharding == wanted
+                return array if is_there else self._mover.move(array, wanted)
+            case _:
+                return self._mover.own_copy(array)
 
     def _checked(self, position: int, leaf: Any) -> Any:
         shape, dtype = self._types[position]

@@ -1,13 +1,14 @@
 """Compiles a pipelined step: its executables, in threads, and what issues the instructions.
 
 1F1B and its kin come from alpa_mlir.schedule; Alpa (OSDI'22, section 6) has the same static
-instruction lists, one per mesh. Here one thread issues them all, in `issue_order`.
+instruction lists, one per mesh. Here one thread issues them all, in `issue_order`; of several
+processes each compiles and issues what its own meshes do, in this same order.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -17,14 +18,11 @@ from jax.sharding import Mesh, NamedSharding
 
 from alpa_mlir.errors import CompileError
 from alpa_mlir.lower.compile import compile_program
+from alpa_mlir.plan.data import PlanData
 from alpa_mlir.program.annotated import AnnotatedProgram
-from alpa_mlir.program.pipeline import (
-    ArgumentResult,
-    ExamplesResult,
-    PipelineProgram,
-    PipelineResult,
-)
+from alpa_mlir.program.pipeline import PipelineProgram
 from alpa_mlir.runtime.arguments import ArgumentPlacer, Destination
+from alpa_mlir.runtime.compile_results import ResultsBuilder
 from alpa_mlir.runtime.compiled_programs import CompiledPrograms, CompileSession
 from alpa_mlir.runtime.donation import find_donations
 from alpa_mlir.runtime.driver import Driver
@@ -39,17 +37,12 @@ from alpa_mlir.runtime.issued import (
 )
 from alpa_mlir.runtime.layout import Layout
 from alpa_mlir.runtime.pipeline import PipelineExecutable
+from alpa_mlir.runtime.placing import Mover, put
 from alpa_mlir.runtime.reductions import Reductions
-from alpa_mlir.runtime.results import (
-    ArgumentReader,
-    ExamplesReader,
-    ResultReader,
-    SlotReader,
-    compile_join,
-)
+from alpa_mlir.runtime.share import Share
 from alpa_mlir.runtime.sums import compile_start
 from alpa_mlir.runtime.transfer.reshard import Reshard, compile_reshard
-from alpa_mlir.runtime.transfer.transfer import compile_transfer
+from alpa_mlir.runtime.transfer.transport import find_transport
 from alpa_mlir.schedule.instructions import (
     Free,
     Instruction,
@@ -74,13 +67,14 @@ def compile_pipeline(
     shared: CompiledPrograms | None = None,
     plan: PlanT | None = None,
 ) -> PipelineExecutable[PlanT]:
-    """Compiles every distinct program once, `num_threads` at a time.
+    """Compiles every distinct program once, `num_threads` at a time; every process has to.
 
     Args:
       devices: those of the cluster, in its order.
       shared: executables that are taken as they are; new ones are left there. What XLA said when
         it compiled one is with the pipeline that had it compiled.
-      plan: that `program` was lowered from, for the executable to tell.
+      plan: that `program` was lowered from, for the executable to tell. Of several processes
+        each gets the results that are no state.
 
     Raises:
       PlanError, ScheduleError: the program is malformed. ClusterError: there are too few devices.
@@ -92,9 +86,11 @@ def compile_pipeline(
     verify_instructions(lists, program.schedule, program.values)
     layout = Layout(program, devices)
     donations = find_donations(program, lists, layout)
+    share = Share(layout, len(lists.meshes))
+    collected = _collected(plan) if not share.is_whole else frozenset[int]()
     with ThreadPoolExecutor(num_threads) as pool:
         session = shared.session(pool)
-        builder = _Builder(program, layout, donations, compiler_options, session)
+        builder = _Builder(program, layout, donations, compiler_options, session, share, collected)
         try:
             built, log = with_captured_log(
                 lambda: builder.build(instructions_of_step(program, lists))
@@ -105,6 +101,13 @@ def compile_pipeline(
             raise
     driver, compiled = built
     return PipelineExecutable(plan, driver, compiled, donations, rematerializations(log))
+
+
+def _collected(plan: PlanData | None) -> frozenset[int]:
+    """The results that every process gets: losses and metrics, not what the next step takes."""
+    if plan is None:
+        return frozenset()
+    return frozenset(n for n, result in enumerate(plan.results) if result.role == "result")
 
 
 def instructions_of_step(
@@ -131,6 +134,8 @@ class _Builder:
         donations: dict[TaskKind, tuple[int, ...]],
         compiler_options: dict[str, Any] | None,
         session: CompileSession,
+        share: Share,
+        collected: Collection[int],
     ) -> None:
         self._program = program
         self._layout = layout
@@ -138,23 +143,59 @@ class _Builder:
         self._donations = donations
         self._options = compiler_options
         self._session = session
+        self._share = share
+        self._collected = collected
+        self._transport = find_transport()
+        self._given_up: set[tuple[int, Buffer]] = set()
 
     def build(
         self, order: Sequence[tuple[int, Instruction]]
     ) -> tuple[Driver, dict[TaskKind, jax.stages.Compiled]]:
-        for kind in self._program.programs:
+        mesh_of_stage, share = self._program.schedule.mesh_of_stage, self._share
+        own_kinds = [k for k in self._program.programs if share.has(mesh_of_stage[k.stage])]
+        for kind in own_kinds:
             self._compile_task(kind)
-        pending = [
-            (mesh, instruction, self._issue(mesh, instruction)) for mesh, instruction in order
-        ]
-        readers = [self._reader(result) for result in self._program.results]
+        self._given_up = set(self._buffers_given_up(order))
+        pending: list[tuple[int, Instruction, Callable[[], Issue]]] = []
+        for mesh, instruction in order:
+            if share.takes_part(mesh, instruction):
+                pending.append((mesh, instruction, self._issue(mesh, instruction)))
+            elif isinstance(instruction, Run | Transfer):  # so that we know how others send later
+                self._reductions.reduce(mesh, instruction)
+        results = ResultsBuilder(
+            self._program, self._layout, self._session, share, self._transport, self._collected
+        )
         placer = self._placer()
         initial = self._initial_store()
         issued = tuple(IssuedInstruction(mesh, i, make_issue()) for mesh, i, make_issue in pending)
-        compiled = {kind: self._compile_task(kind).result() for kind in self._program.programs}
-        made_readers = [make_reader() for make_reader in readers]
-        driver = Driver(self._program, self._layout, issued, placer, made_readers, initial)
+        compiled = {kind: self._compile_task(kind).result() for kind in own_kinds}
+        readers, collects = results.finish()
+        driver = Driver(
+            self._program,
+            self._layout,
+            issued,
+            placer,
+            readers,
+            initial,
+            collects,
+            share,
+            self._transport,
+        )
         return driver, compiled
+
+    def _buffers_given_up(
+        self, order: Sequence[tuple[int, Instruction]]
+    ) -> Iterator[tuple[int, Buffer]]:
+        """Those whose memory may be taken before other processes have read them: by a task of this
+        step, or of the next one, or by the user, who has the state."""
+        values = self._program.values
+        for mesh, instruction in order:
+            if isinstance(instruction, Run):
+                donated = self._donations[instruction.task.kind]
+                yield from ((mesh, instruction.reads[i]) for i in donated)
+            for buffer in (*instruction.reads, *instruction.writes):
+                if buffer.value in values.state or buffer.value in values.kept:
+                    yield mesh, buffer
 
     def _compile_task(self, kind: TaskKind) -> Future[jax.stages.Compiled]:
         mesh = self._layout.stage_meshes[kind.stage]
@@ -203,7 +244,7 @@ class _Builder:
     ) -> tuple[Callable[[], Reshard | None], list[NamedSharding]]:
         """Of sums in parts that it reads; and how what it reads lies then."""
         before, after = self._reductions.reduce(mesh, instruction)
-        if before == after:
+        if before == after or not self._share.has(mesh):
             return lambda: None, after
         avals = [self._layout.aval(buffer) for buffer in instruction.reads]
         is_replaced = len(set(instruction.reads)) == len(instruction.reads)
@@ -230,44 +271,14 @@ class _Builder:
         avals = [layout.aval(buffer) for buffer in transfer.reads]
         reduction, sources = self._reduction(mesh, transfer)
         targets = [layout.sharding(target, buffer) for buffer in transfer.reads]
+        are_copied = [(mesh, buffer) in self._given_up for buffer in transfer.reads]
         compiled = self._session.submit(
-            ("transfer", _types(avals), tuple(sources), tuple(targets)),
-            lambda: compile_transfer(avals, sources, targets),
+            ("transfer", _types(avals), tuple(sources), tuple(targets), tuple(are_copied)),
+            lambda: self._transport.compile(avals, sources, targets, are_copied),
         )
         reads = layout.slots(mesh, transfer.reads)
-        writes = layout.slots(target, transfer.reads)
+        writes = layout.slots(target, transfer.reads) if self._share.has(target) else ()
         return lambda: IssuedTransfer(compiled.result(), reads, writes, reduction())
-
-    def _reader(self, result: PipelineResult) -> Callable[[], ResultReader]:
-        program, layout = self._program, self._layout
-        if isinstance(result, ArgumentResult):
-            argument = program.arguments[result.position]
-            if argument.owner is None:
-                return lambda: ArgumentReader(result.position)
-            home = program.home_meshes[argument.value]
-            slot = layout.slot(home, Buffer(argument.value))
-            return lambda: SlotReader(slot)
-        mesh = self._home(result.value)
-        if not isinstance(result, ExamplesResult):
-            slot = layout.slot(mesh, Buffer(result.value))
-            return lambda: SlotReader(slot)
-        num_parts = program.schedule.num_microbatches
-        parts = [Buffer(result.value, k) for k in range(num_parts)]
-        slots = layout.slots(mesh, parts)
-        if num_parts == 1:
-            return lambda: SlotReader(slots[0])
-        aval, sharding = layout.aval(parts[0]), layout.sharding(mesh, parts[0])
-        join = self._session.submit(
-            ("join", _types([aval]), sharding, result.batch_dim, num_parts),
-            lambda: compile_join(aval, sharding, result.batch_dim, num_parts),
-        )
-        return lambda: ExamplesReader(slots, join.result())
-
-    def _home(self, value: str) -> int:
-        writer = self._program.writer(value)
-        if writer is None:
-            raise CompileError(f"expected a task that writes '{value}', got none")
-        return self._program.schedule.mesh_of_stage[writer.stage]
 
     def _placer(self) -> ArgumentPlacer:
         program, layout = self._program, self._layout
@@ -276,13 +287,14 @@ class _Builder:
             if program.home_meshes.get(buffer.value, mesh) == mesh:
                 slot, sharding = layout.slot(mesh, buffer), layout.sharding(mesh, buffer)
                 destinations.setdefault(buffer.value, []).append(
-                    Destination(slot, sharding, buffer.microbatch)
+                    Destination(slot, sharding, buffer.microbatch, self._share.has(mesh))
                 )
         return ArgumentPlacer(
             program.arguments,
             _leaf_names(program.in_tree),
             [destinations.get(argument.value, []) for argument in program.arguments],
             program.schedule.num_microbatches,
+            Mover(self._transport),
         )
 
     def _initial_buffers(self) -> list[tuple[int, Buffer]]:
@@ -292,10 +304,11 @@ class _Builder:
     def _initial_store(self) -> list[Any]:
         """With the numbers of the microbatches, which never change."""
         index = self._program.index
-        numbered = [(m, b) for m, b in self._initial_buffers() if b.value == index]
+        buffers = self._initial_buffers()
+        numbered = [(m, b) for m, b in buffers if b.value == index and self._share.has(m)]
         shardings: list[NamedSharding] = [self._layout.sharding(*at) for at in numbered]
         numbers = [np.int32(buffer.microbatch or 0) for _, buffer in numbered]
-        arrays = jax.device_put(numbers, shardings) if numbers else []
+        arrays = put(numbers, shardings) if numbers else []
         slots = [self._layout.slot(*at) for at in numbered]
         store: list[Any] = [None] * self._layout.num_slots
         for slot, array in zip(slots, arrays, strict=True):

@@ -1,7 +1,7 @@
 """Drives one step of a pipeline: arguments into a store, instructions issued, results out of it.
 
-One Python thread drives all meshes; JAX dispatches without waiting, so nothing blocks until a
-result is read.
+One Python thread drives all meshes of a process; JAX dispatches without waiting, so nothing blocks
+until a result is read.
 """
 
 from __future__ import annotations
@@ -15,16 +15,20 @@ from alpa_mlir.errors import ArgumentMismatchError
 from alpa_mlir.program.annotated import AnnotatedProgram
 from alpa_mlir.program.pipeline import PipelineProgram
 from alpa_mlir.runtime.arguments import ArgumentPlacer
-from alpa_mlir.runtime.issued import IssuedInstruction, Store
+from alpa_mlir.runtime.issued import Issue, IssuedInstruction, Store
 from alpa_mlir.runtime.layout import Layout
 from alpa_mlir.runtime.results import ResultReader
+from alpa_mlir.runtime.share import Share
+from alpa_mlir.runtime.transfer.transport import AbstractTransport
 
 
 class Driver:
     """Runs steps.
 
     Attributes:
-      issued: what a step issues, in this order.
+      issued: what a step issues here, in this order: of several processes, each its share.
+      share: what of the pipeline this process does.
+      transport: what moves arrays between meshes.
     """
 
     def __init__(
@@ -35,6 +39,9 @@ class Driver:
         placer: ArgumentPlacer,
         readers: Sequence[ResultReader],
         initial_store: Store,
+        collects: Sequence[Issue],
+        share: Share,
+        transport: AbstractTransport,
     ) -> None:
         self.program = program
         self.layout = layout
@@ -43,9 +50,12 @@ class Driver:
         self._placer = placer
         self._readers = readers
         self._initial_store = initial_store
+        self._collects = collects
+        self.share = share
+        self.transport = transport
 
     def run(self, args: tuple[Any, ...]) -> Any:
-        """Issues one step.
+        """Issues one step; every process has to.
 
         Raises:
           ArgumentMismatchError: arguments of another structure, shape or dtype; nothing has run.
@@ -69,5 +79,7 @@ class Driver:
 
     def finish(self, leaves: list[Any], store: Store) -> Any:
         """The result, when all instructions have been issued."""
+        for collect in self._collects:
+            collect(store)
         results = [read(leaves, store) for read in self._readers]
         return self.program.out_tree.unflatten(results)

@@ -13,7 +13,9 @@ from alpa_mlir.plan.data import PlanData
 from alpa_mlir.program.annotated import AnnotatedProgram, leaves_of
 from alpa_mlir.runtime.initialize import StateLayout, create
 from alpa_mlir.runtime.memory import allocated_bytes
+from alpa_mlir.runtime.placing import Mover
 from alpa_mlir.runtime.shared_buffers import DonationGuard
+from alpa_mlir.runtime.transfer.transport import find_transport
 from alpa_mlir.xla.collectives import HloCollective, parse_collectives
 
 PlanT = TypeVar("PlanT", bound=PlanData)
@@ -42,6 +44,7 @@ class Executable(Generic[PlanT]):
         self._program = program
         self._compiled = compiled
         self._guard = DonationGuard(program.donate_argnums)
+        self._mover = Mover(find_transport()) if jax.process_count() > 1 else None
 
     def __call__(self, *args: Any) -> Any:
         """Runs one step; arguments must lie as `input_shardings` says, or on the host.
@@ -49,6 +52,8 @@ class Executable(Generic[PlanT]):
         Raises:
           ArgumentMismatchError: they lie elsewhere, or are of other types; nothing has run.
         """
+        if self._mover:
+            args = self.place(*args)
         try:
             result = self._compiled(*self._guard.arguments(args))
         except (TypeError, ValueError) as error:  # of JAX's comparison with what was compiled
@@ -58,7 +63,13 @@ class Executable(Generic[PlanT]):
 
     def place(self, *args: Any) -> tuple[Any, ...]:
         """Moves arguments to where the step wants them; what is there already is not copied."""
-        return jax.device_put(args, self.input_shardings)
+        if self._mover is None:
+            return jax.device_put(args, self.input_shardings)
+        leaves, tree = jax.tree.flatten(args)
+        if tree != self._program.in_tree:
+            return args  # a call refuses it
+        shardings = jax.tree.leaves(self.input_shardings)
+        return tree.unflatten(map(self._mover.place, leaves, shardings))
 
     def create_state(self, init: Callable[[], Any], position: int = 0) -> Any:
         """What `init` returns, every leaf created on the devices that keep it.

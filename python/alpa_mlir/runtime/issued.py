@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alpa_mlir.runtime.transfer.reshard import Reshard
-from alpa_mlir.runtime.transfer.transfer import CompiledTransfer
+from alpa_mlir.runtime.transfer.transport import Move
 from alpa_mlir.schedule.instructions import Instruction
 
 Store = list[Any]
@@ -69,9 +69,12 @@ class IssuedStartSums:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class IssuedTransfer:
-    """Sends arrays to another mesh; `reduction` replaces sums in parts before."""
+    """Sends arrays to another mesh; `reduction` replaces sums in parts before.
 
-    transfer: CompiledTransfer
+    A process without devices on that mesh has nowhere to write them.
+    """
+
+    transfer: Move
     reads: Slots
     writes: Slots
     reduction: Reshard | None = None
@@ -91,3 +94,15 @@ class IssuedFree:
     def __call__(self, store: Store) -> None:
         for slot in self.reads:
             store[slot] = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class IssuedJoin:
+    """Joins the examples of microbatches."""
+
+    join: Callable[..., Any]
+    reads: Slots
+    write: int
+
+    def __call__(self, store: Store) -> None:
+        store[self.write] = self.join(*[store[slot] for slot in self.reads])

@@ -13,6 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from alpa_mlir.energy.clocks import Clocks
 from alpa_mlir.energy.frequencies import EnergyPlan
 from alpa_mlir.energy.zeus_clocks import ZeusClocks
+from alpa_mlir.errors import ProcessError
 from alpa_mlir.program.annotated import leaves_of
 from alpa_mlir.program.pipeline import PipelineArgument
 from alpa_mlir.runtime.driver import Driver
@@ -35,7 +36,8 @@ class PipelineExecutable(Generic[PlanT]):
 
     Attributes:
       driver: what runs it.
-      compiled: the executable of every kind of task; equal programs of one mesh share one.
+      compiled: the executable of every kind of task that runs here; equal programs of one mesh
+        share one. Of several processes, each has those of stages on its own devices.
       donations: by kind of task, the positions of the inputs whose memory results take.
       rematerializations: XLA's warnings that it had to replicate a tensor to reshard it.
     """
@@ -74,7 +76,9 @@ class PipelineExecutable(Generic[PlanT]):
 
         Raises:
           EnergyError: the plan is of another pipeline, or clocks cannot be set here.
+          ProcessError: there are several processes, which have no common clocks yet.
         """
+        self._check_is_alone("set_energy_plan")
         if self._energy is not None:
             atexit.unregister(self._energy.close)
             self._energy.close()
@@ -168,12 +172,27 @@ class PipelineExecutable(Generic[PlanT]):
         return max(self.memory_by_device().values())
 
     def memory_by_device(self) -> dict[Any, int]:
-        """Peak bytes while a step runs; runtime/memory.py has the formula."""
+        """Peak bytes of this process' devices in a step; runtime/memory.py has the formula."""
         driver = self.driver
         order = [(each.mesh, each.instruction) for each in driver.issued]
-        return peak_bytes(driver.program, driver.layout, order, self.compiled, self.donations)
+        found = peak_bytes(driver.program, driver.layout, order, self.compiled, self.donations)
+        process = driver.share.process
+        return {device: peak for device, peak in found.items() if device.process_index == process}
 
     # --- What a step does ---
+
+    @property
+    def transport(self) -> str:
+        """The name of what moves arrays between meshes, as it was chosen for the processes there
+        are: "device_put" or "transfer servers"."""
+        return self.driver.transport.name
+
+    def _check_is_alone(self, what: str) -> None:
+        if not self.driver.share.is_whole:
+            raise ProcessError(
+                f"expected one process for {what}, got {jax.process_count()}; run the same plan "
+                "in one process with FixedPlan, on as many virtual devices"
+            )
 
     def instructions(self) -> str:
         """What every mesh does in a step."""
@@ -190,7 +209,11 @@ class PipelineExecutable(Generic[PlanT]):
 
         The result has the step's result, the measured timeline and the planned one, and writes them
         as a trace for Perfetto and as a picture.
+
+        Raises:
+          ProcessError: there are several processes, which have no common clock yet.
         """
+        self._check_is_alone("timeline")
         self._recorder = self._recorder or Recorder(self.driver)
         measured = self._recorder.record(args)
         if self._plan is None:

@@ -33,14 +33,13 @@ class ArgumentReader:
 
 
 @dataclass(frozen=True)
-class ExamplesReader:
-    """Joins microbatches."""
+class AbsentReader:
+    """For what lies on devices of other processes: an array without addressable shards."""
 
-    slots: tuple[int, ...]
-    join: Callable[..., Any]
+    array: Any
 
-    def __call__(self, _leaves: Sequence[Any], store: list[Any]) -> Any:
-        return self.join(*[store[slot] for slot in self.slots])
+    def __call__(self, _leaves: Sequence[Any], _store: list[Any]) -> Any:
+        return self.array
 
 
 def compile_join(

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-from jax.sharding import NamedSharding, SingleDeviceSharding
+from jax.sharding import NamedSharding
 
-from alpa_mlir.program.placement import Placement, Tile, devices_of
+from alpa_mlir.program.placement import Placement, devices_of
 from alpa_mlir.program.route import Piece, find_pieces, find_route
+from alpa_mlir.runtime.transfer.pieces import compile_cut, compile_join
 from alpa_mlir.runtime.transfer.reshard import Arrays, Reshard, compile_reshard
 
 
@@ -52,10 +53,10 @@ def compile_transfer(
         for a, *ends in arrays
     ]
     starts = [
-        _sharding(route.before, source) for route, source in zip(routes, sources, strict=True)
+        sharding_at(route.before, source) for route, source in zip(routes, sources, strict=True)
     ]
     arrivals = [
-        _sharding(route.after, target) for route, target in zip(routes, targets, strict=True)
+        sharding_at(route.after, target) for route, target in zip(routes, targets, strict=True)
     ]
     put_positions = tuple(i for i, route in enumerate(routes) if not route.is_in_pieces)
     return CompiledTransfer(
@@ -70,7 +71,7 @@ def compile_transfer(
     )
 
 
-def _sharding(placement: Placement, end: NamedSharding) -> NamedSharding:
+def sharding_at(placement: Placement, end: NamedSharding) -> NamedSharding:
     """The placement on the devices of this end of the transfer."""
     if placement == Placement.of(end, len(placement.spec)):
         return end
@@ -120,7 +121,7 @@ def _compile_pieces(aval: Any, source: NamedSharding, target: NamedSharding) -> 
         of_sender.setdefault(piece.source, []).append(piece)
     ordered = [piece for pieces in of_sender.values() for piece in pieces]
     cuts = tuple(
-        (positions[sender], _compile_cut(devices[sender], there[sender], pieces, aval.dtype))
+        (positions[sender], compile_cut(devices[sender], there[sender], pieces, aval.dtype))
         for sender, pieces in of_sender.items()
     )
     joins: list[tuple[tuple[int, ...], Callable[..., Any] | None]] = []
@@ -129,47 +130,7 @@ def _compile_pieces(aval: Any, source: NamedSharding, target: NamedSharding) -> 
         parts = [ordered[i].overlap for i in numbers]
         join = None
         if parts != [tile]:
-            join = _compile_join(devices[receiver], tile, parts, aval.dtype)
+            join = compile_join(devices[receiver], tile, parts, aval.dtype)
         joins.append((numbers, join))
     receivers = [devices[piece.target] for piece in ordered]
     return PieceMove(aval.shape, target, cuts, receivers, tuple(joins))
-
-
-def _compile_cut(device: Any, tile: Tile, pieces: Sequence[Piece], dtype: Any) -> Any:
-    sections = [_within(piece.overlap, tile) for piece in pieces]
-    jitted = jax.jit(
-        lambda array: [array[section] for section in sections],
-        in_shardings=SingleDeviceSharding(device),
-    )
-    return jitted.lower(jax.ShapeDtypeStruct(_shape(tile), dtype)).compile()
-
-
-def _compile_join(device: Any, tile: Tile, parts: Sequence[Tile], dtype: Any) -> Any:
-    """Parts tile the whole; each dim is joined from the last to the first."""
-    order = sorted(range(len(parts)), key=lambda i: parts[i])
-
-    def join(*arrays: Any) -> Any:
-        return _join([(parts[i], arrays[i]) for i in order], 0)
-
-    structs = [jax.ShapeDtypeStruct(_shape(part), dtype) for part in parts]
-    jitted = jax.jit(join, in_shardings=SingleDeviceSharding(device))
-    return jitted.lower(*structs).compile()
-
-
-def _join(parts: list[tuple[Tile, Any]], dim: int) -> Any:
-    if len(parts) == 1:
-        return parts[0][1]
-    slabs: dict[Any, list[tuple[Tile, Any]]] = {}
-    for tile, array in parts:
-        slabs.setdefault(tile[dim], []).append((tile, array))
-    joined = [_join(slab, dim + 1) for slab in slabs.values()]
-    return jax.lax.concatenate(joined, dim) if len(joined) > 1 else joined[0]
-
-
-def _within(part: Tile, tile: Tile) -> tuple[slice, ...]:
-    pairs = zip(part, tile, strict=True)
-    return tuple(slice(p[0] - whole[0], p[1] - whole[0]) for p, whole in pairs)
-
-
-def _shape(tile: Tile) -> tuple[int, ...]:
-    return tuple(stop - start for start, stop in tile)

@@ -1,0 +1,1 @@
+"""The processes of a job, started by `jax.distributed`: what they tell one another."""

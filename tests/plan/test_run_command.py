@@ -138,7 +138,15 @@ def test_variable_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) 
         alpa.initialize()
 
 
-def test_a_process_alone_goes_on_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NPROC", "32")
-    alpa.initialize()
-    alpa.initialize("127.0.0.1:9", 1, 0)
+def test_a_process_alone_goes_on_alone(script: Path) -> None:
+    # A process of its own: in this one JAX may have begun.
+    script.write_text(
+        "import alpa_mlir as alpa, jax\n"
+        "alpa.initialize()\n"
+        "alpa.initialize('127.0.0.1:9', 1, 0)\n"
+        "print(jax.process_count())\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert answer.stdout.split() == ["1"]

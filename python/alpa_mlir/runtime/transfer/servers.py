@@ -17,7 +17,6 @@ from functools import cache
 from typing import Any
 
 import jax
-from jax.experimental.transfer import start_transfer_server
 
 from alpa_mlir.compat import coordinator_address
 from alpa_mlir.errors import ProcessError
@@ -34,6 +33,9 @@ class TransferServers:
     """
 
     def __init__(self, group: ProcessGroup) -> None:
+        # Not where there is one process: an import is not to load what JAX may not have.
+        from jax.experimental.transfer import start_transfer_server
+
         self._group = group
         host = _own_host()
         try:

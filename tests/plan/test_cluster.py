@@ -15,6 +15,7 @@ from alpa_mlir.cluster.local import describe_devices
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
 from alpa_mlir.cluster.nodes import find_nodes
 from alpa_mlir.cluster.presets import read_presets
+from alpa_mlir.cluster.submeshes import searched_submeshes, standard_submeshes
 from alpa_mlir.cost.device_mesh import native_mesh
 from alpa_mlir.errors import ArgumentError, ClusterError, PassError
 from alpa_mlir.models.workload import workload
@@ -194,3 +195,23 @@ def test_mesh_of_bad_shape(shape: tuple[int, ...]) -> None:
 def test_mesh_that_does_not_fit_the_cluster() -> None:
     with pytest.raises(ClusterError, match=r"expected a mesh of 64 devices, got \{x: 8\} with 8"):
         LogicalMesh.of_shape((8,)).check_fits(P3)
+
+
+@pytest.mark.parametrize(
+    ("num_nodes", "nodes"),
+    [
+        (1, [1]),
+        (3, [1, 2, 3]),
+        (4, [1, 2, 3, 4]),
+        (8, [1, 2, 4, 8]),
+        (12, [1, 2, 3, 4, 6, 8, 12]),
+        (13, [1, 2, 4, 8, 13]),
+    ],
+)
+def test_submeshes_of_many_nodes_are_powers_of_two_and_divisors(
+    num_nodes: int, nodes: list[int]
+) -> None:
+    submeshes = searched_submeshes(num_nodes, 8)
+    assert [n for n, devices in submeshes if devices == 8] == nodes
+    assert [shape for shape in submeshes if shape[1] < 8] == [(1, 1), (1, 2), (1, 4)]
+    assert set(submeshes) <= set(standard_submeshes(num_nodes, 8))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from alpa_mlir.cluster.cluster import Cluster
 from alpa_mlir.errors import ArgumentError
 
+# Of so many, all are tried.
+_FEW_NODES = 4
+
 
 def equal_submesh(cluster: Cluster, num_stages: int) -> tuple[int, int]:
     """The submesh of each of `num_stages` stages that share the cluster equally.
@@ -31,3 +34,16 @@ def standard_submeshes(num_nodes: int, devices_per_node: int) -> list[tuple[int,
     sizes = [2**k for k in range(devices_per_node.bit_length()) if devices_per_node % 2**k == 0]
     inside = [(1, size) for size in sizes if size < devices_per_node]
     return inside + [(n, devices_per_node) for n in range(1, num_nodes + 1)]
+
+
+def searched_submeshes(num_nodes: int, devices_per_node: int) -> list[tuple[int, int]]:
+    """Those of `standard_submeshes` that are worth their planning time: of more than a few nodes,
+    numbers that are powers of two or divide all nodes.
+    """
+
+    def is_worthwhile(nodes: int) -> bool:
+        is_power = nodes & (nodes - 1) == 0
+        return num_nodes <= _FEW_NODES or is_power or num_nodes % nodes == 0
+
+    every = standard_submeshes(num_nodes, devices_per_node)
+    return [submesh for submesh in every if is_worthwhile(submesh[0])]

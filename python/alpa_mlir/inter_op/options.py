@@ -13,7 +13,7 @@ from math import prod
 from alpa_mlir._native import StageCandidate
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
-from alpa_mlir.cluster.submeshes import equal_submesh, standard_submeshes
+from alpa_mlir.cluster.submeshes import equal_submesh, searched_submeshes
 from alpa_mlir.errors import ArgumentError
 from alpa_mlir.inter_op.costs import StageCost
 from alpa_mlir.options import FixedStages, PipelineParallel, SearchedPipeline, ThreeDParallel
@@ -91,7 +91,7 @@ def submeshes_of(method: SearchedPipeline, cluster: Cluster) -> list[tuple[int, 
         case FixedStages():
             return list(dict.fromkeys(stage.submesh for stage in method.stages))
         case _:
-            return standard_submeshes(cluster.num_nodes, cluster.devices_per_node)
+            return searched_submeshes(cluster.num_nodes, cluster.devices_per_node)
 
 
 def meshes_of(method: SearchedPipeline, submesh: Cluster) -> list[LogicalMesh]:

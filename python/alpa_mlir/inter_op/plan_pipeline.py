@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from math import gcd
 
@@ -32,6 +32,7 @@ from alpa_mlir.options import FollowPlacement, SearchedPipeline
 from alpa_mlir.plan.data import PlanData, PlannedPrologue, PlannedStage, TemporaryBytes, TensorPlan
 from alpa_mlir.plan.versions import Versions
 from alpa_mlir.program.pipeline import ArgumentResult
+from alpa_mlir.program.placements import Placements
 from alpa_mlir.program.planned_values import converted_bytes, planned_values
 from alpa_mlir.progress import Stopwatch
 from alpa_mlir.simulate.planned import planned_timeline
@@ -104,7 +105,7 @@ def _describe(
         method=type(method).__name__,
         strategy_space=method.strategy_space,
         cluster=cluster,
-        stages=tuple(_with_conversions(stage, k, outline) for k, stage in enumerate(stages)),
+        stages=_with_conversions(stages, outline),
         prologue=prologue and _planned_prologue(prologue),
         schedule=choice.schedule,
         num_microbatches=layered.num_microbatches,
@@ -147,13 +148,25 @@ def _temporary_bytes(by_phase: Mapping[str, int]) -> TemporaryBytes:
     return TemporaryBytes(**{phase: by_phase.get(phase, 0) for phase in phases})
 
 
-def _with_conversions(stage: PlannedStage, number: int, outline: Outline) -> PlannedStage:
-    """With what its tasks reshard before they read it as a part of what they need."""
-    needed = asdict(stage.temporary_bytes)
-    for phase in needed:
-        kinds = [k for k in outline.programs if (k.stage, k.phase.name.lower()) == (number, phase)]
-        needed[phase] += max((converted_bytes(outline, kind) for kind in kinds), default=0)
-    return replace(stage, temporary_bytes=TemporaryBytes(**needed))
+def _with_conversions(stages: Sequence[PlannedStage], outline: Outline) -> tuple[PlannedStage, ...]:
+    """With what their tasks reshard before they read it as a part of what they need."""
+    placements = Placements(outline)
+    most: dict[tuple[int, str], int] = {}
+    for kind in outline.programs:
+        task = kind.stage, kind.phase.name.lower()
+        most[task] = max(most.get(task, 0), converted_bytes(outline, placements, kind))
+    return tuple(
+        replace(
+            stage,
+            temporary_bytes=TemporaryBytes(
+                **{
+                    phase: num_bytes + most.get((number, phase), 0)
+                    for phase, num_bytes in asdict(stage.temporary_bytes).items()
+                }
+            ),
+        )
+        for number, stage in enumerate(stages)
+    )
 
 
 def _planned_prologue(prologue: Prologue) -> PlannedPrologue:

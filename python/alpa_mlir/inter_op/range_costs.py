@@ -15,6 +15,7 @@ from alpa_mlir.inter_op.costs import NO_LIMIT, StageCost, StageQuestion
 from alpa_mlir.inter_op.kinds import Kinds, Parts, layer_kinds, parts_of
 from alpa_mlir.inter_op.layers import LayeredStep, SplitStep, StageModule
 from alpa_mlir.inter_op.options import StageOption
+from alpa_mlir.inter_op.range_modules import RangeModules, RangeShape
 from alpa_mlir.options import SearchedPipeline
 from alpa_mlir.progress import Stopwatch
 
@@ -36,27 +37,25 @@ class RangeCosts:
     cluster: Cluster
     table: CostTable
     stopwatch: Stopwatch
-    kinds: Kinds = ()
-    _places: dict[Kinds, int] = field(default_factory=dict[Kinds, int])
-    _modules: dict[tuple[Kinds, bool, int], StageModule] = field(
-        default_factory=dict[tuple[Kinds, bool, int], StageModule]
-    )
+    kinds: Kinds = field(init=False)
+    _modules: RangeModules = field(init=False)
 
     def __post_init__(self) -> None:
         self.kinds = layer_kinds(self.every)
+        self._modules = RangeModules(self.layered, self.kinds, self.table.num_processes)
 
     def kinds_of(self, option: StageOption) -> Kinds:
         return self.kinds[option.first_layer : option.end_layer]
 
     def module(self, option: StageOption) -> StageModule:
         """The option's layers as a stage of their own, or others that do the same."""
-        return self._module(self.kinds_of(option), option)
+        return self._modules.get(_shape(self.kinds_of(option), option))
 
     def whole(
         self, options: Sequence[StageOption], limit: int, title: str
     ) -> list[StageCost | None]:
         """Each sharded as it is, to fit into `limit` bytes; None where that was not found."""
-        modules = [self.module(option) for option in options]
+        modules = self._cut([(self.kinds_of(option), option) for option in options])
         return self.ask(modules, options, limit, self.method.target_gap, title)
 
     def estimates(self, options: Sequence[StageOption], title: str) -> list[StageCost | None]:
@@ -68,7 +67,7 @@ class RangeCosts:
             for kinds, _ in of.weights
         }
         costs = self.ask(
-            [self._module(*each) for each in wanted],
+            self._cut(list(wanted)),
             [option for _, option in wanted],
             NO_LIMIT,
             _GAP_OF_PARTS * self.method.target_gap,
@@ -117,23 +116,15 @@ class RangeCosts:
                 questions, f"{self.layered.num_microbatches} microbatches, {title}"
             )
 
-    def _module(self, kinds: Kinds, option: StageOption) -> StageModule:
-        key = (kinds, option.is_rematerialized, option.num_in_flight)
-        if key not in self._modules:
-            first = self._place(kinds)
-            with self.stopwatch("extract stages"):
-                self._modules[key] = self.layered.range(first, first + len(kinds), *key[1:])
-        return self._modules[key]
+    def _cut(self, ranges: Sequence[tuple[Kinds, StageOption]]) -> list[StageModule]:
+        shapes = [_shape(*each) for each in ranges]
+        with self.stopwatch("extract stages"):
+            self._modules.prepare(shapes)
+        return [self._modules.get(shape) for shape in shapes]
 
-    def _place(self, kinds: Kinds) -> int:
-        """The first layer of the first range of these kinds."""
-        if kinds not in self._places:
-            self._places[kinds] = next(
-                first
-                for first in range(len(self.kinds))
-                if self.kinds[first : first + len(kinds)] == kinds
-            )
-        return self._places[kinds]
+
+def _shape(kinds: Kinds, option: StageOption) -> RangeShape:
+    return RangeShape(kinds, option.is_rematerialized, option.num_in_flight)
 
 
 def _sum(parts: Parts, costs: Sequence[StageCost | None]) -> StageCost | None:

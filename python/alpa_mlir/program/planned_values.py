@@ -119,12 +119,15 @@ def _task(kind: TaskKind) -> PlannedTask:
     return PlannedTask(kind.stage, _PHASE_NAMES[kind.phase], kind.round)
 
 
-def converted_bytes(program: PipelineProgram[Any], kind: TaskKind) -> int:
+def converted_bytes(program: PipelineProgram[Any], placements: Placements, kind: TaskKind) -> int:
     """On a device, of what a task has resharded before it reads it, as it lies then.
 
     Sums in parts that an all-reduce adds keep their place.
+
+    Args:
+      placements: those of the program.
     """
-    placements, interface = Placements(program), program.programs[kind]
+    interface = program.programs[kind]
     home, mesh = program.schedule.mesh_of_stage[kind.stage], program.stages[kind.stage].mesh
     microbatch = 0 if kind.phase.runs_per_microbatch else None
     names = program.values.signatures[kind].inputs

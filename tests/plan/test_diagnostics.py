@@ -1,6 +1,7 @@
 """What XLA writes to standard error is captured and passed on, whoever else captures."""
 
 import os
+import signal
 import threading
 import time
 
@@ -21,12 +22,15 @@ def test_captured_text_and_result() -> None:
 
 def test_reader_of_standard_error_that_is_gone_fails_nothing() -> None:
     saved = os.dup(2)
+    # As Python starts; a command that ran in this process has let the signal end it.
+    handler = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     reading, writing = os.pipe()
     os.dup2(writing, 2)
     os.close(reading)
     try:
         result, log = with_captured_log(lambda: write("nobody reads it\n"))
     finally:
+        signal.signal(signal.SIGPIPE, handler)
         os.dup2(saved, 2)
         os.close(saved)
         os.close(writing)

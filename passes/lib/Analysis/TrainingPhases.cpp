@@ -129,11 +129,19 @@ private:
 
   /// For every op, the sets among `sets` (bits) of the ops behind it, its own included.
   std::vector<uint64_t> setsBehind(std::vector<uint64_t> sets) const {
-    for (int index = graph.size() - 1; index >= 0; --index)
-      if (sets[index])
-        for (int producer : graph[index].producers) // which come earlier
-          if (!meetings.before.contains(graph[producer].op))
-            sets[producer] |= sets[index];
+    // Producers come earlier, but for those in the regions of a loop or branch that return its
+    // results: these make another round necessary.
+    for (bool isComplete = false; !isComplete;) {
+      isComplete = true;
+      for (int index = graph.size() - 1; index >= 0; --index)
+        for (int producer : graph[index].producers) {
+          if ((sets[index] | sets[producer]) == sets[producer] ||
+              meetings.before.contains(graph[producer].op))
+            continue;
+          sets[producer] |= sets[index];
+          isComplete &= producer < index;
+        }
+    }
     return sets;
   }
 

@@ -84,18 +84,18 @@ def microbatch_ladder(batch_size: int) -> list[int]:
 
 
 def climb(seconds: Callable[[int], float], ladder: Sequence[int], first: int) -> None:
-    """Asks how long a step takes with the number at `first` and the one below, and then on that
-    side of the two which is faster, as long as it gets faster; upwards where both are impossible.
+    """Asks how long a step takes with the number at `first` and the one below, and then upwards as
+    long as it gets faster, or nothing is possible yet.
+
+    Not downwards: fewer are faster where latencies rule, and there one program is faster still.
 
     Args:
       seconds: inf where there is no way.
       ladder: numbers of microbatches, ascending.
     """
-    lower, upper = seconds(ladder[max(first - 1, 0)]), seconds(ladder[first])
-    rung, step, best = (first - 1, -1, lower) if lower < upper else (first, 1, upper)
-    while 0 <= rung + step < len(ladder):
-        rung += step
-        found = seconds(ladder[rung])
+    best = seconds(ladder[first - 1]) if first else inf
+    for number in ladder[first:]:
+        found = seconds(number)
         if found > (1 - _LEAST_GAIN) * best:
             return
         best = found

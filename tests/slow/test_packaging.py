@@ -1,6 +1,7 @@
 """The built artefacts as their users meet them: the extension, the wheel, the CMake package."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -54,7 +55,9 @@ def test_wheel_holds_the_extension_and_no_build_leftovers(tmp_path: Path) -> Non
 
 def test_package_serves_an_embedding_compiler(tmp_path: Path) -> None:
     options = ["-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"]
-    prefix, ours, theirs = tmp_path / "prefix", tmp_path / "ours", tmp_path / "theirs"
+    prefix, theirs = tmp_path / "prefix", tmp_path / "theirs"
+    ours = ROOT / "build" / "package-test"  # beside the others: what they compiled is known there
+    shutil.rmtree(ours, ignore_errors=True)
     package = ["-DALPA_PYTHON=OFF", "-DALPA_PLUGIN=OFF", "-DALPA_PACKAGE=ON"]
     output_of("cmake", "-S", ROOT, "-B", ours, *options, *package)
     output_of("cmake", "--build", ours, "-j", "2")

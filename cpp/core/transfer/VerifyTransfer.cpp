@@ -190,8 +190,7 @@ void Verifier::checkLinks() {
 
 void Verifier::checkClaims() const {
   if (std::abs(replay.makespanSeconds - plan.makespanSeconds) > tolerance)
-    fail("makespan", text(replay.makespanSeconds) + " s, got " +
-                         text(plan.makespanSeconds));
+    fail("makespan", text(replay.makespanSeconds) + " s, got " + text(plan.makespanSeconds));
   if (!(plan.boundSeconds <= plan.makespanSeconds + tolerance))
     fail("bound", "at most the makespan, got " + text(plan.boundSeconds) + " s");
   if (replay.crossingBytes != plan.crossingBytes)

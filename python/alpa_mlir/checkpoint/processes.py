@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from alpa_mlir.errors import CheckpointError
+from alpa_mlir.program.placement import absent
 
 
 def array_handlers(orbax: Any) -> Any:
@@ -34,7 +35,12 @@ def array_handlers(orbax: Any) -> Any:
             return await super().serialize(parts, infos, args)
 
         async def deserialize(self, infos: Sequence[Any], args: Any = None) -> Any:
-            arrays = [None if _is_here(arg.sharding) else _elsewhere(arg) for arg in args]
+            arrays: list[Any] = [
+                None
+                if arg.sharding.addressable_devices
+                else absent(arg.global_shape, arg.dtype, arg.sharding)
+                for arg in args
+            ]
             here = [i for i, array in enumerate(arrays) if array is None]
             if here:
                 pairs = [infos[i] for i in here], [args[i] for i in here]
@@ -74,13 +80,3 @@ def _no_part(array: Any) -> Any:
     """What says the shape of parts, and is not the one that is written."""
     part = jax.ShapeDtypeStruct(array.sharding.shard_shape(array.shape), array.dtype)
     return SimpleNamespace(replica_id=-1, index=(), data=part)
-
-
-def _is_here(sharding: Any) -> bool:
-    return bool(sharding.addressable_devices)
-
-
-def _elsewhere(arg: Any) -> jax.Array:
-    return jax.make_array_from_single_device_arrays(
-        arg.global_shape, arg.sharding, [], dtype=arg.dtype
-    )

@@ -34,6 +34,7 @@ from alpa_mlir.processes.initialize import (
 )
 
 _LOOPBACK = "127.0.0.1"
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # How long processes have to say why they end, and then to end.
 _GRACE_SECONDS = 5.0
 
@@ -75,9 +76,6 @@ def main(
             signal.signal(number, handler)
 
 
-_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
 def _port(asked: int | None) -> int:
     """Raises ProcessError where the port asked for is in use."""
     with socket.socket() as probe:
@@ -113,7 +111,6 @@ def _environment(index: int, count: int, address: str, num_devices: int | None) 
 class _Process:
     """One process of the job, and the threads that print what it says."""
 
-    index: int
     popen: subprocess.Popen[bytes]
     printers: list[threading.Thread]
 
@@ -144,7 +141,7 @@ class _Job:
         ]
         for printer in printers:
             printer.start()
-        self._processes.append(_Process(index, popen, printers))
+        self._processes.append(_Process(popen, printers))
 
     def _print(self, index: int, source: IO[bytes], target: Any) -> None:
         with source:

@@ -41,7 +41,7 @@ from alpa_mlir.intra_op.shortage import describe_shortage
 from alpa_mlir.options import SearchedPipeline
 from alpa_mlir.progress import Stopwatch
 from alpa_mlir.schedule.kinds import SCHEDULE_KINDS
-from alpa_mlir.units import format_bytes
+from alpa_mlir.units import format_bytes, format_range
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,8 +168,8 @@ class _LayeredSearch:
         lacking = (
             "Of the pipelines found, the one that needs least lacks "
             f"{format_bytes(stage.memory_bytes - limit)} per device: its stage {number}, layers "
-            f"{stage.first_layer} to {stage.end_layer - 1} on {nodes} x {devices} devices, needs "
-            f"{format_bytes(stage.memory_bytes)} of {format_bytes(limit)}"
+            f"{format_range(range(stage.first_layer, stage.end_layer))} on {nodes} x {devices} "
+            f"devices, needs {format_bytes(stage.memory_bytes)} of {format_bytes(limit)}"
         )
         reason = self._why_nothing_fits(self.candidates.costed[stage.candidate])
         return f"{lacking}. There {reason}" if reason else lacking

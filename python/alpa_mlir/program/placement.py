@@ -8,6 +8,7 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
+import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
@@ -126,6 +127,11 @@ def devices_of(sharding: NamedSharding) -> tuple[Any, ...]:
     mesh = sharding.mesh
     assert isinstance(mesh, Mesh)
     return tuple(mesh.devices.flat)
+
+
+def absent(shape: tuple[int, ...], dtype: Any, sharding: NamedSharding) -> jax.Array:
+    """An array that lies on devices of other processes, as each process has one."""
+    return jax.make_array_from_single_device_arrays(shape, sharding, [], dtype=dtype)
 
 
 def _fitting(axes: list[str], parts: int, sizes: Mapping[str, int]) -> list[str]:

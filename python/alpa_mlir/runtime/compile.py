@@ -42,7 +42,7 @@ from alpa_mlir.runtime.reductions import Reductions
 from alpa_mlir.runtime.share import Share
 from alpa_mlir.runtime.sums import compile_start
 from alpa_mlir.runtime.transfer.reshard import Reshard, compile_reshard
-from alpa_mlir.runtime.transfer.transport import find_transport
+from alpa_mlir.runtime.transfer.transport import Lot, find_transport
 from alpa_mlir.schedule.instructions import (
     Free,
     Instruction,
@@ -272,9 +272,10 @@ class _Builder:
         reduction, sources = self._reduction(mesh, transfer)
         targets = [layout.sharding(target, buffer) for buffer in transfer.reads]
         are_copied = [(mesh, buffer) in self._given_up for buffer in transfer.reads]
+        lot = Lot(avals, sources, targets, are_copied)
         compiled = self._session.submit(
             ("transfer", _types(avals), tuple(sources), tuple(targets), tuple(are_copied)),
-            lambda: self._transport.compile(avals, sources, targets, are_copied),
+            lambda: self._transport.compile(lot),
         )
         reads = layout.slots(mesh, transfer.reads)
         writes = layout.slots(target, transfer.reads) if self._share.has(target) else ()

@@ -22,6 +22,7 @@ from alpa_mlir.program.pipeline import (
     PipelineProgram,
     PipelineResult,
 )
+from alpa_mlir.program.placement import absent
 from alpa_mlir.runtime.compiled_programs import CompileSession
 from alpa_mlir.runtime.issued import Issue, IssuedJoin, IssuedTransfer
 from alpa_mlir.runtime.layout import Layout
@@ -32,8 +33,8 @@ from alpa_mlir.runtime.results import (
     SlotReader,
     compile_join,
 )
-from alpa_mlir.runtime.share import Share, absent
-from alpa_mlir.runtime.transfer.transport import AbstractTransport
+from alpa_mlir.runtime.share import Share
+from alpa_mlir.runtime.transfer.transport import AbstractTransport, Lot
 from alpa_mlir.schedule.values import Buffer
 
 # In place of a mesh: one device of every process.
@@ -89,7 +90,7 @@ class ResultsBuilder:
             return SlotReader(self._layout.slot(_EVERYWHERE, found.buffer))
         if self._share.has(found.mesh):
             return SlotReader(self._layout.slot(found.mesh, found.buffer))
-        return AbsentReader(absent(found.aval, found.sharding))
+        return AbsentReader(absent(found.aval.shape, found.aval.dtype, found.sharding))
 
     def _find(self, result: PipelineResult) -> _Found:
         program = self._program
@@ -136,9 +137,10 @@ class ResultsBuilder:
         sources = [each.sharding for each in found]
         targets = [self._share.everywhere] * len(found)
         avals = [each.aval for each in found]
+        lot = Lot(avals, sources, targets, [False] * len(found))
         compiled = self._session.submit(
             ("collect", mesh, tuple(each.buffer for each in found), tuple(sources)),
-            lambda: self._transport.compile(avals, sources, targets, [False] * len(found)),
+            lambda: self._transport.compile(lot),
         )
         buffers = [each.buffer for each in found]
         reads = self._layout.slots(mesh, buffers)

@@ -105,4 +105,6 @@ class Executable(Generic[PlanT]):
 
     def memory_analysis(self) -> int:
         """Peak bytes on one device while the step runs, as XLA has allocated them."""
-        return allocated_bytes(self._compiled, self.plan.cluster.device.platform)
+        # The plan may be of a cluster that is not here.
+        platforms = [mesh.devices.flat[0].platform for mesh in self.meshes]
+        return allocated_bytes(self._compiled, next(iter(platforms), jax.default_backend()))

@@ -10,7 +10,7 @@ import jax
 from jax.sharding import NamedSharding
 
 from alpa_mlir.errors import ArgumentError
-from alpa_mlir.runtime.share import absent
+from alpa_mlir.program.placement import absent
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +53,14 @@ def create(init: Callable[[], Any], layout: StateLayout) -> Any:
     for position, sharding in enumerate(shardings):
         of_mesh.setdefault(sharding.mesh, []).append(position)
     leaves: list[Any] = [None] * len(shardings)
-    for mesh, positions in of_mesh.items():
-        if any(device.process_index == jax.process_index() for device in mesh.devices.flat):
+    for positions in of_mesh.values():
+        if shardings[positions[0]].addressable_devices:
             created = _creator(init, positions, shardings)()
         else:
-            created = [absent(avals[position], shardings[position]) for position in positions]
+            created = [
+                absent(avals[position].shape, avals[position].dtype, shardings[position])
+                for position in positions
+            ]
         for position, leaf in zip(positions, created, strict=True):
             leaves[position] = leaf
     return tree.unflatten(leaves)

@@ -14,11 +14,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding
 
-from alpa_mlir.program.placement import devices_of
-from alpa_mlir.runtime.share import absent, everywhere
-from alpa_mlir.runtime.transfer.transport import AbstractTransport, Move
+from alpa_mlir.program.placement import absent
+from alpa_mlir.runtime.share import everywhere
+from alpa_mlir.runtime.transfer.between_processes import sharding_of_words
+from alpa_mlir.runtime.transfer.transport import AbstractTransport, Lot, Move
 
 
 def put(arrays: Sequence[Any], shardings: Sequence[NamedSharding]) -> list[Any]:
@@ -34,9 +35,7 @@ def put(arrays: Sequence[Any], shardings: Sequence[NamedSharding]) -> list[Any]:
 
 def _put_own_shards(array: Any, sharding: NamedSharding) -> Any:
     if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
-        spec = (*sharding.spec, *[None] * (array.ndim - len(sharding.spec)))
-        of_words = NamedSharding(sharding.mesh, PartitionSpec(*spec, None))
-        words = _put_own_shards(jax.random.key_data(array), of_words)
+        words = _put_own_shards(jax.random.key_data(array), sharding_of_words(sharding, array.ndim))
         impl = jax.random.key_impl(array)
         wrap = jax.jit(lambda data: jax.random.wrap_key_data(data, impl=impl))
         return jax.device_put(wrap(words), sharding)
@@ -79,10 +78,9 @@ class Mover:
         key = (array.shape, array.dtype, source, target)
         if key not in self._moves:
             # The user may donate the array to another program once this step has begun.
-            self._moves[key] = self._transport.compile([array], [source], [target], [True])
-        has_source = any(d.process_index == jax.process_index() for d in devices_of(source))
-        moved = self._moves[key]([array if has_source else None])
-        return moved[0] if moved else absent(array, target)
+            self._moves[key] = self._transport.compile(Lot([array], [source], [target], [True]))
+        moved = self._moves[key]([array if source.addressable_devices else None])
+        return moved[0] if moved else absent(array.shape, array.dtype, target)
 
 
 def _spans_all(sharding: Any) -> bool:

@@ -49,8 +49,3 @@ def everywhere() -> NamedSharding:
     for device in jax.devices():
         first.setdefault(device.process_index, device)
     return NamedSharding(Mesh(np.array(list(first.values())), ("process",)), PartitionSpec())
-
-
-def absent(aval: Any, sharding: NamedSharding) -> jax.Array:
-    """An array that lies on devices of other processes, as each process has one."""
-    return jax.make_array_from_single_device_arrays(aval.shape, sharding, [], dtype=aval.dtype)

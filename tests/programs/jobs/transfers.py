@@ -12,8 +12,12 @@ import numpy as np
 from alpa_mlir.processes.group import process_group
 from alpa_mlir.program.placement import devices_of
 from alpa_mlir.runtime.placing import put
-from alpa_mlir.runtime.transfer.between_processes import has_devices
-from alpa_mlir.runtime.transfer.transport import AbstractTransport, TransferServer, find_transport
+from alpa_mlir.runtime.transfer.transport import (
+    AbstractTransport,
+    Lot,
+    TransferServer,
+    find_transport,
+)
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
@@ -34,7 +38,7 @@ def random_sharding(rng: random.Random, shape: tuple[int, ...]) -> NamedSharding
 
 def placed(value: Any, sharding: NamedSharding) -> Any:
     """None where no device of this process is on the mesh."""
-    return put([value], [sharding])[0] if has_devices(sharding, jax.process_index()) else None
+    return put([value], [sharding])[0] if sharding.addressable_devices else None
 
 
 def check(arrived: list[Any], values: list[Any], target: NamedSharding) -> None:
@@ -58,7 +62,7 @@ def move(transport: AbstractTransport, rng: random.Random) -> None:
     values = [np.arange(k, size + k).reshape(shape).astype(dtype) for k in range(2)]
     avals = [jax.ShapeDtypeStruct(shape, dtype)] * 2
     are_copied = rng.random() < 0.5
-    transfer = transport.compile(avals, [source] * 2, [target] * 2, [are_copied] * 2)
+    transfer = transport.compile(Lot(avals, [source] * 2, [target] * 2, [are_copied] * 2))
     check(transfer([placed(value, source) for value in values]), values, target)
 
 
@@ -66,7 +70,7 @@ def move_key(transport: AbstractTransport) -> None:
     first, *_, last = jax.devices()
     ends = [NamedSharding(Mesh([device], ("x",)), PartitionSpec()) for device in (first, last)]
     key = jax.random.key(7)
-    transfer = transport.compile([key], [ends[0]], [ends[1]], [True])
+    transfer = transport.compile(Lot([key], [ends[0]], [ends[1]], [True]))
     arrived = transfer([placed(key, ends[0])])
     if arrived:
         assert arrived[0].dtype == key.dtype
@@ -82,7 +86,7 @@ def move_donated(transport: AbstractTransport) -> None:
         for device in (jax.devices()[0], jax.devices()[-1])
     )
     value = np.arange(1000, dtype=np.float32)
-    transfer = transport.compile([value], [source], [target], [True])
+    transfer = transport.compile(Lot([value], [source], [target], [True]))
     array = placed(value, source)
     if array is None:
         group.hear("donated", 0)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
-from alpa_mlir.program.placement import Placement, devices_of
+from alpa_mlir.program.placement import Placement
 from alpa_mlir.program.route import find_route
 from alpa_mlir.runtime.transfer.exchange import Crossing, Exchange, compile_exchange
 from alpa_mlir.runtime.transfer.reshard import Arrays, Reshard, compile_reshard
@@ -70,17 +70,18 @@ def compile_process_transfer(
     ]
     starts = [sharding_at(r.before, source) for r, source in zip(routes, sources, strict=True)]
     arrivals = [sharding_at(r.after, target) for r, target in zip(routes, targets, strict=True)]
-    sends, receives = has_devices(sources[0], process), has_devices(targets[0], process)
+    sends, receives = (bool(ends[0].addressable_devices) for ends in (sources, targets))
     crossings: list[Crossing] = []
     unwraps: list[tuple[int, Callable[[Any], Any]]] = []
     wraps: list[tuple[int, Callable[[Any], Any]]] = []
     for i, (aval, is_copied) in enumerate(zip(avals, are_copied, strict=True)):
-        is_kept = is_copied and starts[i] == sources[i]
+        # What a reshard has made is nobody else's.
+        must_copy = is_copied and starts[i] == sources[i]
         if not _is_key(aval):
-            crossings.append(Crossing(aval.shape, aval.dtype, starts[i], arrivals[i], is_kept))
+            crossings.append(Crossing(aval.shape, aval.dtype, starts[i], arrivals[i], must_copy))
             continue
         words = jax.eval_shape(jax.random.key_data, jax.ShapeDtypeStruct(aval.shape, aval.dtype))
-        ends = [_of_words(end, aval.ndim) for end in (starts[i], arrivals[i])]
+        ends = [sharding_of_words(end, aval.ndim) for end in (starts[i], arrivals[i])]
         crossings.append(Crossing(words.shape, words.dtype, *ends, is_copied=False))
         if sends:
             unwraps.append((i, jax.jit(jax.random.key_data, out_shardings=ends[0])))
@@ -96,17 +97,12 @@ def compile_process_transfer(
     )
 
 
-def has_devices(sharding: NamedSharding, process: int) -> bool:
-    """Whether the process has a device of its mesh."""
-    return any(device.process_index == process for device in devices_of(sharding))
-
-
 def _is_key(aval: Any) -> bool:
     return jnp.issubdtype(aval.dtype, jax.dtypes.prng_key)
 
 
-def _of_words(sharding: NamedSharding, rank: int) -> NamedSharding:
-    """The words of a key lie together."""
+def sharding_of_words(sharding: NamedSharding, rank: int) -> NamedSharding:
+    """Of the words of PRNG keys that lie so: those of a key are together."""
     spec = tuple(sharding.spec)
     return NamedSharding(sharding.mesh, PartitionSpec(*spec, *[None] * (rank + 1 - len(spec))))
 

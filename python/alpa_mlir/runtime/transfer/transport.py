@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from jax.sharding import NamedSharding
@@ -30,6 +31,22 @@ class Move(Protocol):
     def __call__(self, arrays: Arrays) -> Arrays: ...
 
 
+@dataclass(frozen=True)
+class Lot:
+    """Arrays that go together from one mesh to another.
+
+    Attributes:
+      avals: their shapes and dtypes. sources, targets: how they lie on the sender's mesh, and are
+        to lie on the receiver's.
+      are_copied: of each array, whether it may be donated while it is on its way.
+    """
+
+    avals: Sequence[Any]
+    sources: Sequence[NamedSharding]
+    targets: Sequence[NamedSharding]
+    are_copied: Sequence[bool]
+
+
 class AbstractTransport(ABC):
     """Compiles transfers.
 
@@ -40,18 +57,8 @@ class AbstractTransport(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def compile(
-        self,
-        avals: Sequence[Any],
-        sources: Sequence[NamedSharding],
-        targets: Sequence[NamedSharding],
-        are_copied: Sequence[bool],
-    ) -> Move:
-        """A transfer of arrays that lie on one mesh to another.
-
-        Args:
-          are_copied: of each array, whether it may be donated while it is on its way.
-        """
+    def compile(self, lot: Lot) -> Move:
+        """A transfer of arrays that lie so."""
 
 
 class DevicePut(AbstractTransport):
@@ -59,14 +66,8 @@ class DevicePut(AbstractTransport):
 
     name = "device_put"
 
-    def compile(
-        self,
-        avals: Sequence[Any],
-        sources: Sequence[NamedSharding],
-        targets: Sequence[NamedSharding],
-        are_copied: Sequence[bool],
-    ) -> Move:
-        return compile_transfer(avals, sources, targets)
+    def compile(self, lot: Lot) -> Move:
+        return compile_transfer(lot.avals, lot.sources, lot.targets)
 
 
 class TransferServer(AbstractTransport):
@@ -78,18 +79,17 @@ class TransferServer(AbstractTransport):
         self._group = group
         self._servers = servers_of(group)
 
-    def compile(
-        self,
-        avals: Sequence[Any],
-        sources: Sequence[NamedSharding],
-        targets: Sequence[NamedSharding],
-        are_copied: Sequence[bool],
-    ) -> Move:
-        devices = [d for end in (*sources, *targets) for d in devices_of(end)]
+    def compile(self, lot: Lot) -> Move:
+        devices = [d for end in (*lot.sources, *lot.targets) for d in devices_of(end)]
         if {device.process_index for device in devices} == {self._group.index}:
-            return compile_transfer(avals, sources, targets)
+            return compile_transfer(lot.avals, lot.sources, lot.targets)
         return compile_process_transfer(
-            avals, sources, targets, are_copied, self._servers, self._group.index
+            lot.avals,
+            lot.sources,
+            lot.targets,
+            lot.are_copied,
+            self._servers,
+            self._group.index,
         )
 
 

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import alpa_mlir as alpa
-import jax
-import jax.numpy as jnp
 import numpy as np
 from alpa_mlir.runtime.pipeline import PipelineExecutable
 from alpa_mlir.schedule.instructions import Transfer
-from programs.job_methods import job_model
+from programs.job_training import job_model, train
 
 TESTS = Path(__file__).resolve().parents[1]
 JOBS = TESTS / "programs" / "jobs"
@@ -71,21 +69,7 @@ def train_in_one(folder: Path, model_name: str, method: str) -> tuple[Trained, A
     model = job_model(model_name)
     plan = alpa.Plan.load(folder / f"{method}.plan.json")
     step = alpa.parallelize(model.train_step, alpa.FixedPlan(plan))
-    state = model.init_state(jax.random.key(0))
-    batches = [model.example_batch(key) for key in jax.random.split(jax.random.key(1), 3)]
-    executable = step.compile(state, batches[0])
-    state = jax.tree.map(jnp.copy, state)
-    losses: list[float] = []
-    for batch in batches:
-        state, loss = step(state, batch)
-        losses += [float(leaf) for leaf in jax.tree.leaves(loss)]
-    numbers = {device: number for number, device in enumerate(jax.devices())}
-    shards = {
-        f"{leaf}@{numbers[shard.device]}": np.asarray(shard.data)
-        for leaf, array in enumerate(jax.tree.leaves(state))
-        for shard in array.addressable_shards
-    }
-    return Trained(losses, shards, {}), executable
+    return Trained(*train(model, step), {}), step.executable
 
 
 def assert_as_in_one(
@@ -118,6 +102,7 @@ def assert_own_share(found: Sequence[Trained], executable: PipelineExecutable[An
     for process, each in enumerate(found):
         assert each.seen["stages"] == [s for s, own in enumerate(owners) if process in own]
         assert each.seen["transport"] == "transfer servers"
+    assert max(each.seen["memory"] for each in found) == executable.memory_analysis()
     issued = [
         owners[mesh] | (owners[done.target] if isinstance(done, Transfer) else set())
         for mesh, done in ((each.mesh, each.instruction) for each in executable.driver.issued)

@@ -39,7 +39,9 @@ def kill_while_saving(folder: Path, num_saves: int, delay_seconds: float) -> int
     finally:
         child.kill()
         child.communicate(timeout=PATIENCE_SECONDS)
-    numbers = [int(line.split()[1]) for line in begun if line.startswith("begun") and line[-1:]]
+    numbers = [
+        int(line.split()[1]) for line in begun if line.startswith("begun") and line.endswith("\n")
+    ]
     assert numbers, "the program ended before it was killed"
     return numbers[-1] - 1
 

@@ -36,7 +36,8 @@ def test_clusters_differ_in_figures_beside_other_settings() -> None:
     flops = {**cluster.device.peak_flops, "f32": 1e12}
     device = replace(cluster.device, peak_flops=flops, efficiency=Efficiency("measured here"))
     link = replace(cluster.intra_node, bytes_per_second=1e9)
-    second = replace(first, method="Zero2Parallel", cluster=replace(cluster, device=device, intra_node=link))  # fmt: skip # noqa: E501
+    other = replace(cluster, device=device, intra_node=link)
+    second = replace(first, method="Zero2Parallel", cluster=other)
     assert [(row.what, row.second) for row in first.compare(second).settings] == [
         ("method", "Zero2Parallel"),
         ("device.peak_flops.f32", "1000000000000.0"),

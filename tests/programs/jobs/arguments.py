@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from alpa_mlir.errors import ProcessError
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from programs.job_methods import METHODS, job_model
+from programs.job_training import METHODS, job_model
 
 
 def from_parts(batch: Any) -> Any:

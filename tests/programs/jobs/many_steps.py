@@ -5,7 +5,7 @@ import sys
 
 import alpa_mlir as alpa
 import jax
-from programs.job_methods import METHODS, job_model
+from programs.job_training import METHODS, job_model
 
 alpa.initialize()
 num_steps = int(sys.argv[1])

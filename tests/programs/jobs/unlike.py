@@ -8,7 +8,7 @@ import time
 import alpa_mlir as alpa
 import jax
 import jax.numpy as jnp
-from programs.job_methods import METHODS
+from programs.job_training import METHODS
 
 alpa.initialize()
 index = jax.process_index()

@@ -1,8 +1,11 @@
-"""The models and methods that jobs of several processes are run with, by name."""
+"""What jobs of several processes train, and how: models and methods by name."""
 
 from typing import Any
 
 import alpa_mlir as alpa
+import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 from alpa_mlir.models.workload import Workload, workload
 from alpa_mlir.options import Method
@@ -37,3 +40,23 @@ METHODS: dict[str, Method] = {
     "eager_1f1b": pipeline(2, "eager_1f1b"),
     "four_stages": pipeline(4),
 }
+
+
+def train(model: Workload, step: Any) -> tuple[list[float], dict[str, np.ndarray]]:
+    """The losses of some steps, and of the state after them the shards of this process, by leaf and
+    device of the cluster."""
+    state = model.init_state(jax.random.key(0))
+    batches = [model.example_batch(key) for key in jax.random.split(jax.random.key(1), 3)]
+    step.compile(state, batches[0])
+    state = jax.tree.map(jnp.copy, state)
+    losses: list[float] = []
+    for batch in batches:
+        state, loss = step(state, batch)
+        losses += [float(leaf) for leaf in jax.tree.leaves(loss)]
+    numbers = {device: number for number, device in enumerate(jax.devices())}
+    shards = {
+        f"{leaf}@{numbers[shard.device]}": np.asarray(shard.data)
+        for leaf, array in enumerate(jax.tree.leaves(state))
+        for shard in array.addressable_shards
+    }
+    return losses, shards

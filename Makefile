@@ -73,7 +73,7 @@ test-run: setup
 	$(pytest) -n 2 tests/run
 
 test-slow: setup
-	$(pytest) -n 2 --dist loadgroup --ignore tests/slow/test_iopddl.py tests/slow
+	$(pytest) -n 2 --dist loadgroup --durations 20 --ignore tests/slow/test_iopddl.py tests/slow
 	$(pytest) tests/slow/test_iopddl.py  # with goals in seconds: alone
 
 # The core's solver on random problems, against trying everything, under ASan and UBSan.

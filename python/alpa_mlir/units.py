@@ -26,3 +26,8 @@ def format_share(part: float, whole: float) -> str:
 def format_range(numbers: range) -> str:
     """The first and the last, or the only one."""
     return f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
+
+
+def format_numbered(what: str, numbers: range) -> str:
+    """`layer 3`, `layers 3 to 5`."""
+    return f"{what}{'s' if len(numbers) > 1 else ''} {format_range(numbers)}"

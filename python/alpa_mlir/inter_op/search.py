@@ -41,7 +41,7 @@ from alpa_mlir.intra_op.shortage import describe_shortage
 from alpa_mlir.options import SearchedPipeline
 from alpa_mlir.progress import Stopwatch
 from alpa_mlir.schedule.kinds import SCHEDULE_KINDS
-from alpa_mlir.units import format_bytes, format_range
+from alpa_mlir.units import format_bytes, format_numbered
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,11 +165,12 @@ class _LayeredSearch:
         number, stage = max(enumerate(stages), key=lambda entry: entry[1].memory_bytes)
         nodes, devices = stage.submesh
         limit = self.search.memory_limit_bytes
+        layers = format_numbered("layer", range(stage.first_layer, stage.end_layer))
         lacking = (
             "Of the pipelines found, the one that needs least lacks "
-            f"{format_bytes(stage.memory_bytes - limit)} per device: its stage {number}, layers "
-            f"{format_range(range(stage.first_layer, stage.end_layer))} on {nodes} x {devices} "
-            f"devices, needs {format_bytes(stage.memory_bytes)} of {format_bytes(limit)}"
+            f"{format_bytes(stage.memory_bytes - limit)} per device: its stage {number}, {layers} "
+            f"on {nodes} x {devices} devices, needs {format_bytes(stage.memory_bytes)} of "
+            f"{format_bytes(limit)}"
         )
         reason = self._why_nothing_fits(self.candidates.costed[stage.candidate])
         return f"{lacking}. There {reason}" if reason else lacking

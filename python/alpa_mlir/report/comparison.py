@@ -20,7 +20,7 @@ from alpa_mlir.plan.data import PlanData, PlannedStage, TensorPlan
 from alpa_mlir.report.blocks import blocks_of
 from alpa_mlir.report.breakdown import breakdown
 from alpa_mlir.report.explain import format_spec, make_table, print_all
-from alpa_mlir.units import format_bytes, format_range, format_seconds, format_share
+from alpa_mlir.units import format_bytes, format_numbered, format_seconds, format_share
 
 _NOTHING = "-"
 _MOST_NAMES = 3  # of tensors in a row
@@ -211,7 +211,7 @@ def _layers(first: PlanData, second: PlanData) -> Iterator[Difference]:
         stages = first.stages[one], second.stages[other]
         if _placed(stages[0]) == _placed(stages[1]):
             continue
-        name = _numbered("layer", range(layers[0], layers[-1] + 1))
+        name = format_numbered("layer", range(layers[0], layers[-1] + 1))
         is_whole = all(len(layers) == len(stage.layers) for stage in stages)
         seconds = first.busy_seconds(one), second.busy_seconds(other)
         yield Difference(
@@ -223,17 +223,13 @@ def _layers(first: PlanData, second: PlanData) -> Iterator[Difference]:
         )
 
 
-def _numbered(what: str, numbers: range) -> str:
-    return f"{what}{'s' if len(numbers) > 1 else ''} {format_range(numbers)}"
-
-
 def _placed(stage: PlannedStage) -> tuple[object, ...]:
     return (stage.layers, stage.devices, stage.mesh, stage.is_rematerialized)
 
 
 def _stage_text(stage: PlannedStage) -> str:
     again = ", forward again" if stage.is_rematerialized else ""
-    return f"{_numbered('device', stage.devices)}, {stage.mesh}{again}"
+    return f"{format_numbered('device', stage.devices)}, {stage.mesh}{again}"
 
 
 # --- Tensors ---

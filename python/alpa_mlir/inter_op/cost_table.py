@@ -59,7 +59,7 @@ class CostTable(AbstractContextManager["CostTable"]):
     def costs(self, questions: Sequence[StageQuestion], title: str) -> list[StageCost | None]:
         """The answers, in order; None where a stage fits in no way, or none was found in time."""
         digests = [question.digest for question in questions]
-        missing = dict(zip(digests, questions, strict=True))
+        missing = dict(sorted(zip(digests, questions, strict=True), key=_hardest_first))
         for digest in list(missing):
             if digest in self._answers or self._read(digest):
                 del missing[digest]
@@ -96,6 +96,12 @@ class CostTable(AbstractContextManager["CostTable"]):
         if is_there:
             self._answers[digest] = cost
         return is_there
+
+
+def _hardest_first(entry: tuple[str, StageQuestion]) -> tuple[int, int]:
+    """A key to sort by: what takes longest must not be what all others wait for in the end."""
+    _, question = entry
+    return -question.mesh.num_devices, -len(question.text)
 
 
 def _is_cut_off(answer: Answer) -> bool:

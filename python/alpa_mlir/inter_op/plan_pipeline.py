@@ -9,6 +9,7 @@ from math import gcd
 from alpa_mlir.cluster import Cluster
 from alpa_mlir.errors import ArgumentError
 from alpa_mlir.frontend.trace import TracedProgram
+from alpa_mlir.garbage import uncollected
 from alpa_mlir.inter_op.choose import ChosenStage
 from alpa_mlir.inter_op.crossings import planned_transfers, received_transfers
 from alpa_mlir.inter_op.follow import follow_pipeline
@@ -75,6 +76,7 @@ def batch_size(program: TracedProgram) -> int:
     return gcd(*sizes)
 
 
+@uncollected()
 def _describe(
     program: TracedProgram,
     steps: LayeredSteps,

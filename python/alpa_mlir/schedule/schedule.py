@@ -20,6 +20,9 @@ class Phase(Enum):
     BACKWARD = "B"
     UPDATE = "U"
 
+    # Enum's own hash is a call of Python, and steps of many microbatches look up many tasks.
+    __hash__ = object.__hash__
+
     @property
     def runs_per_microbatch(self) -> bool:
         return self in (Phase.FORWARD, Phase.BACKWARD)
@@ -36,8 +39,7 @@ class TaskKind(NamedTuple):
         return f"{self.phase.value}{self.stage}" + (f".r{self.round}" if self.round else "")
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """One phase of one stage for one microbatch.
 
     Attributes:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from alpa_mlir.errors import ScheduleError
 from alpa_mlir.schedule.schedule import Phase, Schedule, Task, TaskKind
@@ -31,8 +32,7 @@ class Signature:
         return tuple(value for value in self.outputs if value in self.inputs)
 
 
-@dataclass(frozen=True)
-class Buffer:
+class Buffer(NamedTuple):
     """A value on one mesh; `microbatch` is None for what exists once in a step."""
 
     value: str

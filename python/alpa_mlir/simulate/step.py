@@ -18,6 +18,7 @@ from alpa_mlir._native import SimulatedStep, TransferRoute
 from alpa_mlir.cluster import Cluster
 from alpa_mlir.cost.transfer import SendRoute, send_route
 from alpa_mlir.errors import ScheduleError
+from alpa_mlir.garbage import uncollected
 from alpa_mlir.plan.data import HeldValues, PlanData, PlannedTask, PlannedValues
 from alpa_mlir.schedule.instructions import (
     InstructionLists,
@@ -161,6 +162,7 @@ class ClockedStep:
     simulated: SimulatedStep
 
 
+@uncollected()
 def clock_step(step: PlannedStep) -> ClockedStep:
     """Raises ScheduleError where the plan's values do not fit its schedule."""
     try:

@@ -42,6 +42,8 @@ private:
     if (!fitsWhere(node, worse, better))
       return false;
     int64_t exchange = node.costs[better] - node.costs[worse];
+    if (isHopeless(problem, n, better, worse, exchange))
+      return false;
     for (int32_t e : node.edges) {
       int64_t most = exchangeCost(problem.edgeEnd(e, n), worse, better);
       if (most >= kImpossible)
@@ -49,6 +51,21 @@ private:
       exchange += most;
     }
     return exchange <= 0;
+  }
+
+  /// Whether one choice of the neighbours shows that it does not: much is settled by it alone.
+  static bool isHopeless(ReducibleProblem &problem, int32_t n, int32_t better, int32_t worse,
+                         int64_t exchange) {
+    for (int32_t e : problem.node(n).edges) {
+      ReducibleProblem::EdgeEnd end = problem.edgeEnd(e, n);
+      const int32_t q = worse % end.numTheirs; // where it is likely to be good
+      if (end.cost(worse, q) >= kBlocked)
+        return false;
+      if (end.cost(better, q) >= kBlocked)
+        return true;
+      exchange += end.cost(better, q) - end.cost(worse, q);
+    }
+    return exchange > 0;
   }
 };
 

@@ -25,16 +25,19 @@ public:
   }
 
   bool apply(ReducibleProblem &problem, int32_t n) override {
-    bool hasChanged = false;
-    size_t degree = problem.node(n).edges.size();
-    exchange.resize(degree);
-    for (size_t i = 0; i < degree; ++i)
+    const ReducibleProblem::Node &node = problem.node(n);
+    exchange.resize(node.edges.size());
+    for (size_t i = 0; i < node.edges.size(); ++i)
       measure(problem, n, i);
-    for (size_t i = 0; i < degree; ++i) {
+    sumUp(node);
+    bool hasChanged = false;
+    for (size_t i = 0; i < node.edges.size(); ++i) {
       if (!blockPairs(problem, n, i))
         continue;
-      measure(problem, n, i); // what is blocked now must count when the other edges are tried
-      problem.markDirty(problem.edgeEnd(problem.node(n).edges[i], n).other);
+      // What is blocked now must count when the other edges are tried.
+      measure(problem, n, i);
+      sumUp(node);
+      problem.markDirty(problem.edgeEnd(node.edges[i], n).other);
       hasChanged = true;
     }
     return hasChanged;
@@ -43,41 +46,55 @@ public:
 private:
   /// exchange[i][from * k + to]: what the exchange adds at most at edge i.
   std::vector<std::vector<int64_t>> exchange;
+  /// By from * k + to: what it adds at most in the node and at all edges where it is possible, and
+  /// at how many it is not.
+  std::vector<int64_t> sums;
+  std::vector<int32_t> numImpossible;
+  ManyExchanges exchanges;
 
   void measure(ReducibleProblem &problem, int32_t n, size_t i) {
     int32_t count = problem.node(n).numStrategies();
-    ReducibleProblem::EdgeEnd end = problem.edgeEnd(problem.node(n).edges[i], n);
+    exchanges.take(problem.edgeEnd(problem.node(n).edges[i], n), count);
     exchange[i].resize(count * count);
     for (int32_t from = 0; from < count; ++from)
       for (int32_t to = 0; to < count; ++to)
-        exchange[i][from * count + to] = from == to ? 0 : exchangeCost(end, from, to);
+        exchange[i][from * count + to] = from == to ? 0 : exchanges.cost(from, to);
   }
 
-  /// The most the exchange adds in the node and all edges but edge `skipped`.
-  int64_t exchangeElsewhere(const ReducibleProblem::Node &node, int32_t from, int32_t to,
-                            size_t skipped) const {
-    int64_t sum = node.costs[to] - node.costs[from];
-    for (size_t i = 0; i < node.edges.size(); ++i) {
-      if (i == skipped)
-        continue;
-      int64_t most = exchange[i][from * node.numStrategies() + to];
-      if (most >= kImpossible)
-        return kImpossible;
-      sum += most;
-    }
-    return sum;
+  void sumUp(const ReducibleProblem::Node &node) {
+    const int32_t count = node.numStrategies();
+    sums.resize(count * count);
+    numImpossible.assign(count * count, 0);
+    for (int32_t from = 0; from < count; ++from)
+      for (int32_t to = 0; to < count; ++to)
+        sums[from * count + to] = node.costs[to] - node.costs[from];
+    for (const std::vector<int64_t> &most : exchange)
+      for (int32_t at = 0; at < count * count; ++at) {
+        const bool isPossible = most[at] < kImpossible;
+        sums[at] += isPossible ? most[at] : 0;
+        numImpossible[at] += !isPossible;
+      }
+  }
+
+  /// The most the exchange adds in the node and all edges but edge i.
+  int64_t exchangeElsewhere(int32_t at, size_t i) const {
+    const bool isPossible = exchange[i][at] < kImpossible;
+    if (numImpossible[at] > !isPossible)
+      return kImpossible;
+    return sums[at] - (isPossible ? exchange[i][at] : 0);
   }
 
   bool blockPairs(ReducibleProblem &problem, int32_t n, size_t i) const {
     const ReducibleProblem::Node &node = problem.node(n);
+    const int32_t count = node.numStrategies();
     ReducibleProblem::EdgeEnd end = problem.edgeEnd(node.edges[i], n);
     bool hasChanged = false;
-    for (int32_t from = 0; from < node.numStrategies(); ++from)
-      for (int32_t to = 0; to < node.numStrategies(); ++to) {
-        if (from == to || !fitsWhere(node, from, to))
-          continue;
-        int64_t elsewhere = exchangeElsewhere(node, from, to, i);
-        if (elsewhere >= kImpossible)
+    for (int32_t from = 0; from < count; ++from)
+      for (int32_t to = 0; to < count; ++to) {
+        int64_t elsewhere = exchangeElsewhere(from * count + to, i);
+        // The way back says what the edge saves at most.
+        if (from == to || elsewhere >= kImpossible || elsewhere > exchange[i][to * count + from] ||
+            !fitsWhere(node, from, to))
           continue;
         // A pair is blocked at once, so it cannot in turn stand in for the one that replaces it.
         for (int32_t q = 0; q < end.numTheirs; ++q) {

@@ -21,7 +21,7 @@ pip := $(run) -m pip --quiet --disable-pip-version-check --no-input
 # Two cores are enough, and as much as a small machine has.
 jobs := $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 2 ? 1 : n > 8 ? 8 : n )))
 
-.PHONY: demo test setup dev test-core test-passes test-plan test-run test-slow test-sanitize fuzz lint docs wheel clean
+.PHONY: demo test setup dev test-core test-passes test-plan test-run test-slow test-whole test-sanitize fuzz lint docs wheel clean
 
 demo: setup
 	$(run) examples/demo.py
@@ -72,9 +72,13 @@ test-plan: setup
 test-run: setup
 	$(pytest) -n 2 tests/run
 
+# A part of what `make test-whole` tries (tests/oracles/extent.py).
 test-slow: setup
 	$(pytest) -n 2 --dist loadgroup --durations 20 --ignore tests/slow/test_iopddl.py tests/slow
 	$(pytest) tests/slow/test_iopddl.py  # with goals in seconds: alone
+
+test-whole:
+	ALPA_TEST_EXTENT=whole $(MAKE) test-slow
 
 # The core's solver on random problems, against trying everything, under ASan and UBSan.
 test-sanitize: setup

@@ -87,6 +87,19 @@ def test_what_a_thread_cannot_cut_is_an_error(
     assert modules.get(shapes[0]).text
 
 
+def test_a_range_is_the_stage_of_a_step_that_is_cut_there(deep: LayeredStep) -> None:
+    rng = random.Random(3)
+    for _ in range(6):
+        first = rng.randrange(deep.num_layers)
+        end = rng.randrange(first, deep.num_layers) + 1
+        bounds = sorted({0, first, end} - {deep.num_layers})
+        number = bounds.index(first)
+        for rematerialized in ([], [number]):
+            whole = deep.split(bounds, rematerialized).stage(number, num_in_flight=2)
+            alone = deep.range(first, end, bool(rematerialized), num_in_flight=2)
+            assert alone.module.text() == whole.module.text()
+
+
 def test_ranges_of_equal_kinds_do_the_same(deep: LayeredStep) -> None:
     kinds = layer_kinds(deep.split(range(deep.num_layers)))
     keys: dict[tuple[int, ...], set[str]] = {}

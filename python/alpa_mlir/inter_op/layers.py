@@ -108,9 +108,13 @@ class SplitStep:
     def stage(self, number: int, num_in_flight: int = 1) -> StageModule:
         """The stage alone, its activations counted `num_in_flight` times."""
         module = self.module.clone()
-        options = f"stage={number} num-in-flight={num_in_flight}"
-        run_passes(module, f"alpa-extract-stage{{{options}}}", "alpa-normalize")
+        run_passes(module, *_extraction(number, num_in_flight))
         return StageModule(module)
+
+
+def _extraction(stage: int, num_in_flight: int) -> tuple[str, ...]:
+    options = f"stage={stage} num-in-flight={num_in_flight}"
+    return f"alpa-extract-stage{{{options}}}", "alpa-normalize"
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,9 +171,7 @@ class LayeredStep:
           PassError: the layers do not ascend from 0, or an op reads what a later stage makes.
         """
         module = self.module.clone()
-        options = f"first-layers={','.join(map(str, first_layers))}"
-        if rematerialized:
-            options += f" rematerialize={','.join(map(str, rematerialized))}"
+        options = _cuts(first_layers, rematerialized)
         run_passes(module, f"alpa-split-stages{{{options}}}", "alpa-verify-stages")
         return SplitStep(module, tuple(first_layers), self.num_microbatches)
 
@@ -183,8 +185,17 @@ class LayeredStep:
         """Layers [first_layer, end_layer) as a stage, whatever the stages around it."""
         bounds = sorted({0, first_layer, end_layer} - {self.num_layers})
         stage = bounds.index(first_layer)
-        split = self.split(bounds, [stage] if is_rematerialized else [])
-        return split.stage(stage, num_in_flight)
+        module = self.module.clone()
+        options = _cuts(bounds, [stage] if is_rematerialized else []) + f" only={stage}"
+        run_passes(module, f"alpa-split-stages{{{options}}}", *_extraction(stage, num_in_flight))
+        return StageModule(module)
+
+
+def _cuts(first_layers: Sequence[int], rematerialized: Sequence[int]) -> str:
+    options = f"first-layers={','.join(map(str, first_layers))}"
+    if rematerialized:
+        options += f" rematerialize={','.join(map(str, rematerialized))}"
+    return options
 
 
 class LayeredSteps:

@@ -67,7 +67,12 @@ llvm::LogicalResult FunctionCutter::run() {
   nameValues();
   for (int part = 0; part < static_cast<int>(parts.size()); ++part)
     makeFunction(part);
-  callParts();
+  if (isMade) {
+    function.eraseBody();
+    function.setPrivate(); // as a declaration must be
+  }
+  if (!isMade)
+    callParts();
   return mlir::success();
 }
 
@@ -283,11 +288,8 @@ void FunctionCutter::makeFunction(int part) {
   for (mlir::NamedAttribute attribute : parts[part].attributes)
     made->setAttr(attribute.getName(), attribute.getValue());
 
-  mlir::IRMapping mapping;
-  mlir::Block *block = made.addEntryBlock();
   llvm::SmallVector<mlir::Attribute> ofArguments, ofResults; // set one by one, each copies all
-  for (auto [i, value] : llvm::enumerate(inputsOf[part])) {
-    mapping.map(value, block->getArgument(i));
+  for (mlir::Value value : inputsOf[part]) {
     mlir::NamedAttrList attributes;
     if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(value))
       attributes = function.getArgAttrDict(argument.getArgNumber());
@@ -297,11 +299,7 @@ void FunctionCutter::makeFunction(int part) {
       describeValue(value, attributes);
     ofArguments.push_back(attributes.getDictionary(builder.getContext()));
   }
-  builder.setInsertionPointToEnd(block);
-  copyOps(part, builder, mapping);
-  Values returned;
   for (const Output &output : outputsOf[part]) {
-    returned.push_back(mapping.lookup(output.value));
     mlir::NamedAttrList attributes(output.attributes);
     attributes.set(kValueAttr, builder.getStringAttr(output.name));
     if (describeValue)
@@ -310,8 +308,22 @@ void FunctionCutter::makeFunction(int part) {
   }
   made.setArgAttrsAttr(builder.getArrayAttr(ofArguments));
   made.setResAttrsAttr(builder.getArrayAttr(ofResults));
-  mlir::func::ReturnOp::create(builder, function.getLoc(), returned);
   functions[part] = made;
+  if (!isMade || isMade(part))
+    makeBody(part);
+}
+
+void FunctionCutter::makeBody(int part) {
+  mlir::IRMapping mapping;
+  mlir::Block *block = functions[part].addEntryBlock();
+  for (auto [value, argument] : llvm::zip_equal(inputsOf[part], block->getArguments()))
+    mapping.map(value, argument);
+  mlir::OpBuilder builder = mlir::OpBuilder::atBlockEnd(block);
+  copyOps(part, builder, mapping);
+  Values returned;
+  for (const Output &output : outputsOf[part])
+    returned.push_back(mapping.lookup(output.value));
+  mlir::func::ReturnOp::create(builder, function.getLoc(), returned);
 }
 
 /// Replaces the ops by calls; those that stay come after them.

@@ -67,6 +67,10 @@ public:
     isMadeAgain = std::move(predicate);
   }
 
+  /// The other parts, and the function, are only declared: what one part is alone costs no more
+  /// than it has ops, but for a look at all of them.
+  void makeOnly(std::function<bool(int part)> predicate) { isMade = std::move(predicate); }
+
   /// Leaves of the function calls of the parts that have something to do, ops that stay, and its
   /// results. Arguments and results of the parts have `alpa.value`, arguments keep the attributes
   /// they had in the function.
@@ -98,6 +102,7 @@ private:
   void orderInputs(int part);
   void nameValues();
   void makeFunction(int part);
+  void makeBody(int part);
   void copyOps(int part, mlir::OpBuilder &builder, mlir::IRMapping &mapping);
   void callParts();
 
@@ -109,6 +114,7 @@ private:
   llvm::DenseSet<mlir::Value> shares;
   std::function<void(mlir::Value, mlir::NamedAttrList &)> describeValue;
   std::function<bool(mlir::Value, int)> isMadeAgain;
+  std::function<bool(int)> isMade;
   llvm::DenseMap<mlir::Operation *, Placement> placements;
   std::vector<std::pair<mlir::Value, mlir::Value>> stateAndNext; ///< in the order of results
 

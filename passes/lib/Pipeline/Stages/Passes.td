@@ -23,6 +23,9 @@ def SplitStages : Pass<"alpa-split-stages", "::mlir::ModuleOp"> {
     broadcasts, conversions to wider elements, and a few cheap maps of elements of values that are there anyway. Of a
     stage in `rematerialize` the backward keeps what each layer starts from and computes the rest of its forward again.
 
+    With `only`, the functions of the other stages, @microbatch and @update are declarations, which say what they read
+    and return: all that alpa-extract-stage wants to know of them.
+
     Fails, naming the op: one that reads what a later stage (in the backward, an earlier one) makes.
 
     With `first-layers=0,1`:
@@ -57,7 +60,8 @@ def SplitStages : Pass<"alpa-split-stages", "::mlir::ModuleOp"> {
   }];
   let options = [
     ListOption<"firstLayers", "first-layers", "int64_t", "The first layer of every stage: 0, then ascending">,
-    ListOption<"rematerialize", "rematerialize", "int64_t", "Stages whose backward computes the forward of each layer again">
+    ListOption<"rematerialize", "rematerialize", "int64_t", "Stages whose backward computes the forward of each layer again">,
+    Option<"only", "only", "int64_t", "-1", "The one stage to make functions of, for alpa-extract-stage; -1: all">
   ];
   let dependentDialects = ["::mlir::func::FuncDialect"];
 }

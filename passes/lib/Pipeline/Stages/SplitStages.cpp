@@ -47,8 +47,10 @@ private:
 
 class StageSplitter {
 public:
-  StageSplitter(mlir::ModuleOp module, StageOfLayer stageOf, llvm::ArrayRef<int64_t> rematerialized)
-      : symbols(module), stageOf(stageOf), rematerialized(rematerialized),
+  /// `only`: the stage whose functions are made; of the others there are declarations.
+  StageSplitter(mlir::ModuleOp module, StageOfLayer stageOf, llvm::ArrayRef<int64_t> rematerialized,
+                std::optional<int64_t> only)
+      : symbols(module), stageOf(stageOf), rematerialized(rematerialized), only(only),
         builder(module.getContext()) {}
 
   llvm::LogicalResult run() {
@@ -58,7 +60,8 @@ public:
           return mlir::failure();
     if (mlir::failed(splitMicrobatch()) || mlir::failed(splitUpdate()))
       return mlir::failure();
-    placePrologue();
+    if (!only)
+      placePrologue();
     return mlir::success();
   }
 
@@ -156,6 +159,10 @@ private:
       const int stage = 2 * stageOf.numStages() - 1 - reader;
       return llvm::is_contained(rematerialized, stage) && isWithinLayer(value, stage);
     });
+    if (only)
+      cutter.makeOnly([this](int part) {
+        return part == *only || part == 2 * stageOf.numStages() - 1 - *only;
+      });
     return cutter.run();
   }
 
@@ -217,6 +224,8 @@ private:
       cutter.addResult({value, resultNames.back(), update.getResultAttrDict(i)});
     }
     nameResults(update, resultNames);
+    if (only)
+      cutter.makeOnly([&](int part) { return rounds.turns()[part].stage == *only; });
     return cutter.run();
   }
 
@@ -250,6 +259,7 @@ private:
   mlir::SymbolTable symbols;
   StageOfLayer stageOf;
   llvm::ArrayRef<int64_t> rematerialized; ///< stages
+  std::optional<int64_t> only;
   mlir::Builder builder;
 };
 
@@ -257,10 +267,14 @@ struct SplitStages : impl::SplitStagesBase<SplitStages> {
   using SplitStagesBase::SplitStagesBase;
 
   void runOnOperation() override {
+    std::optional<int64_t> onlyStage;
+    if (only >= 0)
+      onlyStage = only;
     if (mlir::failed(checkStep()) || mlir::failed(checkFirstLayers()) ||
-        mlir::failed(checkRematerialized()) ||
+        mlir::failed(checkRematerialized()) || mlir::failed(checkOnly()) ||
         mlir::failed(
-            StageSplitter(getOperation(), StageOfLayer(*firstLayers), *rematerialize).run()))
+            StageSplitter(getOperation(), StageOfLayer(*firstLayers), *rematerialize, onlyStage)
+                .run()))
       signalPassFailure();
   }
 
@@ -289,6 +303,14 @@ struct SplitStages : impl::SplitStagesBase<SplitStages> {
         return getOperation().emitError("expected stages to rematerialize below ")
                << numStages << ", got " << stage;
     return mlir::success();
+  }
+
+  llvm::LogicalResult checkOnly() {
+    const auto numStages = static_cast<int64_t>(firstLayers.size());
+    if (only < numStages)
+      return mlir::success();
+    return getOperation().emitError("expected the only stage to make below ")
+           << numStages << ", got " << only.getValue();
   }
 
   llvm::LogicalResult checkFirstLayers() {

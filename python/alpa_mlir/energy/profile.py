@@ -34,6 +34,7 @@ from alpa_mlir.schedule.schedule import Phase
 _VERSION = 1
 _COLUMNS = ("stage", "instruction", "frequency", "time", "energy")
 _ADVICE = "correct the profile"
+_NOISE = 0.01  # of measured times
 
 Instruction = PhaseName  # as Perseus calls it
 PHASES: dict[Instruction, Phase] = {name: Phase[name.upper()] for name in get_args(Instruction)}
@@ -201,16 +202,16 @@ def _check_measurable(
 
 
 def _from_measured(measured: Measured, source: str) -> EnergyProfile:
-    """Tasks that are no faster at the highest than at the lowest clock have the cheapest of them
+    """Tasks that the highest clock makes no faster than the lowest have the cheapest of all clocks
     and a fixed time."""
     by_task: dict[tuple[int, Instruction], list[ProfiledChoice]] = {}
-    names = {phase: name for name, phase in PHASES.items()}
+    names: dict[Phase, Instruction] = {phase: name for name, phase in PHASES.items()}
     for stage, phase, megahertz, seconds, joules in measured.costs:
         choice = ProfiledChoice(stage, names[phase], megahertz, seconds, joules)
         by_task.setdefault((stage, choice.instruction), []).append(choice)
     fixed: list[tuple[int, Instruction]] = []
     for task, choices in by_task.items():
-        if choices[0].time >= choices[-1].time:  # the highest clock is the first
+        if choices[0].time >= choices[-1].time * (1 - _NOISE):  # the highest clock is the first
             fixed.append(task)
             by_task[task] = [min(choices, key=lambda choice: choice.energy)]
     every = tuple(choice for choices in by_task.values() for choice in choices)

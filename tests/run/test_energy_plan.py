@@ -194,9 +194,10 @@ def test_clocks_are_restored_when_a_step_raises(
 
         half = len(driver.issued) // 2
         failing = (*driver.issued[:half], replace(driver.issued[half], issue=fail))
-        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patched:
             patched.setattr(driver, "issued", failing)
-            pipeline(step)(*arguments)
+            with pytest.raises(KeyboardInterrupt):
+                pipeline(step)(*arguments)
         assert clocks.requests
     assert len(clocks.restored) == 1
     num_requests = len(clocks.requests)
@@ -250,16 +251,9 @@ def test_tasks_run_again_on_what_they_read(gpt: Workload) -> None:
                 before, after = signature.inputs[position], signature.outputs[number]
                 assert argument[before] == result[after]
         task.run(3)
-        assert all(np.isfinite(each).all() for each in task._results or ())
+        parts = [each.addressable_data(0) for each in task._results or ()]
+        assert all(np.isfinite(part).all() for part in parts)
     assert seen == {"F0", "F1", "B0", "B1", "U0", "U1"}
-
-
-def test_one_program_is_not_measured(gpt: Workload) -> None:
-    executable = alpa.parallelize(gpt.train_step, alpa.DataParallel()).compile(
-        *gpt.abstract_arguments()
-    )
-    with pytest.raises(EnergyError, match=r"the executable of a pipeline, got Executable; step"):
-        alpa.EnergyProfile.measure(executable, None, None, (1000, 800), ClockWithWatts())  # pyright: ignore[reportArgumentType]
 
 
 def test_requests_reach_the_device_within_five_milliseconds() -> None:

@@ -23,6 +23,7 @@ from alpa_mlir.energy.frequencies import EnergyPlan
 from alpa_mlir.errors import ArgumentMismatchError, EnergyError
 from alpa_mlir.models.workload import Workload, workload
 from alpa_mlir.parallelize import ParallelFunction
+from alpa_mlir.program.pipeline import ValueResult
 from alpa_mlir.runtime.pipeline import PipelineExecutable
 from alpa_mlir.schedule.schedule import Phase
 
@@ -238,7 +239,7 @@ def test_tasks_run_again_on_what_they_read(gpt: Workload) -> None:
     assert isinstance(executable, PipelineExecutable)
     program = executable.driver.program
     argument = {each.value: n for n, each in enumerate(program.arguments)}
-    result = {each.value: n for n, each in enumerate(program.results) if hasattr(each, "value")}
+    result = {r.value: n for n, r in enumerate(program.results) if isinstance(r, ValueResult)}
     arguments = (gpt.init_state(jax.random.key(0)), gpt.example_batch(jax.random.key(1)))
     seen: set[str] = set()
     for task in executable.tasks_alone(*arguments):

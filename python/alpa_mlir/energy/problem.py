@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from annotated_types import Gt, Le
 
 from alpa_mlir._native import Computation, ComputationKind, EnergyProblem, FrequencyChoice
-from alpa_mlir.energy.profile import PHASES, EnergyProfile
+from alpa_mlir.energy.profile import PHASES, EnergyProfile, Instruction
 from alpa_mlir.errors import EnergyError
 from alpa_mlir.fields import (
     AS_WRITTEN,
@@ -148,7 +148,7 @@ class _Builder:
         self._add_loads(step.load_seconds)
 
     def _add_kinds(self, profile: EnergyProfile) -> None:
-        choices: dict[tuple[int, str], list[FrequencyChoice]] = {}
+        choices: dict[tuple[int, Instruction], list[FrequencyChoice]] = {}
         for each in profile.choices:
             runs = max(self._schedule.num_update_rounds, 1) if each.instruction == "update" else 1
             choice = FrequencyChoice(each.frequency, each.time / runs, each.energy / runs)

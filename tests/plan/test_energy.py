@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -13,12 +14,14 @@ from xml.etree import ElementTree
 import alpa_mlir as alpa
 import optax
 import pytest
+from alpa_mlir import planner
 from alpa_mlir.cli.energy import main
 from alpa_mlir.energy.objective import choose_by_energy
 from alpa_mlir.energy.problem import EnergyStep
 from alpa_mlir.energy.profile import ProfiledChoice
 from alpa_mlir.errors import EnergyError, InfeasibleError
 from alpa_mlir.models.workload import workload
+from alpa_mlir.plan.data import PlanData
 from alpa_mlir.simulate.planned import planned_timeline
 from click.testing import CliRunner
 from oracles.published_energy import PROFILE, needs_data
@@ -137,14 +140,14 @@ def test_loading_of_data_takes_its_time() -> None:
 
 def planned_for(**objective: Any) -> alpa.Plan:
     gpt = workload("gpt", "debug", 8, optax.adam(1e-3))
+    options = {"num_microbatches": 4, **objective}
     method = alpa.Auto(
-        num_microbatches=4,
         num_layers=2,
         num_processes=0,
         cache_dir=None,
         time_limit_seconds=1,
         target_gap=0.05,
-        **objective,
+        **options,
     )
     return alpa.parallelize(gpt.train_step, method, CLUSTER).plan(*gpt.abstract_arguments())
 
@@ -155,6 +158,28 @@ def test_auto_plans_for_energy() -> None:
     assert cheap.is_pipeline
     assert cheap.remarks[-1].startswith(f"objective energy: {joules:.6g} J in ")
     assert cheap.remarks[-1] in cheap.explain().replace("\n", " ")
+
+
+def test_plans_with_every_number_of_microbatches_are_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[PlanData] = []
+
+    def choose(plans: Iterable[PlanData], method: alpa.Auto) -> PlanData:
+        compared.extend(plans)
+        return choose_by_energy(compared, method)
+
+    monkeypatch.setattr(planner, "choose_by_energy", choose)
+    chosen = planned_for(objective="energy", num_microbatches="auto")
+    kinds = [(plan.schedule, plan.num_microbatches) for plan in compared]
+    assert len(set(kinds)) == len(kinds)
+    assert {schedule for schedule, _ in kinds} == {"1f1b", "eager_1f1b", "gpipe"}
+    assert len(kinds) > 3
+    joules = [alpa.Plan.of(plan).energy().cheapest.joules for plan in compared]
+    best = compared[joules.index(min(joules))]
+    assert (chosen.schedule, chosen.num_microbatches) == (best.schedule, best.num_microbatches)
+    fastest = min(compared, key=lambda plan: plan.step_seconds)
+    assert chosen.energy().cheapest.joules <= alpa.Plan.of(fastest).energy().cheapest.joules
 
 
 def test_limits_choose_other_points_and_are_kept(plan: alpa.Plan) -> None:

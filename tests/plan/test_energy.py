@@ -140,7 +140,7 @@ def test_loading_of_data_takes_its_time() -> None:
 
 def planned_for(**objective: Any) -> alpa.Plan:
     gpt = workload("gpt", "debug", 8, optax.adam(1e-3))
-    options = {"num_microbatches": 4, **objective}
+    options: dict[str, Any] = {"num_microbatches": 4, **objective}
     method = alpa.Auto(
         num_layers=2,
         num_processes=0,
@@ -202,6 +202,18 @@ def test_energy_of_one_program_is_refused(plan: alpa.Plan) -> None:
         whole.energy()
 
 
+def test_power_model_of_a_plan_without_times_is_refused(plan: alpa.Plan) -> None:
+    idle = replace(
+        plan,
+        stages=tuple(
+            replace(stage, forward_seconds=0.0, backward_seconds=0.0, update_seconds=0.0)
+            for stage in plan.stages
+        ),
+    )
+    with pytest.raises(EnergyError, match="a plan whose stages take time, got none that does"):
+        alpa.EnergyProfile.from_model(idle)
+
+
 def test_power_model_of_an_unknown_device_is_refused(plan: alpa.Plan) -> None:
     device = replace(plan.cluster.device, kind="abacus")
     other = replace(plan, cluster=replace(plan.cluster, device=device))
@@ -252,6 +264,8 @@ def test_csv_needs_the_blocking_power(tmp_path: Path) -> None:
     with pytest.raises(EnergyError, match="cannot read the energy profile"):
         alpa.EnergyProfile.load(tmp_path / "p.json")
     (tmp_path / "p.json").write_text('{"version": 9}')
+    with pytest.raises(EnergyError, match=r"profile .*p\.json: .* a profile of version 1, got 9"):
+        alpa.EnergyProfile.load(tmp_path / "p.json")
     with pytest.raises(EnergyError, match="expected a frontier of version 1, got 9"):
         alpa.EnergyFrontier.load(tmp_path / "p.json")
 

@@ -274,6 +274,13 @@ def test_devices_that_zeus_cannot_set_are_refused(zeus_log: Path) -> None:
     assert not zeus_log.exists()
 
 
+def test_zeus_that_lacks_a_part_is_one_clear_line(zeus_log: Path, tmp_path: Path) -> None:
+    (tmp_path / "packages" / "zeus" / "device.py").write_text("import no_such_bindings\n")
+    with pytest.raises(EnergyError, match=r"zeus to be whole, .*'no_such_bindings'; pip install"):
+        ZeusClocks(GPUS)
+    assert not zeus_log.exists()
+
+
 def test_missing_zeus_is_one_clear_line(world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     _forget_zeus(monkeypatch)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if not (Path(p) / "zeus").exists()])

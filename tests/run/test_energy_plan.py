@@ -20,7 +20,7 @@ import optax
 import pytest
 from alpa_mlir.energy.clocks import ClockController
 from alpa_mlir.energy.frequencies import EnergyPlan
-from alpa_mlir.errors import ArgumentMismatchError, EnergyError
+from alpa_mlir.errors import ArgumentMismatchError, EnergyError, ProcessError
 from alpa_mlir.models.workload import Workload, workload
 from alpa_mlir.parallelize import ParallelFunction
 from alpa_mlir.program.pipeline import ValueResult
@@ -142,6 +142,31 @@ def test_energy_plan_of_another_pipeline_is_refused(
     other = alpa.EnergyFrontier.of(replace(plan.energy(profile).step, num_microbatches=3))
     with pytest.raises(EnergyError, match="expected an energy plan of the 16 tasks"):
         step.set_energy_plan(other.plan(other.fastest), FakeClocks())
+
+
+def test_several_processes_are_refused(
+    step: ParallelFunction, energy_plan: EnergyPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share = type(pipeline(step).driver.share)
+    monkeypatch.setattr(share, "is_whole", property(lambda _: False))
+    meter = ClockWithWatts()
+    with pytest.raises(ProcessError, match="one process for set_energy_plan, got"):
+        step.set_energy_plan(energy_plan, meter)
+    with pytest.raises(ProcessError, match="one process for tasks_alone, got"):
+        alpa.EnergyProfile.measure(pipeline(step), None, None, (1000, 800), meter)
+    assert not meter.requests
+
+
+def test_clocks_that_cannot_be_restored_are_left_to_the_watcher(tmp_path: Path) -> None:
+    class Lost(FakeClocks):
+        def restore(self) -> None:
+            raise OSError("the device is lost")
+
+    controller = ClockController(Lost(tmp_path / "restored"), 1)
+    with pytest.warns(UserWarning, match="clocks are no longer set: the device is lost"):
+        controller.close()
+    assert (tmp_path / "restored").exists()
+    controller.close()
 
 
 def test_clocks_without_zeus_are_one_clear_line(

@@ -147,8 +147,7 @@ def test_energy_plan_of_another_pipeline_is_refused(
 def test_several_processes_are_refused(
     step: ParallelFunction, energy_plan: EnergyPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    share = type(pipeline(step).driver.share)
-    monkeypatch.setattr(share, "is_whole", property(lambda _: False))
+    monkeypatch.setattr(pipeline(step).driver.share, "is_whole", False)
     meter = ClockWithWatts()
     with pytest.raises(ProcessError, match="one process for set_energy_plan, got"):
         step.set_energy_plan(energy_plan, meter)

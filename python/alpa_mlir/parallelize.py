@@ -19,7 +19,7 @@ from jax.sharding import NamedSharding
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.energy.clocks import Clocks
-from alpa_mlir.energy.frequencies import EnergyPlan
+from alpa_mlir.energy.frequencies import EnergyPlan, EnergyPoint
 from alpa_mlir.errors import ArgumentError, ArgumentMismatchError, EnergyError
 from alpa_mlir.frontend.batch import BatchDimsSpec
 from alpa_mlir.frontend.signature import Call, Signature, is_weak
@@ -200,11 +200,14 @@ class ParallelFunction:
         """Plans and compiles; later calls with arguments of these types run the result."""
         return self._compile(self._signature.bind(args, kwargs))
 
-    def set_energy_plan(self, plan: EnergyPlan | None, clocks: Clocks | None = None) -> None:
+    def set_energy_plan(
+        self, plan: EnergyPlan | EnergyPoint | None, clocks: Clocks | None = None
+    ) -> None:
         """Runs the compiled pipeline with a frequency for every task; None ends it.
 
         Args:
-          plan: `step.plan(...).energy(profile).plan(point)`.
+          plan: a point of `step.plan(...).energy(profile)`: its `fastest`, or what its `at` or
+            `for_straggler` give; or a plan for one.
           clocks: who sets them; None is NVML through `zeus` (`pip install 'alpa_mlir[energy]'`).
 
         Raises:

@@ -11,7 +11,7 @@ from alpa_mlir.energy.objective import choose_by_energy
 from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError, PassError
 from alpa_mlir.frontend.trace import TracedProgram
 from alpa_mlir.inter_op.layers import LayeredSteps
-from alpa_mlir.inter_op.plan_pipeline import plan_pipeline
+from alpa_mlir.inter_op.plan_pipeline import plan_pipeline, plan_pipelines
 from alpa_mlir.inter_op.replay import replay_pipeline
 from alpa_mlir.intra_op.describe import make_plan
 from alpa_mlir.intra_op.shard import normalize, replay, shard
@@ -72,28 +72,29 @@ def _plan(prepared: Prepared, method: Method, cluster: Cluster, stopwatch: Stopw
 def _pipelines(
     prepared: Prepared, method: Auto, cluster: Cluster, stopwatch: Stopwatch
 ) -> list[PlanData]:
-    """The fastest plan under every schedule in question.
+    """The fastest plan under every schedule in question, with every number of microbatches tried.
 
     Raises:
       InfeasibleError: none fits into memory.
     """
     training = tuple(name for name in SCHEDULES if name != "inference")
     schedules = training if method.schedule == "auto" else (method.schedule,)
-    plans: dict[str, PlanData] = {}
+    plans: list[PlanData] = []
     refusal: InfeasibleError | None = None
     for schedule in schedules:
         asked = replace(method, schedule=schedule)
         try:
-            plan = plan_pipeline(prepared.program, prepared.steps, asked, cluster, stopwatch)
+            plans += plan_pipelines(prepared.program, prepared.steps, asked, cluster, stopwatch)
         except InfeasibleError as error:
             refusal = error
             continue
-        plans[plan.schedule] = plan
-        if plan.schedule == "inference":  # a step without backward has this one, whatever was asked
+        if (
+            plans[-1].schedule == "inference"
+        ):  # a step without backward has this one, whatever was asked
             break
     if not plans and refusal:
         raise refusal
-    return list(plans.values())
+    return plans
 
 
 def _check_fits(prepared: Prepared, plan: PlanData) -> None:

@@ -76,6 +76,7 @@ class Plan(PlanData):
         profile: EnergyProfile | None = None,
         schedule: str | None = None,
         unit_seconds: float | None = None,
+        load_seconds: float = 0.0,
     ) -> EnergyFrontier:
         """The time-energy frontier of a step (Perseus, SOSP'24).
 
@@ -84,13 +85,14 @@ class Plan(PlanData):
           schedule: instead of the plan's own: "gpipe", "1f1b" or "eager_1f1b".
           unit_seconds: in whole units of which times are planned; None is a millisecond, or less
             for short tasks.
+          load_seconds: how long the first stage waits for the data of one microbatch.
 
         Raises:
           EnergyError: the plan is no pipeline, the profile does not fit it, or nothing is known of
             the device's power.
         """
         profile = profile or EnergyProfile.from_model(self)
-        return plan_frontier(self, profile, schedule, unit_seconds)
+        return plan_frontier(self, profile, schedule, unit_seconds, load_seconds)
 
     def simulate(self) -> Simulation:
         """A step of the plan as it would run: tasks, transfers, memory and links over time.

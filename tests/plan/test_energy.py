@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -13,15 +14,18 @@ from xml.etree import ElementTree
 import alpa_mlir as alpa
 import optax
 import pytest
+from alpa_mlir import planner
 from alpa_mlir.cli.energy import main
 from alpa_mlir.energy.objective import choose_by_energy
 from alpa_mlir.energy.problem import EnergyStep
 from alpa_mlir.energy.profile import ProfiledChoice
 from alpa_mlir.errors import EnergyError, InfeasibleError
 from alpa_mlir.models.workload import workload
+from alpa_mlir.plan.data import PlanData
 from alpa_mlir.simulate.planned import planned_timeline
 from click.testing import CliRunner
 from oracles.published_energy import PROFILE, needs_data
+from programs.training_steps import STEPS
 
 CLUSTER = replace(
     alpa.Cluster.preset("dgx-a100"), num_nodes=1, devices_per_node=4, name="half a node"
@@ -83,16 +87,67 @@ def test_frontier_at_the_highest_clock_takes_as_long_as_the_plan(plan: alpa.Plan
     assert fastest <= plan.step_seconds
 
 
+def test_prologue_and_rounds_of_an_update_are_planned() -> None:
+    """Clipping by a global norm updates in two rounds; a count of tokens is a prologue."""
+    method = alpa.PipelineParallel(
+        num_stages=2, num_microbatches=4, num_layers=2, num_processes=0, cache_dir=None
+    )
+    step = STEPS["everything"]
+    planned = alpa.parallelize(step.function, method, CLUSTER).plan(*step.arguments)
+    assert planned.prologue is not None
+    frontier = planned.energy()
+    frontier.verify()
+    fastest = frontier.fastest.plan()
+    stage = planned.prologue.stage
+    assert str(fastest.stages[stage][0].task) == f"P{stage}"
+    names = {str(task) for task in fastest.frequencies}
+    assert {"U0", "U0.r1", "U1", "U1.r1"} <= names
+    begins = {str(p.task): p.start_seconds for tasks in fastest.stages for p in tasks}
+    ends = {str(p.task): p.end_seconds for tasks in fastest.stages for p in tasks}
+    assert min(begins["U0.r1"], begins["U1.r1"]) >= max(ends["U0"], ends["U1"]) - 1e-12
+    assert min(begins["F0.0"], begins["F1.0"]) >= ends[f"P{stage}"] - 1e-12
+    assert frontier._highest[0] == pytest.approx(planned.step_seconds, rel=0.5)
+
+
+def test_rounds_share_the_update_and_wait_for_one_another() -> None:
+    step = two_stages()
+    updates = [
+        ProfiledChoice(stage, "update", clock, time * (1 + stage), energy)
+        for stage in (0, 1)
+        for clock, time, energy in ((1000.0, 0.2, 40.0), (800.0, 0.24, 32.0))
+    ]
+    profile = replace(step.profile, choices=(*step.profile.choices, *updates))
+    once = alpa.EnergyFrontier.of(replace(step, profile=profile))
+    twice = alpa.EnergyFrontier.of(replace(step, profile=profile, num_update_rounds=2))
+    # 1F1B: the first stage ends its backwards 0.1 s later, so that the second is done 0.1 s later.
+    assert once._highest[0] == pytest.approx(0.6 + max(0.2, 0.4 - 0.1))
+    first_rounds = 0.6 + max(0.1, 0.2 - 0.1)
+    assert twice._highest[0] == pytest.approx(first_rounds + 0.2)
+    twice.verify()
+
+
+def test_loading_of_data_takes_its_time() -> None:
+    without = alpa.EnergyFrontier.of(two_stages())
+    loading = alpa.EnergyFrontier.of(replace(two_stages(), load_seconds=0.05))
+    loading.verify()
+    assert loading._highest[0] == pytest.approx(without._highest[0] + 0.05)
+    slow = alpa.EnergyFrontier.of(replace(two_stages(), load_seconds=1.0))
+    # The second microbatch comes after 2 s; then its forwards and backwards on both stages.
+    assert slow._highest[0] == pytest.approx(2.4)
+    with pytest.raises(EnergyError, match="load_seconds"):
+        replace(two_stages(), load_seconds=-1.0)
+
+
 def planned_for(**objective: Any) -> alpa.Plan:
     gpt = workload("gpt", "debug", 8, optax.adam(1e-3))
+    options: dict[str, Any] = {"num_microbatches": 4, **objective}
     method = alpa.Auto(
-        num_microbatches=4,
         num_layers=2,
         num_processes=0,
         cache_dir=None,
         time_limit_seconds=1,
         target_gap=0.05,
-        **objective,
+        **options,
     )
     return alpa.parallelize(gpt.train_step, method, CLUSTER).plan(*gpt.abstract_arguments())
 
@@ -103,6 +158,28 @@ def test_auto_plans_for_energy() -> None:
     assert cheap.is_pipeline
     assert cheap.remarks[-1].startswith(f"objective energy: {joules:.6g} J in ")
     assert cheap.remarks[-1] in cheap.explain().replace("\n", " ")
+
+
+def test_plans_with_every_number_of_microbatches_are_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[PlanData] = []
+
+    def choose(plans: Iterable[PlanData], method: alpa.Auto) -> PlanData:
+        compared.extend(plans)
+        return choose_by_energy(compared, method)
+
+    monkeypatch.setattr(planner, "choose_by_energy", choose)
+    chosen = planned_for(objective="energy", num_microbatches="auto")
+    kinds = [(plan.schedule, plan.num_microbatches) for plan in compared]
+    assert len(set(kinds)) == len(kinds)
+    assert {schedule for schedule, _ in kinds} == {"1f1b", "eager_1f1b", "gpipe"}
+    assert len(kinds) > 3
+    joules = [alpa.Plan.of(plan).energy().cheapest.joules for plan in compared]
+    best = compared[joules.index(min(joules))]
+    assert (chosen.schedule, chosen.num_microbatches) == (best.schedule, best.num_microbatches)
+    fastest = min(compared, key=lambda plan: plan.step_seconds)
+    assert chosen.energy().cheapest.joules <= alpa.Plan.of(fastest).energy().cheapest.joules
 
 
 def test_limits_choose_other_points_and_are_kept(plan: alpa.Plan) -> None:
@@ -123,6 +200,18 @@ def test_energy_of_one_program_is_refused(plan: alpa.Plan) -> None:
     whole = alpa.Plan.of(replace(plan, schedule="none"))
     with pytest.raises(EnergyError, match="expected the plan of a pipeline"):
         whole.energy()
+
+
+def test_power_model_of_a_plan_without_times_is_refused(plan: alpa.Plan) -> None:
+    idle = replace(
+        plan,
+        stages=tuple(
+            replace(stage, forward_seconds=0.0, backward_seconds=0.0, update_seconds=0.0)
+            for stage in plan.stages
+        ),
+    )
+    with pytest.raises(EnergyError, match="a plan whose stages take time, got none that does"):
+        alpa.EnergyProfile.from_model(idle)
 
 
 def test_power_model_of_an_unknown_device_is_refused(plan: alpa.Plan) -> None:
@@ -175,6 +264,8 @@ def test_csv_needs_the_blocking_power(tmp_path: Path) -> None:
     with pytest.raises(EnergyError, match="cannot read the energy profile"):
         alpa.EnergyProfile.load(tmp_path / "p.json")
     (tmp_path / "p.json").write_text('{"version": 9}')
+    with pytest.raises(EnergyError, match=r"profile .*p\.json: .* a profile of version 1, got 9"):
+        alpa.EnergyProfile.load(tmp_path / "p.json")
     with pytest.raises(EnergyError, match="expected a frontier of version 1, got 9"):
         alpa.EnergyFrontier.load(tmp_path / "p.json")
 
@@ -232,7 +323,16 @@ def test_times_out_of_reach_are_refused() -> None:
 def test_command_prints_the_ends_and_writes_files(tmp_path: Path) -> None:
     paths = {name: tmp_path / f"frontier.{name}" for name in ("csv", "json", "svg", "html")}
     arguments = [str(PROFILE), "--microbatches", "12", "--blocking-watts", "83.64"]
-    arguments += ["--straggler", "1.1", "--csv", str(paths["csv"]), "--json", str(paths["json"])]
+    arguments += [
+        "--load-seconds",
+        "0",
+        "--straggler",
+        "1.1",
+        "--csv",
+        str(paths["csv"]),
+        "--json",
+        str(paths["json"]),
+    ]
     arguments += ["--plot", str(paths["svg"]), "--plot", str(paths["html"])]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output

@@ -20,6 +20,7 @@ from alpa_mlir.plan.data import SCHEDULES
 @click.option("--microbatches", type=click.IntRange(1), required=True)
 @click.option("--blocking-watts", type=float, help="Of a stage that waits. Needed for a CSV.")
 @click.option("--unit-seconds", type=float, default=0.001, show_default=True)
+@click.option("--load-seconds", type=float, default=0.0, help="Of one microbatch's data.")
 @click.option("--straggler", type=float, help="Plan also for a step this many times longer.")
 @file_option("--csv", "csv_path", help_text="Write all points as time,energy.")
 @file_option("--json", "json_path", help_text="Write the frequencies of the fastest point.")
@@ -33,6 +34,7 @@ def main(
     microbatches: int,
     blocking_watts: float | None,
     unit_seconds: float,
+    load_seconds: float,
     straggler: float | None,
     csv_path: Path | None,
     json_path: Path | None,
@@ -49,6 +51,7 @@ def main(
             num_stages=loaded.num_stages,
             num_microbatches=microbatches,
             unit_seconds=unit_seconds,
+            load_seconds=load_seconds,
         )
     )
     lines = [frontier.explain()]
@@ -65,7 +68,7 @@ def main(
 
 def _straggler_line(frontier: EnergyFrontier, degree: float) -> str:
     seconds = frontier.plan(frontier.fastest).seconds * degree
-    plan = frontier.plan(frontier.for_straggler(seconds), straggler_seconds=seconds)
+    plan = frontier.plan(frontier.for_straggler(seconds))
     return (
         f"straggler {degree:g} x: {seconds:.6g} s, {plan.joules:.6g} J until it has ended, within "
         f"{plan.gap:.2%} of the bound {plan.bound_joules:.6g} J"

@@ -40,6 +40,25 @@ class Clocks(Protocol):
         ...
 
 
+class KillWatcher:
+    """A process that restores clocks if this one ends without having done so."""
+
+    def __init__(self, restore_command: Sequence[str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _WATCHER, *restore_command],
+            stdin=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def end(self, is_restored: bool) -> None:
+        """Waits for its end; it tries to restore what is not."""
+        try:
+            self._process.communicate("restored" if is_restored else "")
+        except OSError:  # it was killed
+            self._process.wait()
+
+
 class ClockController:
     """Requests for the clocks of stages. Close it, or use it in a `with` block."""
 
@@ -50,12 +69,7 @@ class ClockController:
         self._set: dict[int, float] = {}
         self._is_open = True
         self._has_failed = False
-        self._watcher = subprocess.Popen(
-            [sys.executable, "-c", _WATCHER, *clocks.restore_command()],
-            stdin=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        self._watcher = KillWatcher(clocks.restore_command())
         self._workers = [
             threading.Thread(target=self._work, args=(stage,), daemon=True)
             for stage in range(num_stages)
@@ -78,25 +92,13 @@ class ClockController:
             self._changed.notify_all()
         for worker in self._workers:
             worker.join(_STOP_SECONDS)
-        if self._attempt(self._clocks.restore):
-            self._tell_watcher()
-        assert self._watcher.stdin is not None
-        self._watcher.stdin.close()  # otherwise the watcher tries to restore
-        self._watcher.wait()
+        self._watcher.end(is_restored=self._attempt(self._clocks.restore))
 
     def __enter__(self) -> ClockController:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _tell_watcher(self) -> None:
-        assert self._watcher.stdin is not None
-        try:
-            self._watcher.stdin.write("restored")
-            self._watcher.stdin.flush()
-        except OSError:  # it was killed
-            pass
 
     def _work(self, stage: int) -> None:
         while (megahertz := self._next(stage)) is not None:

@@ -14,11 +14,25 @@ _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 1100, 320, 90, 170, 40, 50
 _ROW, _TITLE, _AXIS = 24, 34, 26
 _MOST_DRAWN = 600  # points of the curve
 _NARROWEST_WITH_TEXT = 16
-_MARKS = ("#c0392b", "#7d3c98", "#1e8449")
+_MARKS = ("first", "second", "third")
+# A picture paints its own paper, so that it can be read wherever it is shown.
 _STYLE = (
-    "text{font:12px sans-serif}.title{font-weight:bold}.mid{text-anchor:middle}"
-    ".end{text-anchor:end}.tick{fill:#666}.axis{stroke:#ccc}.curve{fill:none;stroke:#2874a6;"
-    "stroke-width:2}"
+    ".energy{--paper:#fff;--ink:#111;--tick:#555;--axis:#ccc;--curve:#2874a6;--first:#c0392b;"
+    "--second:#7d3c98;--third:#1e8449}"
+    "@media(prefers-color-scheme:dark){.energy{--paper:#16181d;--ink:#eee;--tick:#aaa;"
+    "--axis:#444;--curve:#6cb2e8;--first:#ff8a7a;--second:#cf9ff0;--third:#6fd39a}}"
+    ".energy text{font:12px sans-serif;fill:var(--ink)}.energy text.title{font-weight:bold}"
+    ".energy text.mid{text-anchor:middle}.energy text.end{text-anchor:end}"
+    ".energy text.tick{fill:var(--tick)}.energy .axis{stroke:var(--axis)}"
+    ".energy .paper{fill:var(--paper)}.energy .curve{fill:none;stroke:var(--curve);stroke-width:2}"
+    ".energy text.onlight{fill:#111}.energy text.ondark{fill:#fff}"
+    ".energy .first{fill:var(--first)}.energy .second{fill:var(--second)}"
+    ".energy .third{fill:var(--third)}"
+)
+_PAGE_STYLE = (
+    ":root{color-scheme:light dark}body{margin:1rem;background:#fff;color:#111}"
+    "@media(prefers-color-scheme:dark){body{background:#16181d;color:#eee}}"
+    "pre{white-space:pre-wrap}div{overflow-x:auto}"
 )
 _COOL, _MIDDLE, _HOT = (58, 96, 170), (245, 240, 225), (190, 40, 40)
 
@@ -50,8 +64,9 @@ def to_svg(drawing: Drawing) -> str:
     body += _legend(scale, top)
     width = _LEFT + _WIDTH + _RIGHT
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{top + 40}">'
-        f'<style>{_STYLE}</style><rect width="100%" height="100%" fill="white"/>\n'
+        '<svg xmlns="http://www.w3.org/2000/svg" class="energy" '
+        f'width="{width}" height="{top + 40}">'
+        f'<style>{_STYLE}</style><rect width="100%" height="100%" class="paper"/>\n'
         + "\n".join(body)
         + "\n</svg>\n"
     )
@@ -59,9 +74,10 @@ def to_svg(drawing: Drawing) -> str:
 
 def to_html(drawing: Drawing, text: str) -> str:
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Energy of a step'
-        "</title></head><body>\n"
-        f"<pre>{escape(text)}</pre>\n{to_svg(drawing)}</body></html>\n"
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width"><title>Energy of a step</title>'
+        f"<style>{_PAGE_STYLE}</style></head><body>\n"
+        f"<pre>{escape(text)}</pre>\n<div>{to_svg(drawing)}</div></body></html>\n"
     )
 
 
@@ -83,13 +99,22 @@ class _Scale:
         return _Scale(min(drawing.blocking_watts), max([*watts, *drawing.blocking_watts]))
 
     def color(self, watts: float) -> str:
+        red, green, blue = self._mixed(watts)
+        return f"#{red:02x}{green:02x}{blue:02x}"
+
+    def label(self, watts: float) -> str:
+        """The class of text that can be read on it."""
+        red, green, blue = self._mixed(watts)
+        return "onlight" if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else "ondark"
+
+    def _mixed(self, watts: float) -> tuple[int, int, int]:
         span = self.most - self.least
         part = min(max((watts - self.least) / span, 0.0), 1.0) if span > 0 else 0.0
         low, high, along = (
             (_COOL, _MIDDLE, part * 2) if part < 0.5 else (_MIDDLE, _HOT, part * 2 - 1)
         )
         red, green, blue = (round(a + (b - a) * along) for a, b in zip(low, high, strict=True))
-        return f"#{red:02x}{green:02x}{blue:02x}"
+        return red, green, blue
 
 
 def _end(stages: tuple[tuple[PlannedTask, ...], ...]) -> float:
@@ -117,10 +142,10 @@ def _frontier(drawing: Drawing) -> Iterator[str]:
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in chosen))
     yield f'<polyline points="{path}" class="curve"/>'
     marks = {"all at the highest clock": drawing.highest, **drawing.marked}
-    for color, (name, point) in zip(_MARKS, marks.items(), strict=False):
+    for mark, (name, point) in zip(_MARKS, marks.items(), strict=False):
         x, y = place(*point)
-        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{color}"/>'
-        yield f'<text x="{x + 9:.1f}" y="{y + 4:.1f}" fill="{color}">{escape(name)}</text>'
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="{mark}"/>'
+        yield f'<text x="{x + 9:.1f}" y="{y + 4:.1f}" class="{mark}">{escape(name)}</text>'
 
 
 @dataclass(frozen=True)
@@ -184,7 +209,9 @@ def _box(planned: PlannedTask, top: int, scale: float, colors: _Scale) -> str:
     label = f"{planned.megahertz:g}"
     if width < _NARROWEST_WITH_TEXT + 7 * len(label) / 2:
         return box
-    return f'{box}<text class="mid" x="{left + width / 2:.1f}" y="{top + 16}">{label}</text>'
+    kind = colors.label(planned.watts)
+    x = left + width / 2
+    return f'{box}<text class="mid {kind}" x="{x:.1f}" y="{top + 16}">{label}</text>'
 
 
 def _legend(scale: _Scale, top: int) -> Iterator[str]:

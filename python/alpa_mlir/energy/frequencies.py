@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from alpa_mlir.schedule.schedule import Task
 
 
-class EnergyPoint(NamedTuple):
+class PlansPoints(Protocol):
+    """A frontier."""
+
+    def plan(self, point: EnergyPoint) -> EnergyPlan: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyPoint:
     """Attributes:
     number: of the frontier, from the slowest on.
     seconds: of the step; joules: of all devices in that time, by the relaxation.
+    frontier: that it is a point of.
+    straggler_seconds: how long a step takes elsewhere, if it is planned for that.
     """
 
     number: int
     seconds: float
     joules: float
+    frontier: PlansPoints = field(repr=False, compare=False)
+    straggler_seconds: float | None = field(default=None, compare=False)
+
+    def plan(self) -> EnergyPlan:
+        """Frequencies for it."""
+        return self.frontier.plan(self)
 
 
 class PlannedTask(NamedTuple):

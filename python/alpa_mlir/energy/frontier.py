@@ -11,6 +11,7 @@ import csv
 import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from html import escape
 from math import inf
@@ -61,7 +62,7 @@ class EnergyFrontier:
         joules, first = self._tradeoff.joules, self._first
         times = [(slowest - k) * unit for k in range(first, len(joules))]
         return tuple(
-            EnergyPoint(number, time, joules[number + first] + time * watts)
+            EnergyPoint(number, time, joules[number + first] + time * watts, self)
             for number, time in enumerate(times)
         )
 
@@ -85,16 +86,19 @@ class EnergyFrontier:
         Raises:
           EnergyError: even the fastest takes longer.
         """
-        point = self.for_straggler(seconds)
+        point = self._slowest_within(seconds)
         return point if point.seconds <= self.cheapest.seconds else self.cheapest
 
     def for_straggler(self, seconds: float) -> EnergyPoint:
         """The slowest point that takes at most so long: where all wait until then anyway, it is the
-        cheapest.
+        cheapest. Its plan uses all of that time, and counts energy until it has ended.
 
         Raises:
           EnergyError: even the fastest takes longer, or the time is infinite.
         """
+        return replace(self._slowest_within(seconds), straggler_seconds=seconds)
+
+    def _slowest_within(self, seconds: float) -> EnergyPoint:
         fastest = self.fastest.seconds
         if not seconds >= fastest:
             raise EnergyError(
@@ -105,17 +109,16 @@ class EnergyFrontier:
         number = bisect_left(self.points, -seconds, key=lambda point: -point.seconds)
         return self.points[number]
 
-    def plan(self, point: EnergyPoint, straggler_seconds: float | None = None) -> EnergyPlan:
+    def plan(self, point: EnergyPoint) -> EnergyPlan:
         """Frequencies for a point: the better of two roundings, improved while the step keeps its
         time (at most 0.1 % more, where the reference's rounding takes as much).
 
-        Args:
-          straggler_seconds: how long a step takes elsewhere; frequencies use all of that time, and
-            devices wait until its end.
+        For a point of `for_straggler`, frequencies use all the time that the straggler takes, and
+        devices wait until its end.
         """
-        key = point.number, straggler_seconds
+        key = point.number, point.straggler_seconds
         if key not in self._plans:
-            self._plans[key] = self._make_plan(point, straggler_seconds)
+            self._plans[key] = self._make_plan(point)
         return self._plans[key]
 
     @cached_property
@@ -123,10 +126,7 @@ class EnergyFrontier:
         """Plans by degree of slow-down, 1.0 to 1.5: of the planned step, how much longer the
         slowest pipeline of the group takes."""
         base = self.plan(self.fastest).seconds
-        return tuple(
-            (degree, self.plan(self.for_straggler(base * degree), base * degree))
-            for degree in _DEGREES
-        )
+        return tuple((degree, self.plan(self.for_straggler(base * degree))) for degree in _DEGREES)
 
     def plan_for_straggler(self, degree: float) -> EnergyPlan:
         """The plan of the table of `stragglers` that is not slower than a straggler of that degree;
@@ -275,8 +275,8 @@ class EnergyFrontier:
             each + self._watts * (slowest - number) * unit for number, each in enumerate(joules)
         )
 
-    def _make_plan(self, point: EnergyPoint, straggler_seconds: float | None) -> EnergyPlan:
-        problem = self._problem
+    def _make_plan(self, point: EnergyPoint) -> EnergyPlan:
+        problem, straggler_seconds = self._problem, point.straggler_seconds
         rounded = problem.round(self._tradeoff.units_at(point.number + self._first))
         replayed = problem.replay(rounded)
         horizon = Horizon.MAKESPAN if straggler_seconds is None else Horizon.DEADLINE

@@ -25,7 +25,8 @@ def choose_by_energy(plans: Iterable[PlanData], method: Auto) -> PlanData:
     for plan in plans:
         frontier = plan_frontier(plan, EnergyProfile.from_model(plan))
         reached.append(
-            f"{plan.schedule}: {frontier.fastest.seconds:.6g} s, {frontier.cheapest.joules:.6g} J"
+            f"{plan.schedule}, {plan.num_microbatches} microbatches: "
+            f"{frontier.fastest.seconds:.6g} s, {frontier.cheapest.joules:.6g} J"
         )
         point = _best_point(frontier, method)
         if point is None:

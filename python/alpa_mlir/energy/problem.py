@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from annotated_types import Gt, Le
 
 from alpa_mlir._native import Computation, ComputationKind, EnergyProblem, FrequencyChoice
-from alpa_mlir.energy.profile import PHASES, EnergyProfile
+from alpa_mlir.energy.profile import PHASES, EnergyProfile, Instruction
 from alpa_mlir.errors import EnergyError
 from alpa_mlir.fields import (
     AS_WRITTEN,
@@ -41,8 +41,10 @@ class EnergyStep(Checked):
     Attributes:
       send_forward_seconds: per stage, of one microbatch's transfer to the next; empty is no time.
         send_backward_seconds: to the previous.
+      load_seconds: until the first stage has the data of one microbatch, behind those before it.
       unit_seconds: times are planned in whole units.
-      num_update_rounds: as of `make_schedule`.
+      prologue_stage, num_update_rounds: as of `make_schedule`. Rounds share the time and energy
+        of their stage's update equally.
     """
 
     profile: EnergyProfile
@@ -54,6 +56,7 @@ class EnergyStep(Checked):
     num_update_rounds: WholeNumber | None = None
     send_forward_seconds: tuple[Seconds, ...] = ()
     send_backward_seconds: tuple[Seconds, ...] = ()
+    load_seconds: Seconds = 0.0
 
     def __post_init__(self) -> None:
         check(self, EnergyError)
@@ -142,16 +145,19 @@ class _Builder:
         self._add_tasks()
         self._add_transfers(Phase.FORWARD, step.send_forward_seconds, 1)
         self._add_transfers(Phase.BACKWARD, step.send_backward_seconds, -1)
+        self._add_loads(step.load_seconds)
 
     def _add_kinds(self, profile: EnergyProfile) -> None:
-        choices: dict[tuple[int, str], list[FrequencyChoice]] = {}
+        choices: dict[tuple[int, Instruction], list[FrequencyChoice]] = {}
         for each in profile.choices:
-            choice = FrequencyChoice(each.frequency, each.time, each.energy)
+            runs = max(self._schedule.num_update_rounds, 1) if each.instruction == "update" else 1
+            choice = FrequencyChoice(each.frequency, each.time / runs, each.energy / runs)
             choices.setdefault((each.stage, each.instruction), []).append(choice)
         for (stage, instruction), found in choices.items():
             name = f"{instruction} of stage {stage}"
             self._kind_of[TaskKind(stage, PHASES[instruction])] = len(self.kinds)
-            self.kinds.append(ComputationKind(name, found, instruction in profile.fixed))
+            is_fixed = instruction in profile.fixed or (stage, instruction) in profile.fixed_tasks
+            self.kinds.append(ComputationKind(name, found, is_fixed))
 
     def _check_profiled(self) -> None:
         needed = [Phase.FORWARD, Phase.BACKWARD]
@@ -173,7 +179,7 @@ class _Builder:
             before: int | None = None
             for task in tasks:
                 kind = self._kind_of.get(TaskKind(task.stage, task.phase))
-                if kind is None or task.round > 0:  # its time stands at the first round
+                if kind is None:
                     continue
                 index = self._index[task] = self._add(kind, mesh, task)
                 if before is not None:
@@ -185,24 +191,38 @@ class _Builder:
                     self.dependencies.append((self._index[needed], index))
 
     def _add_transfers(self, phase: Phase, seconds: tuple[float, ...], direction: int) -> None:
-        """A link carries one transfer at a time, in the order of the tasks that send."""
         for stage, time in enumerate(seconds):
-            if time == 0 or not 0 <= stage + direction < self._schedule.num_stages:
-                continue
-            name = f"transfer from stage {stage} to {stage + direction}"
-            self.kinds.append(ComputationKind(name, [FrequencyChoice(0, time, 0)], True))
-            before: int | None = None
-            for task in self._senders(stage, phase):
-                index = self._add(len(self.kinds) - 1, _LINK, None)
-                receiver = Task(stage + direction, phase, task.microbatch)
-                if receiver not in self._index:
-                    continue
-                self.dependencies += [(self._index[task], index), (index, self._index[receiver])]
-                if before is not None:
-                    self.dependencies.append((before, index))
-                before = index
+            if 0 <= stage + direction < self._schedule.num_stages:
+                sent = [
+                    (task, Task(stage + direction, phase, task.microbatch))
+                    for task in self._tasks_in_order(stage, phase)
+                ]
+                self._add_link(f"transfer from stage {stage} to {stage + direction}", time, sent)
 
-    def _senders(self, stage: int, phase: Phase) -> Iterator[Task]:
+    def _add_loads(self, seconds: float) -> None:
+        readers = [(None, task) for task in self._tasks_in_order(0, Phase.FORWARD)]
+        self._add_link("loading of data", seconds, readers)
+
+    def _add_link(
+        self, name: str, seconds: float, sent: Sequence[tuple[Task | None, Task]]
+    ) -> None:
+        """Carries one thing at a time, in this order; each of a sender, if any, and a receiver."""
+        if seconds == 0:
+            return
+        self.kinds.append(ComputationKind(name, [FrequencyChoice(0, seconds, 0)], True))
+        before: int | None = None
+        for sender, receiver in sent:
+            if receiver not in self._index:
+                continue
+            index = self._add(len(self.kinds) - 1, _LINK, None)
+            self.dependencies.append((index, self._index[receiver]))
+            if sender is not None:
+                self.dependencies.append((self._index[sender], index))
+            if before is not None:
+                self.dependencies.append((before, index))
+            before = index
+
+    def _tasks_in_order(self, stage: int, phase: Phase) -> Iterator[Task]:
         for task in self._schedule.meshes[self._schedule.mesh_of_stage[stage]]:
             if task.stage == stage and task.phase == phase:
                 yield task

@@ -29,14 +29,15 @@ _MAX_LAYERS = 16
 _MIN_MAX_LAYERS = 8
 
 
-def search_pipeline(
+def search_pipelines(
     steps: LayeredSteps,
     method: SearchedPipeline,
     cluster: Cluster,
     batch_size: int,
     stopwatch: Stopwatch,
-) -> PipelineChoice:
-    """The fastest pipeline of the step.
+) -> list[PipelineChoice]:
+    """The fastest pipeline of the step with each number of microbatches that was tried, at least
+    one.
 
     Raises:
       PassError: the step cannot be split into microbatches, or layers.
@@ -69,7 +70,7 @@ def search_pipeline(
             seconds(method.num_microbatches)
     if not found:
         raise infeasible[-1]
-    return min(found, key=lambda choice: choice.step_seconds)
+    return found
 
 
 def microbatch_ladder(batch_size: int) -> list[int]:

@@ -14,7 +14,7 @@ from alpa_mlir.inter_op.choose import ChosenStage
 from alpa_mlir.inter_op.crossings import planned_transfers, received_transfers
 from alpa_mlir.inter_op.follow import follow_pipeline
 from alpa_mlir.inter_op.layers import LayeredSteps
-from alpa_mlir.inter_op.microbatches import search_pipeline
+from alpa_mlir.inter_op.microbatches import search_pipelines
 from alpa_mlir.inter_op.options import StageOption
 from alpa_mlir.inter_op.outline import Outline, outline_pipeline
 from alpa_mlir.inter_op.prologue import Prologue, shard_prologue
@@ -56,9 +56,27 @@ def plan_pipeline(
         with stopwatch("follow"):
             choice = follow_pipeline(steps, program, method, size)
     else:
-        choice = search_pipeline(steps, method, cluster, size, stopwatch)
+        found = search_pipelines(steps, method, cluster, size, stopwatch)
+        choice = min(found, key=lambda choice: choice.step_seconds)
     with stopwatch("describe stages"):
         return _describe(program, steps, method, cluster, choice)
+
+
+def plan_pipelines(
+    program: TracedProgram,
+    steps: LayeredSteps,
+    method: SearchedPipeline,
+    cluster: Cluster,
+    stopwatch: Stopwatch,
+) -> list[PlanData]:
+    """The fastest pipeline with each number of microbatches that the search tries.
+
+    Raises:
+      PassError: the step cannot be split. InfeasibleError: nothing fits into memory.
+    """
+    found = search_pipelines(steps, method, cluster, batch_size(program), stopwatch)
+    with stopwatch("describe stages"):
+        return [_describe(program, steps, method, cluster, choice) for choice in found]
 
 
 def batch_size(program: TracedProgram) -> int:

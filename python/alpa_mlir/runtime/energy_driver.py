@@ -42,13 +42,13 @@ class EnergyDriver:
         """As `Driver.run`."""
         if not self._is_open:
             return self._driver.run(args)
-        leaves, store = self._driver.start(args)
         try:
+            leaves, store = self._driver.start(args)
             self._issue(store)
+            return self._driver.finish(leaves, store)
         except BaseException:
             self.close()
             raise
-        return self._driver.finish(leaves, store)
 
     def close(self) -> None:
         """Waits for tasks that were issued to begin; does nothing the second time."""

@@ -48,11 +48,13 @@ class IssuedRun:
     convert: Reshard | None = None
 
     def __call__(self, store: Store) -> None:
-        arrays = _read(store, self.reads, self.reduction)
-        if self.convert:
-            arrays = self.convert(arrays)
-        for slot, array in zip(self.writes, self.execute(*arrays), strict=True):
+        for slot, array in zip(self.writes, self.execute(*self.read(store)), strict=True):
             store[slot] = array
+
+    def read(self, store: Store) -> list[Any]:
+        """What `execute` gets."""
+        arrays = _read(store, self.reads, self.reduction)
+        return self.convert(arrays) if self.convert else arrays
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -11,7 +11,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from alpa_mlir.energy.clocks import Clocks
-from alpa_mlir.energy.frequencies import EnergyPlan
+from alpa_mlir.energy.frequencies import EnergyPlan, EnergyPoint
 from alpa_mlir.energy.zeus_clocks import ZeusClocks
 from alpa_mlir.errors import ProcessError
 from alpa_mlir.program.annotated import leaves_of
@@ -22,6 +22,7 @@ from alpa_mlir.runtime.executable import PlanT
 from alpa_mlir.runtime.initialize import StateLayout, create
 from alpa_mlir.runtime.issued import IssuedRun, IssuedTransfer
 from alpa_mlir.runtime.memory import peak_bytes
+from alpa_mlir.runtime.task_alone import TaskAlone, tasks_alone
 from alpa_mlir.runtime.timeline import PipelineTimeline, Recorder
 from alpa_mlir.runtime.transfer.reshard import Reshard
 from alpa_mlir.schedule.instructions import make_instructions
@@ -66,12 +67,14 @@ class PipelineExecutable(Generic[PlanT]):
         """
         return (self._energy or self.driver).run(args)
 
-    def set_energy_plan(self, plan: EnergyPlan | None, clocks: Clocks | None = None) -> None:
+    def set_energy_plan(
+        self, plan: EnergyPlan | EnergyPoint | None, clocks: Clocks | None = None
+    ) -> None:
         """Steps from now on run with the plan's frequency for every task, set beside the driver.
 
         Args:
-          plan: of `plan.energy().plan(point)`; None ends it. Clocks are restored then, when the
-            process ends, and when it is killed.
+          plan: a point of `plan.energy()`, or a plan for one; None ends it. Clocks are restored
+            then, when the process ends, and when it is killed.
           clocks: who sets them; None is NVML through `zeus`.
 
         Raises:
@@ -83,8 +86,10 @@ class PipelineExecutable(Generic[PlanT]):
             atexit.unregister(self._energy.close)
             self._energy.close()
             self._energy = None
+        if isinstance(plan, EnergyPoint):
+            plan = plan.plan()
         if plan is not None:
-            clocks = clocks or ZeusClocks(_device_numbers(self.driver))
+            clocks = clocks or ZeusClocks(self.stage_devices)
             self._energy = EnergyDriver(self.driver, plan, clocks)
             atexit.register(self._energy.close)
 
@@ -204,6 +209,25 @@ class PipelineExecutable(Generic[PlanT]):
         issues = (each.issue for each in self.driver.issued)
         return sum(each.transfer.bytes for each in issues if isinstance(each, IssuedTransfer))
 
+    @property
+    def stage_devices(self) -> list[list[Any]]:
+        """By stage, the devices it runs on."""
+        schedule, meshes = self.driver.program.schedule, self.driver.layout.stage_meshes
+        return [
+            list(meshes[schedule.mesh_of_stage[stage]].devices.flat)
+            for stage in range(schedule.num_stages)
+        ]
+
+    def tasks_alone(self, *args: Any) -> Iterator[TaskAlone]:
+        """Runs one step (donated arguments are used up) and stops before the first task of every
+        kind, for whoever iterates to run it as often as they like.
+
+        Raises:
+          ProcessError: there are several processes.
+        """
+        self._check_is_alone("tasks_alone")
+        return tasks_alone(self.driver, self.donations, args)
+
     def timeline(self, *args: Any) -> PipelineTimeline:
         """Runs one step (donated arguments are used up), waits for it, says when each task ran.
 
@@ -219,12 +243,3 @@ class PipelineExecutable(Generic[PlanT]):
         if self._plan is None:
             return measured
         return replace(measured, planned=planned_timeline(self._plan))
-
-
-def _device_numbers(driver: Driver) -> list[list[int]]:
-    """By stage, the numbers that this machine has for the stage's devices."""
-    schedule, meshes = driver.program.schedule, driver.layout.stage_meshes
-    return [
-        [device.local_hardware_id for device in meshes[schedule.mesh_of_stage[stage]].devices.flat]
-        for stage in range(schedule.num_stages)
-    ]

@@ -87,12 +87,28 @@ class ProcessGroup:
         """Says that this process ends because of an error, to those who wait for it."""
         self._client.key_value_set(f"{_PREFIX}/failed/{self.index}", text, allow_overwrite=True)
 
+    def tell_end(self, why: str) -> None:
+        """Says that all processes have to end."""
+        self._client.key_value_set(f"{_PREFIX}/failed/all", why, allow_overwrite=True)
+
     def check_failures(self) -> None:
-        """Raises ProcessError where another process has said that it ends."""
+        """Raises ProcessError where another process has said that it ends, or all have to."""
         for key, text in self._client.key_value_dir_get(f"{_PREFIX}/failed"):
             process = key.rsplit("/", 1)[-1]
+            if process == "all":
+                raise ProcessError(text)
             if process != str(self.index):
                 raise ProcessError(f"process {process} has failed: {text}")
+
+    def tell_heartbeat(self, text: str) -> None:
+        """Takes the place of the last one."""
+        key = f"{_PREFIX}/heartbeat/{self.index}"
+        self._client.key_value_set(key, text, allow_overwrite=True)
+
+    def heartbeats(self) -> dict[int, str]:
+        """The last of every process that has told one."""
+        found = self._client.key_value_dir_get(f"{_PREFIX}/heartbeat")
+        return {int(key.rsplit("/", 1)[-1]): text for key, text in found}
 
     # --- Agreements ---
 

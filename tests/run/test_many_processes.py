@@ -52,6 +52,10 @@ def test_arguments_come_in_every_way() -> None:
     assert_all_say(run_job("arguments.py"), "all equal")
 
 
+def test_processes_load_only_the_rows_they_read() -> None:
+    assert_all_say(run_job("own_rows.py"), "all equal")
+
+
 def assert_all_say(job: CompletedProcess[str], what: str) -> None:
     assert job.returncode == 0, job.stderr[-4000:]
     # XLA's Gloo writes to the same stream, between lines.

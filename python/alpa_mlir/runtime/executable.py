@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from alpa_mlir.errors import ArgumentMismatchError
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.processes.activity import own_activity
 from alpa_mlir.program.annotated import AnnotatedProgram, leaves_of
+from alpa_mlir.runtime.batch_rows import BatchPart, rows_of_process
 from alpa_mlir.runtime.initialize import StateLayout, create
 from alpa_mlir.runtime.memory import allocated_bytes
 from alpa_mlir.runtime.placing import Mover
@@ -98,6 +100,14 @@ class Executable(Generic[PlanT]):
         avals = [self._program.in_avals[leaf] for leaf in leaves]
         shardings, tree = jax.tree.flatten(self.input_shardings[position])
         return StateLayout(tree, avals, shardings)
+
+    def batch_rows(self, batch_dims: Mapping[int, int], process: int) -> np.ndarray:
+        """The examples that a process' devices read; by number of a flat argument, the dim that
+        counts them."""
+        shardings = jax.tree.leaves(self.input_shardings)
+        avals = self._program.in_avals
+        parts = [BatchPart(avals[n].shape, dim, 0, shardings[n]) for n, dim in batch_dims.items()]
+        return rows_of_process(parts, process)
 
     @property
     def meshes(self) -> set[Mesh]:

@@ -112,6 +112,16 @@ class ProcessGroup:
 
     # --- Agreements ---
 
+    def gather(self, subject: str, text: str) -> list[str]:
+        """What each process says of the subject, in the order of the processes.
+
+        Every process has to come, in the same order of agreements.
+        """
+        topic = f"agreement {self._num_agreements} {subject}"
+        self._num_agreements += 1
+        self.tell(topic, text)
+        return [self.hear(topic, process) for process in range(self.count)]
+
     def agree(self, subject: str, own: Mapping[str, str], decide: Callable[[], str]) -> str:
         """What process 0 decides, once all have shown that they ask for the same.
 

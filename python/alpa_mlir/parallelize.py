@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
+import numpy as np
 from jax.core import Tracer
 from jax.sharding import NamedSharding
 
@@ -200,9 +201,47 @@ class ParallelFunction:
         """Plans and compiles; later calls with arguments of these types run the result."""
         return self._compile(self._signature.bind(args, kwargs))
 
+<<<<<<< HEAD
     def set_energy_plan(
         self, plan: EnergyPlan | EnergyPoint | None, clocks: Clocks | None = None
     ) -> None:
+=======
+    def batch_rows(self, process: int | None = None) -> np.ndarray:
+        """The rows (examples) of the batch that a process has to load, ascending.
+
+        Its devices read no others: of a batch in host memory they may hold anything. Of a pipeline,
+        those have none whose stages read no batch.
+
+        Args:
+          process: its number; None is this one.
+
+        Raises:
+          ArgumentError: there is no such process, nothing is compiled yet, or no argument counts
+            examples.
+        """
+        number = jax.process_index() if process is None else process
+        if not 0 <= number < jax.process_count():
+            raise ArgumentError(
+                f"expected a process of the {jax.process_count()} there are, got {number}; they "
+                "are counted from 0"
+            )
+        if not self._executables:
+            raise ArgumentError(
+                f"expected {self.__name__} to be compiled before it tells which rows it reads; "
+                "call its compile(state, batch) first: jax.ShapeDtypeStructs suffice"
+            )
+        key, executable = next(reversed(self._executables.items()))
+        arguments = self._planned[key][0].program.arguments
+        dims = {n: a.batch_dim for n, a in enumerate(arguments) if a.batch_dim is not None}
+        if not dims:
+            raise ArgumentError(
+                f"expected arguments of {self.__name__} that count examples, got none; name them "
+                "in batch_argnums"
+            )
+        return executable.batch_rows(dims, number)
+
+    def set_energy_plan(self, plan: EnergyPlan | None, clocks: Clocks | None = None) -> None:
+>>>>>>> w13
         """Runs the compiled pipeline with a frequency for every task; None ends it.
 
         Args:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +37,64 @@ def run_job(
         timeout=seconds,
         check=False,
     )
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended, and when, in seconds after another one was lost."""
+
+    returncode: int
+    seconds: float
+    stderr: str
+
+
+def run_without_launcher(
+    job: str, *arguments: str, victim: int, processes: int = 2, seconds: float = 120
+) -> dict[int, Ended]:
+    """How the processes but the victim end, when nobody watches them.
+
+    The victim says "lost" when it is.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    started = [
+        subprocess.Popen(
+            [sys.executable, str(JOBS / job), *arguments],
+            env=_environment_alone(f"127.0.0.1:{port}", process, processes),
+            stdout=subprocess.PIPE if process == victim else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for process in range(processes)
+    ]
+    try:
+        lost = started[victim].stdout
+        assert lost is not None
+        assert "lost" in lost.readline()
+        begin = time.monotonic()
+        ended: dict[int, Ended] = {}
+        for process, each in enumerate(started):
+            if process != victim:
+                _, stderr = each.communicate(timeout=seconds)
+                ended[process] = Ended(each.returncode, time.monotonic() - begin, stderr)
+        return ended
+    finally:
+        for each in started:
+            each.kill()
+            each.communicate()
+
+
+def _environment_alone(address: str, process: int, count: int) -> dict[str, str]:
+    return {
+        **{name: value for name, value in os.environ.items() if name != "NPROC"},
+        "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
+        "JAX_COORDINATOR_ADDRESS": address,
+        "ALPA_NUM_PROCESSES": str(count),
+        "ALPA_PROCESS_ID": str(process),
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=1",
+    }
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import orbax.checkpoint
 
@@ -41,10 +42,13 @@ def test_two_processes_save_what_they_own(tmp_path: Path) -> None:
     assert all("restored" in output for output in outputs), "\n".join(outputs)
 
     names = sorted(each.name for each in tmp_path.iterdir())
-    assert names == ["1", "2"]
+    assert [name.split(".")[0] for name in names] == ["1", "2"]
+    assert names[1].endswith(".damaged")  # for one process alone
     value = np.arange(64, dtype=np.float32).reshape(8, 8)
     target = {"both": value, "first": value, "second": (value, value[0]), "host": value}
+    keys = jax.random.split(jax.random.key(0))
     with orbax.checkpoint.StandardCheckpointer() as checkpointer:
-        read = checkpointer.restore(tmp_path / "2" / "state", target)
+        read = checkpointer.restore(tmp_path / "1" / "state", {**target, "keys": keys})
+    np.testing.assert_array_equal(jax.random.key_data(read["keys"]), [[0, 1], [2, 3]])
     np.testing.assert_array_equal(read["second"][0], value + 2)
     np.testing.assert_array_equal(read["first"], value + 1)

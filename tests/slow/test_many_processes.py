@@ -3,8 +3,14 @@
 from pathlib import Path
 
 import pytest
-from oracles.extent import in_part
-from oracles.jobs import assert_as_in_one, run_job, train_in_one, train_in_processes
+from oracles.extent import each_nth, in_part
+from oracles.jobs import (
+    assert_as_in_one,
+    run_job,
+    run_without_launcher,
+    train_in_one,
+    train_in_processes,
+)
 
 # Stages within a process add in the order of one process, others may not.
 CASES = [
@@ -25,6 +31,17 @@ CASES = [
             {"shard": False, "auto": False, "one_stage": False, "four_stages": True},
         ),
     ),
+]
+
+# Where a process is lost, how, and after how many seconds without progress a step counts as hung.
+LOSSES = [
+    ("collective", "kill", "0"),
+    ("plan", "kill", "0"),
+    ("plan", "stop", "0"),
+    ("step", "kill", "0"),
+    ("step", "stop", "0"),
+    ("step", "stop", "3"),
+    ("step", "idle", "3"),
 ]
 
 
@@ -48,3 +65,22 @@ def test_many_random_transfers_arrive_equal() -> None:
     job = run_job("transfers.py", in_part("100", "300"), processes=4)
     assert job.returncode == 0, job.stderr[-4000:]
     assert job.stdout.count("all arrived") == 4
+
+
+@pytest.mark.parametrize(
+    ("where", "how", "hang_seconds", "victim"),
+    each_nth(3, [(*p, v) for p in LOSSES for v in (0, 2)]),
+)
+def test_survivors_name_who_is_lost(where: str, how: str, hang_seconds: str, victim: int) -> None:
+    """Whatever the place: all end in time, and the process that knows says why."""
+    arguments = (where, how, str(victim), "four_stages", hang_seconds)
+    found = run_without_launcher("silence.py", *arguments, victim=victim, processes=4)
+    for process, ended in found.items():
+        assert ended.returncode, process
+        assert ended.seconds < 30, process
+        if hang_seconds != "0" and (victim or how == "idle"):
+            assert " has made no progress for " in ended.stderr
+        elif victim:
+            assert f"process {victim} has been silent for " in ended.stderr
+        else:
+            assert f"process {process} ends: process 0, where the coordinator" in ended.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
 from contextlib import closing
@@ -16,6 +17,7 @@ from jax.sharding import NamedSharding
 from alpa_mlir.checkpoint import store
 from alpa_mlir.checkpoint.leaves import check_types, name, paths_of
 from alpa_mlir.errors import CheckpointError, DamagedCheckpointError
+from alpa_mlir.processes.group import ProcessGroup, process_group
 
 
 def restore(
@@ -34,23 +36,46 @@ def restore(
     Raises:
       CheckpointError: there is none, or it is of another state.
     """
-    numbers = store.saved_numbers(path)
+    group = process_group()
+    numbers = _seen_by_all(group, store.saved_numbers(path))
     if number is not None and number not in numbers:
         raise CheckpointError(
             f"expected checkpoint {number} in {path}, which has {_listed(numbers)}; name one of "
             "those, or another folder"
         )
     for candidate in reversed(numbers if number is None else [number]):
+        state, damage = None, ""
         try:
-            return _read(path, candidate, tree, avals, shardings)
+            state = _read(path, candidate, tree, avals, shardings)
         except DamagedCheckpointError as error:
-            if candidate in (number, numbers[0]):
-                raise DamagedCheckpointError(f"{error}; name another number or folder") from None
-            _set_aside(path, candidate, error)
+            damage = str(error)
+        damage = _found_by_any(group, damage)
+        if not damage:
+            return state
+        if candidate in (number, numbers[0]):
+            raise DamagedCheckpointError(f"{damage}; name another number or folder")
+        _set_aside(path, candidate, damage, is_ours=group is None or group.index == 0)
+        _found_by_any(group, "")  # nobody reads the folder while it changes
     raise CheckpointError(
         f"expected checkpoints in {path}, got none; alpa.save writes them, alpa.saved_numbers "
         "says which there are"
     )
+
+
+def _seen_by_all(group: ProcessGroup | None, numbers: list[int]) -> list[int]:
+    """Of several processes, what each of them sees in the folder."""
+    if group is None:
+        return numbers
+    seen = [set[int](json.loads(text)) for text in group.gather("saved", json.dumps(numbers))]
+    return sorted(set.intersection(*seen))
+
+
+def _found_by_any(group: ProcessGroup | None, damage: str) -> str:
+    """All processes restore the same checkpoint: what one cannot read, none takes."""
+    if group is None:
+        return damage
+    found = enumerate(group.gather("damage", damage))
+    return next((f"process {process} {text}" for process, text in found if text), "")
 
 
 def _read(
@@ -96,16 +121,18 @@ def _with_weak_type(array: jax.Array, aval: Any) -> jax.Array:
     return jax.jit(lambda x: x, out_shardings=array.sharding).lower(kind).compile()(array)
 
 
-def _set_aside(path: str | Path, number: int, error: DamagedCheckpointError) -> None:
-    """So that it is the latest no longer: its number is free again."""
+def _set_aside(path: str | Path, number: int, damage: str, is_ours: bool) -> None:
+    """So that it is the latest no longer: its number is free again. One process does it."""
     folder = Path(path) / str(number)
     beside = folder.with_name(f"{number}.{uuid4().hex[:8]}.damaged")
+    done = "process 0 sets it aside"
     try:
-        folder.rename(beside)
-        done = f"it is {beside.name} now"
+        if is_ours:
+            folder.rename(beside)
+            done = f"it is {beside.name} now"
     except OSError:
         done = "it stays where it is"
-    warnings.warn(f"{error}; {done}, and the one before it is restored", stacklevel=4)
+    warnings.warn(f"{damage}; {done}, and the one before it is restored", stacklevel=4)
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -139,8 +140,12 @@ class Reader:
         target = jax.tree.structure(self._tree).unflatten([wanted[path] for path in paths])
         args = orbax().args
         if _is_shared():
-            shardings = orbax().checkpoint_utils.construct_restore_args(target)
-            how = args.PyTreeRestore(target, restore_args=shardings)
+            found = orbax().checkpoint_utils.construct_restore_args(target)
+            # Of PRNG keys orbax leaves the shape out, by which what is not here is made.
+            whole = jax.tree.map(
+                lambda struct, how: replace(how, global_shape=struct.shape), target, found
+            )
+            how = args.PyTreeRestore(target, restore_args=whole)
         else:
             how = args.StandardRestore(target)
         with self._reading():
@@ -176,7 +181,15 @@ def orbax() -> Any:
 
 def _manager(path: str | Path, keep: int | None = None, is_writer: bool = False) -> Any:
     package = orbax()
+    alone: dict[str, Any] = {}
+    if _is_shared() and not is_writer:
+        # Each process reads by itself, and waits for no other one that may find damage.
+        own = jax.process_index()
+        alone["multiprocessing_options"] = package.options.MultiprocessingOptions(
+            primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"reader{own}"
+        )
     options = package.CheckpointManagerOptions(
+        **alone,
         max_to_keep=keep,
         create=False,
         cleanup_tmp_directories=is_writer,  # what a killed process left

@@ -27,11 +27,11 @@ from alpa_mlir.errors import ProcessError
 from alpa_mlir.processes.initialize import (
     COORDINATOR_VARIABLE,
     COUNT_VARIABLE,
-    ENDED_BY_ANOTHER,
     INDEX_VARIABLE,
     LAUNCHER_VARIABLE,
     NUM_CPU_THREADS,
 )
+from alpa_mlir.processes.watchdog import ENDED_BY_ANOTHER
 
 _LOOPBACK = "127.0.0.1"
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

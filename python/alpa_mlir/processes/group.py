@@ -87,14 +87,40 @@ class ProcessGroup:
         """Says that this process ends because of an error, to those who wait for it."""
         self._client.key_value_set(f"{_PREFIX}/failed/{self.index}", text, allow_overwrite=True)
 
+    def tell_end(self, why: str) -> None:
+        """Says that all processes have to end."""
+        self._client.key_value_set(f"{_PREFIX}/failed/all", why, allow_overwrite=True)
+
     def check_failures(self) -> None:
-        """Raises ProcessError where another process has said that it ends."""
+        """Raises ProcessError where another process has said that it ends, or all have to."""
         for key, text in self._client.key_value_dir_get(f"{_PREFIX}/failed"):
             process = key.rsplit("/", 1)[-1]
+            if process == "all":
+                raise ProcessError(text)
             if process != str(self.index):
                 raise ProcessError(f"process {process} has failed: {text}")
 
+    def tell_heartbeat(self, text: str) -> None:
+        """Takes the place of the last one."""
+        key = f"{_PREFIX}/heartbeat/{self.index}"
+        self._client.key_value_set(key, text, allow_overwrite=True)
+
+    def heartbeats(self) -> dict[int, str]:
+        """The last of every process that has told one."""
+        found = self._client.key_value_dir_get(f"{_PREFIX}/heartbeat")
+        return {int(key.rsplit("/", 1)[-1]): text for key, text in found}
+
     # --- Agreements ---
+
+    def gather(self, subject: str, text: str) -> list[str]:
+        """What each process says of the subject, in the order of the processes.
+
+        Every process has to come, in the same order of agreements.
+        """
+        topic = f"agreement {self._num_agreements} {subject}"
+        self._num_agreements += 1
+        self.tell(topic, text)
+        return [self.hear(topic, process) for process in range(self.count)]
 
     def agree(self, subject: str, own: Mapping[str, str], decide: Callable[[], str]) -> str:
         """What process 0 decides, once all have shown that they ask for the same.

@@ -7,15 +7,17 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from contextlib import suppress
 from types import TracebackType
 
 import jax
 
+from alpa_mlir.compat import coordinator_address
 from alpa_mlir.errors import ProcessError
+from alpa_mlir.processes.activity import own_activity
 from alpa_mlir.processes.group import ProcessGroup, process_group
+from alpa_mlir.processes.watchdog import BEAT_SECONDS, Watchdog, leave
 
 # What `alpa-run` sets, beside JAX_COORDINATOR_ADDRESS, which JAX reads.
 COORDINATOR_VARIABLE = "JAX_COORDINATOR_ADDRESS"
@@ -25,10 +27,9 @@ LAUNCHER_VARIABLE = "ALPA_LAUNCHER_PID"
 # XLA's CPU client sizes its thread pools by NPROC; with a few cores, programs full of collectives
 # wait for one another for ever.
 NUM_CPU_THREADS = "32"
-_LISTEN_SECONDS = 1.0
+# Ours come first: they say who is dead and who waited for whom, where JAX aborts.
+_JAX_WAITS_LONGER_SECONDS = 8
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of sys/prctl.h
-# Of a process that ends because another one has failed (EX_TEMPFAIL of sysexits.h).
-ENDED_BY_ANOTHER = 75
 
 
 def initialize(
@@ -37,6 +38,7 @@ def initialize(
     process_id: int | None = None,
     patience_seconds: float = 60.0,
     heartbeat_seconds: int = 20,
+    hang_seconds: float | None = 600.0,
 ) -> None:
     """Joins the processes of this job; to be called before JAX is used.
 
@@ -50,6 +52,9 @@ def initialize(
       num_processes, process_id: how many there are, and which of them this is.
       patience_seconds: how long processes wait for one another to come.
       heartbeat_seconds: of silence, after which a process counts as dead and the others end.
+      hang_seconds: without any progress of any process in a step, after which all processes end
+        and tell who waits for whom; None is never. Longer than one task of a step takes, and than
+        a process may leave others waiting, for instance while it alone evaluates or saves.
 
     Raises:
       ProcessError: the address is in use, the coordinator cannot be reached, the arguments do not
@@ -81,7 +86,7 @@ def initialize(
             cluster_detection_method="deactivate",
         )
     if group := process_group():
-        _end_together(group)
+        _end_together(group, heartbeat_seconds, hang_seconds)
 
 
 def _die_with_launcher() -> None:
@@ -176,7 +181,7 @@ def _join(patience_seconds: float, heartbeat_seconds: int, **arguments: str | in
         jax.distributed.initialize(  # type: ignore[reportArgumentType]
             **arguments,  # pyright: ignore[reportArgumentType]
             initialization_timeout=max(1, round(patience_seconds)),
-            heartbeat_timeout_seconds=heartbeat_seconds,
+            heartbeat_timeout_seconds=heartbeat_seconds + _JAX_WAITS_LONGER_SECONDS,
         )
     except RuntimeError as error:
         raise ProcessError(
@@ -188,17 +193,30 @@ def _join(patience_seconds: float, heartbeat_seconds: int, **arguments: str | in
 # --- Ending together ---
 
 
-def _end_together(group: ProcessGroup) -> None:
+def _end_together(
+    group: ProcessGroup, heartbeat_seconds: float, hang_seconds: float | None
+) -> None:
     """An error here is told to the others; theirs ends this process, also while it waits in XLA."""
     previous = sys.excepthook
 
     def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         previous(kind, error, trace)
+        if _is_of_lost_connection(error):  # the watchdog will say whose, and end this process
+            time.sleep(heartbeat_seconds + 5 * BEAT_SECONDS)
         if isinstance(error, Exception):
             _end_because(group, f"{kind.__name__}: {error}")
 
     sys.excepthook = tell
-    threading.Thread(target=_listen, args=(group,), daemon=True).start()
+    address = coordinator_address()
+    coordinator = _host_and_port(address) if address else None
+    Watchdog(group, own_activity(), heartbeat_seconds, hang_seconds, coordinator).start()
+
+
+def _is_of_lost_connection(error: BaseException) -> bool:
+    """As XLA tells, which does not say which process was there."""
+    words = ("recv", "send", "socket", "connection", "not connected", "unavailable")
+    text = str(error).lower()
+    return isinstance(error, jax.errors.JaxRuntimeError) and any(word in text for word in words)
 
 
 def _end_because(group: ProcessGroup, text: str) -> None:
@@ -207,24 +225,5 @@ def _end_because(group: ProcessGroup, text: str) -> None:
     with suppress(jax.errors.JaxRuntimeError):  # the coordinator is gone: all end by themselves
         group.tell_failure(lines[0] if lines else "an error")
     if group.index == 0:  # the coordinator ends with this process: let others hear
-        time.sleep(3 * _LISTEN_SECONDS)
-    _leave(1)
-
-
-def _listen(group: ProcessGroup) -> None:
-    while True:
-        time.sleep(_LISTEN_SECONDS)
-        try:
-            group.check_failures()
-        except ProcessError as error:
-            time.sleep(_LISTEN_SECONDS)  # this process may be about to say the same
-            print(f"process {group.index} ends: {error}", file=sys.stderr)
-            _leave(ENDED_BY_ANOTHER)
-        except jax.errors.JaxRuntimeError:  # the coordinator is gone
-            return
-
-
-def _leave(code: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+        time.sleep(3 * BEAT_SECONDS)
+    leave(1)

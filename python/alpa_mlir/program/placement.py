@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.ir.spec import Spec, named_sharding, spec_of
@@ -127,6 +127,12 @@ def devices_of(sharding: NamedSharding) -> tuple[Any, ...]:
     mesh = sharding.mesh
     assert isinstance(mesh, Mesh)
     return tuple(mesh.devices.flat)
+
+
+def sharding_of_words(sharding: NamedSharding, rank: int) -> NamedSharding:
+    """Of the words of PRNG keys that lie so: those of a key are together."""
+    spec = tuple(sharding.spec)
+    return NamedSharding(sharding.mesh, PartitionSpec(*spec, *[None] * (rank + 1 - len(spec))))
 
 
 def absent(shape: tuple[int, ...], dtype: Any, sharding: NamedSharding) -> jax.Array:

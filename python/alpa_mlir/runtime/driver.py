@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from alpa_mlir.errors import ArgumentMismatchError
+from alpa_mlir.processes.activity import own_activity
 from alpa_mlir.program.annotated import AnnotatedProgram
 from alpa_mlir.program.pipeline import PipelineProgram
 from alpa_mlir.runtime.arguments import ArgumentPlacer
@@ -19,6 +20,7 @@ from alpa_mlir.runtime.issued import Issue, IssuedInstruction, Store
 from alpa_mlir.runtime.layout import Layout
 from alpa_mlir.runtime.results import ResultReader
 from alpa_mlir.runtime.share import Share
+from alpa_mlir.runtime.step_views import PipelineView
 from alpa_mlir.runtime.transfer.transport import AbstractTransport
 
 
@@ -53,6 +55,9 @@ class Driver:
         self._collects = collects
         self.share = share
         self.transport = transport
+        self._activity = own_activity()
+        meshes = range(len(program.schedule.meshes))
+        self._view = PipelineView(issued, [layout.devices(mesh) for mesh in meshes])
 
     def run(self, args: tuple[Any, ...]) -> Any:
         """Issues one step; every process has to.
@@ -60,10 +65,19 @@ class Driver:
         Raises:
           ArgumentMismatchError: arguments of another structure, shape or dtype; nothing has run.
         """
-        leaves, store = self.start(args)
-        for issue in self._issues:
-            issue(store)
-        return self.finish(leaves, store)
+        activity = self._activity
+        activity.begin(self._view)
+        try:
+            leaves, store = self.start(args)
+            for position, issue in enumerate(self._issues):
+                activity.position = position
+                issue(store)
+            activity.position = len(self._issues)
+            results = self.finish(leaves, store)
+            activity.end(results)
+        finally:
+            activity.give_up()
+        return results
 
     def start(self, args: tuple[Any, ...]) -> tuple[list[Any], Store]:
         """The flat arguments, and a store that has them where they are read."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from alpa_mlir.errors import ArgumentMismatchError
 from alpa_mlir.plan.data import PlanData
+from alpa_mlir.processes.activity import own_activity
 from alpa_mlir.program.annotated import AnnotatedProgram, leaves_of
+from alpa_mlir.runtime.batch_rows import BatchPart, rows_of_process
 from alpa_mlir.runtime.initialize import StateLayout, create
 from alpa_mlir.runtime.memory import allocated_bytes
 from alpa_mlir.runtime.placing import Mover
 from alpa_mlir.runtime.shared_buffers import DonationGuard
+from alpa_mlir.runtime.step_views import WholeView
 from alpa_mlir.runtime.transfer.transport import find_transport
 from alpa_mlir.xla.collectives import HloCollective, parse_collectives
 
@@ -45,6 +49,8 @@ class Executable(Generic[PlanT]):
         self._compiled = compiled
         self._guard = DonationGuard(program.donate_argnums)
         self._mover = Mover(find_transport()) if jax.process_count() > 1 else None
+        self._activity = own_activity()
+        self._view = WholeView(self.meshes)
 
     def __call__(self, *args: Any) -> Any:
         """Runs one step; arguments must lie as `input_shardings` says, or on the host.
@@ -52,12 +58,18 @@ class Executable(Generic[PlanT]):
         Raises:
           ArgumentMismatchError: they lie elsewhere, or are of other types; nothing has run.
         """
-        if self._mover:
-            args = self.place(*args)
+        activity = self._activity
+        activity.begin(self._view)
         try:
+            if self._mover:
+                args = self.place(*args)
+            activity.position = 0
             result = self._compiled(*self._guard.arguments(args))
+            activity.end(result)
         except (TypeError, ValueError) as error:  # of JAX's comparison with what was compiled
             raise ArgumentMismatchError(str(error)) from error
+        finally:
+            activity.give_up()
         self._guard.remember(result)
         return result
 
@@ -88,6 +100,14 @@ class Executable(Generic[PlanT]):
         avals = [self._program.in_avals[leaf] for leaf in leaves]
         shardings, tree = jax.tree.flatten(self.input_shardings[position])
         return StateLayout(tree, avals, shardings)
+
+    def batch_rows(self, batch_dims: Mapping[int, int], process: int) -> np.ndarray:
+        """The examples that a process' devices read; by number of a flat argument, the dim that
+        counts them."""
+        shardings = jax.tree.leaves(self.input_shardings)
+        avals = self._program.in_avals
+        parts = [BatchPart(avals[n].shape, dim, 0, shardings[n]) for n, dim in batch_dims.items()]
+        return rows_of_process(parts, process)
 
     @property
     def meshes(self) -> set[Mesh]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Generic
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from alpa_mlir.energy.clocks import Clocks
@@ -16,6 +17,7 @@ from alpa_mlir.energy.zeus_clocks import ZeusClocks
 from alpa_mlir.errors import ProcessError
 from alpa_mlir.program.annotated import leaves_of
 from alpa_mlir.program.pipeline import PipelineArgument
+from alpa_mlir.runtime.batch_rows import microbatch_parts, rows_of_process
 from alpa_mlir.runtime.driver import Driver
 from alpa_mlir.runtime.energy_driver import EnergyDriver
 from alpa_mlir.runtime.executable import PlanT
@@ -143,6 +145,25 @@ class PipelineExecutable(Generic[PlanT]):
         elsewhere = NamedSharding(self.driver.layout.stage_meshes[0], PartitionSpec())
         shardings = [self._owned(argument) or elsewhere for argument in arguments]
         return StateLayout(tree, [a.aval for a in arguments], shardings)
+
+    def batch_rows(self, batch_dims: Mapping[int, int], process: int) -> np.ndarray:
+        """The examples that a process' devices read; by number of a flat argument, the dim that
+        counts them."""
+        program, layout = self.driver.program, self.driver.layout
+        there: dict[str, list[tuple[Buffer, NamedSharding]]] = {}
+        for mesh, buffer in dict.fromkeys(program.values.initial_buffers(program.schedule)):
+            there.setdefault(buffer.value, []).append((buffer, layout.sharding(mesh, buffer)))
+        parts = [
+            part
+            for number, dim in batch_dims.items()
+            for part in microbatch_parts(
+                program.arguments[number].aval.shape,
+                dim,
+                program.schedule.num_microbatches,
+                there.get(program.arguments[number].value, []),
+            )
+        ]
+        return rows_of_process(parts, process)
 
     # --- What XLA made of it ---
 

@@ -16,9 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 
-from alpa_mlir.program.placement import absent
+from alpa_mlir.program.placement import absent, sharding_of_words
 from alpa_mlir.runtime.share import everywhere
-from alpa_mlir.runtime.transfer.between_processes import sharding_of_words
 from alpa_mlir.runtime.transfer.transport import AbstractTransport, Lot, Move
 
 

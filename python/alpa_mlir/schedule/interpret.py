@@ -18,6 +18,7 @@ from alpa_mlir.schedule.instructions import (
     StartSums,
     Transfer,
 )
+from alpa_mlir.schedule.rendezvous import verify_lists_meet
 from alpa_mlir.schedule.schedule import Schedule
 from alpa_mlir.schedule.values import Buffer, PipelineValues
 
@@ -30,7 +31,8 @@ def verify_instructions(
     Raises:
       ScheduleError: tasks are not those of the schedule, or read or write other buffers; a buffer
         is read before it is written or after it is freed, written twice, freed twice or never; a
-        sum is used before all microbatches are in it; or the meshes wait for one another for ever.
+        sum is used before all microbatches are in it; or the meshes wait for one another for ever,
+        where sends wait for nothing or where they wait for their receives.
     """
     _verify_tasks(lists, schedule, values)
     meshes = [_MeshStore(mesh, schedule.num_microbatches) for mesh in range(len(lists.meshes))]
@@ -44,6 +46,7 @@ def verify_instructions(
         raise ScheduleError(f"mesh {mesh}: expected {buffer} to be {end} in the end")
     for mesh, buffer in sorted(expected, key=str):
         meshes[mesh].check_sums((buffer,), values.accumulated)
+    verify_lists_meet(lists)
 
 
 def live_buffers(

@@ -12,9 +12,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding
 
-from alpa_mlir.program.placement import Placement
+from alpa_mlir.program.placement import Placement, sharding_of_words
 from alpa_mlir.program.route import find_route
 from alpa_mlir.runtime.transfer.exchange import Crossing, Exchange, compile_exchange
 from alpa_mlir.runtime.transfer.reshard import Arrays, Reshard, compile_reshard
@@ -99,12 +99,6 @@ def compile_process_transfer(
 
 def _is_key(aval: Any) -> bool:
     return jnp.issubdtype(aval.dtype, jax.dtypes.prng_key)
-
-
-def sharding_of_words(sharding: NamedSharding, rank: int) -> NamedSharding:
-    """Of the words of PRNG keys that lie so: those of a key are together."""
-    spec = tuple(sharding.spec)
-    return NamedSharding(sharding.mesh, PartitionSpec(*spec, *[None] * (rank + 1 - len(spec))))
 
 
 def _compile_wrap(

@@ -20,6 +20,7 @@ import jax
 
 from alpa_mlir.compat import coordinator_address
 from alpa_mlir.errors import ProcessError
+from alpa_mlir.processes.activity import own_activity
 from alpa_mlir.processes.group import ProcessGroup
 
 ADDRESS_VARIABLE = "ALPA_TRANSFER_ADDRESS"
@@ -48,6 +49,7 @@ class TransferServers:
                 f"another address of this host in {ADDRESS_VARIABLE}"
             ) from error
         group.tell("transfer server", self._server.address())
+        self._activity = own_activity()
         self._connections: dict[int, Any] = {}
         self._counts: Counter[tuple[int, int]] = Counter()
 
@@ -61,7 +63,9 @@ class TransferServers:
             address = self._group.hear("transfer server", sender)
             self._connections[sender] = self._server.connect(address)
         number = self._number(sender, self._group.index)
-        return self._connections[sender].pull(number, list(structs))
+        arrays = self._connections[sender].pull(number, list(structs))
+        self._activity.await_arrays(sender, arrays)
+        return arrays
 
     def _number(self, sender: int, receiver: int) -> int:
         """Of the next transfer, one of a kind in the sender's server."""

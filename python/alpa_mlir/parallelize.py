@@ -201,11 +201,6 @@ class ParallelFunction:
         """Plans and compiles; later calls with arguments of these types run the result."""
         return self._compile(self._signature.bind(args, kwargs))
 
-<<<<<<< HEAD
-    def set_energy_plan(
-        self, plan: EnergyPlan | EnergyPoint | None, clocks: Clocks | None = None
-    ) -> None:
-=======
     def batch_rows(self, process: int | None = None) -> np.ndarray:
         """The rows (examples) of the batch that a process has to load, ascending.
 
@@ -240,8 +235,9 @@ class ParallelFunction:
             )
         return executable.batch_rows(dims, number)
 
-    def set_energy_plan(self, plan: EnergyPlan | None, clocks: Clocks | None = None) -> None:
->>>>>>> w13
+    def set_energy_plan(
+        self, plan: EnergyPlan | EnergyPoint | None, clocks: Clocks | None = None
+    ) -> None:
         """Runs the compiled pipeline with a frequency for every task; None ends it.
 
         Args:

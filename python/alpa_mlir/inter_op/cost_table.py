@@ -59,7 +59,7 @@ class CostTable(AbstractContextManager["CostTable"]):
     def costs(self, questions: Sequence[StageQuestion], title: str) -> list[StageCost | None]:
         """The answers, in order; None where a stage fits in no way, or none was found in time."""
         digests = [question.digest for question in questions]
-        missing = dict(sorted(zip(digests, questions, strict=True), key=_hardest_first))
+        missing = dict(zip(digests, questions, strict=True))
         for digest in list(missing):
             if digest in self._answers or self._read(digest):
                 del missing[digest]
@@ -98,12 +98,6 @@ class CostTable(AbstractContextManager["CostTable"]):
         return is_there
 
 
-def _hardest_first(entry: tuple[str, StageQuestion]) -> tuple[int, int]:
-    """A key to sort by: what takes longest must not be what all others wait for in the end."""
-    _, question = entry
-    return -question.mesh.num_devices, -len(question.text)
-
-
 def _is_cut_off(answer: Answer) -> bool:
     """Whether a time limit ended the search for it."""
     return isinstance(answer, SolverError) or (answer is not None and answer.is_cut_off)
@@ -114,6 +108,12 @@ def _or_timeout(answer: Callable[[], StageCost | None]) -> Answer:
         return answer()
     except SolverError as error:
         return error
+
+
+def _work(entry: tuple[str, StageQuestion]) -> tuple[int, int]:
+    """Sorts what takes longest to the front: nothing else is left to do beside the last."""
+    _, question = entry
+    return -question.mesh.num_devices, -len(question.text)
 
 
 class _Workers:
@@ -155,7 +155,8 @@ class _Workers:
 
     def ask(self, questions: dict[str, StageQuestion]) -> Iterator[tuple[str, Answer]]:
         with ThreadPoolExecutor(len(self._all)) as threads:
-            answers = {d: threads.submit(self._ask_one, q) for d, q in questions.items()}
+            hardest_first = sorted(questions.items(), key=_work)
+            answers = {d: threads.submit(self._ask_one, q) for d, q in hardest_first}
             try:
                 for digest, answer in answers.items():
                     yield digest, _or_timeout(answer.result)

@@ -24,6 +24,7 @@ MEMORY_BYTES = 4 << 30
 WAY = (
     "alpa-normalize",
     "alpa-unroll-loops",
+    "alpa-split-stacks",
     "alpa-join-chunks{num-microbatches=4}",
     "alpa-analyze-training",
     "alpa-split-microbatches{num-microbatches=2}",

@@ -70,4 +70,43 @@ def UnrollLoops : Pass<"alpa-unroll-loops", "::mlir::ModuleOp"> {
   ];
 }
 
+def SplitStacks : Pass<"alpa-split-stacks", "::mlir::ModuleOp"> {
+  let summary = "State that is stacked for a scan over layers is renewed layer by layer";
+  let description = [{
+    Needs: what alpa-unroll-loops leaves: state arguments (`alpa.state`) of which single rows are sliced, and their next
+    values.
+
+    Leaves: all that is computed of stacked state row by row (gradients that come in rows, moments, clipping, weight
+    decay) as ops on single rows, and what is put together of the rows where something reads all of them: a sum over
+    layers is the sum of each layer's. The function has the arguments and results it had; a result is the concatenation of
+    its rows. State stays as it is whose next value is not made row by row.
+
+    New ops have no `alpa.op` and no sharding rule: alpa-normalize and `sdy-populate-op-sharding-rules` run again after
+    this.
+
+    ```mlir
+    func.func public @main(%w: tensor<2x4xf32> {alpa.state = 0 : i64}, %x: tensor<1x4xf32>) -> (tensor<2x4xf32>) {
+      %0 = stablehlo.slice %w [0:1, 0:4] : (tensor<2x4xf32>) -> tensor<1x4xf32>
+      %1 = stablehlo.multiply %0, %x : tensor<1x4xf32>
+      %2 = stablehlo.slice %w [1:2, 0:4] : (tensor<2x4xf32>) -> tensor<1x4xf32>
+      %3 = stablehlo.multiply %1, %2 : tensor<1x4xf32>
+      %4 = stablehlo.concatenate %1, %3, dim = 0 : (tensor<1x4xf32>, tensor<1x4xf32>) -> tensor<2x4xf32>
+      %5 = stablehlo.subtract %w, %4 : tensor<2x4xf32>
+      return %5 : tensor<2x4xf32>
+    }
+    ==>
+    func.func public @main(%w: tensor<2x4xf32> {alpa.state = 0 : i64}, %x: tensor<1x4xf32>) -> (tensor<2x4xf32>) {
+      %0 = stablehlo.slice %w [0:1, 0:4] : (tensor<2x4xf32>) -> tensor<1x4xf32>
+      %1 = stablehlo.slice %w [1:2, 0:4] : (tensor<2x4xf32>) -> tensor<1x4xf32>
+      %2 = stablehlo.multiply %0, %x : tensor<1x4xf32>
+      %3 = stablehlo.multiply %2, %1 : tensor<1x4xf32>
+      %4 = stablehlo.subtract %0, %2 : tensor<1x4xf32>
+      %5 = stablehlo.subtract %1, %3 : tensor<1x4xf32>
+      %6 = stablehlo.concatenate %4, %5, dim = 0 : (tensor<1x4xf32>, tensor<1x4xf32>) -> tensor<2x4xf32>
+      return %6 : tensor<2x4xf32>
+    }
+    ```
+  }];
+}
+
 #endif

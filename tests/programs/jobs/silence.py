@@ -53,7 +53,7 @@ alpa.initialize(heartbeat_seconds=6, hang_seconds=float(hang_seconds) or None)
 if where == "collective":
     lose_it()
     multihost_utils.sync_global_devices("first")
-model = job_model("mlp")
+model = job_model("mlp:alpa-test")
 batch = model.example_batch(jax.random.key(1))
 step = alpa.parallelize(model.train_step, METHODS[method])
 if where == "plan":

@@ -27,8 +27,10 @@ LAUNCHER_VARIABLE = "ALPA_LAUNCHER_PID"
 # XLA's CPU client sizes its thread pools by NPROC; with a few cores, programs full of collectives
 # wait for one another for ever.
 NUM_CPU_THREADS = "32"
-# Ours come first: they say who is dead and who waited for whom, where JAX aborts.
+# Ours come first: they say who is dead and who waited for whom, where JAX aborts. It sends two
+# heartbeats in its time: half of that may be over when a process dies.
 _JAX_WAITS_LONGER_SECONDS = 8
+_JAX_HEARTBEATS = 2
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of sys/prctl.h
 
 
@@ -181,7 +183,8 @@ def _join(patience_seconds: float, heartbeat_seconds: int, **arguments: str | in
         jax.distributed.initialize(  # type: ignore[reportArgumentType]
             **arguments,  # pyright: ignore[reportArgumentType]
             initialization_timeout=max(1, round(patience_seconds)),
-            heartbeat_timeout_seconds=heartbeat_seconds + _JAX_WAITS_LONGER_SECONDS,
+            heartbeat_timeout_seconds=_JAX_HEARTBEATS
+            * (heartbeat_seconds + _JAX_WAITS_LONGER_SECONDS),
         )
     except RuntimeError as error:
         raise ProcessError(

@@ -25,6 +25,7 @@ WAY = (
     "alpa-normalize",
     "alpa-unroll-loops",
     "alpa-split-stacks",
+    "alpa-separate-rows",
     "alpa-join-chunks{num-microbatches=4}",
     "alpa-analyze-training",
     "alpa-split-microbatches{num-microbatches=2}",

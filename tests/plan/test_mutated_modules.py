@@ -17,7 +17,7 @@ def test_dropped_attributes_end_in_a_diagnostic() -> None:
 def test_every_pass_is_run() -> None:
     tried = {pipeline.partition("{")[0] for pipeline in pipelines()}
     assert {"alpa-normalize", "alpa-verify-stages", "alpa-extract-stage"} < tried
-    assert len(tried) == 17
+    assert len(tried) == 18
 
 
 def test_attributes_are_found_with_their_values() -> None:

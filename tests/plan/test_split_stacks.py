@@ -1,4 +1,7 @@
-"""alpa-split-stacks keeps what a step computes, and renews stacked state row by row."""
+"""Stacked state: alpa-split-stacks renews it row by row, alpa-separate-rows makes rows arguments.
+
+Both keep what a step computes.
+"""
 
 import re
 from collections.abc import Callable
@@ -128,3 +131,65 @@ def test_what_no_loop_slices_stays_as_it_is() -> None:
 
     program = Program(train_step, (floats(LAYERS, HIDDEN, HIDDEN), X))
     assert "concatenate" not in in_rows(program)
+
+
+# --- Rows as arguments ---
+
+
+def rows_of(attributes: dict[str, str]) -> tuple[int, ...] | None:
+    """Number, dim, begin and end, as of `alpa.rows`."""
+    text = attributes.get("alpa.rows")
+    return None if text is None else tuple(map(int, re.findall(r"\d+", text.partition(":")[2])))
+
+
+def separated(program: Program) -> tuple[str, Program]:
+    """The step whose arguments are rows, and what it is to compute."""
+    module = _native.Module.parse(in_rows(program))
+    module.run("builtin.module(alpa-separate-rows,alpa-normalize)")
+    main = module.functions()[0]
+    leaves = jax.tree.leaves(program.arguments)
+    given = [rows_of(argument.attributes) for argument in main.arguments]
+    taken = [rows_of(result.attributes) for result in main.results]
+
+    def parts(values: list[Any], places: list[tuple[int, ...] | None]) -> list[Any]:
+        """The values in order, those with rows as these."""
+        stacks = {place[0] for place in places if place}
+        whole = iter([value for n, value in enumerate(values) if n not in stacks])
+        return [
+            next(whole)
+            if place is None
+            else jax.lax.slice_in_dim(values[place[0]], place[2], place[3], axis=place[1])
+            for place in places
+        ]
+
+    def step(*arguments: Any) -> list[Any]:
+        found: dict[int, list[Any]] = {}
+        whole: list[Any] = []
+        for place, argument in zip(given, arguments, strict=True):
+            (found.setdefault(place[0], []) if place else whole).append(argument)
+        rest = iter(whole)
+        values = [
+            jnp.concatenate(found[n], axis=0) if n in found else next(rest)
+            for n in range(len(leaves))
+        ]
+        tree = jax.tree.structure(program.arguments)
+        return parts(jax.tree.leaves(program.function(*tree.unflatten(values))), taken)
+
+    rows = [np.asarray(each) for each in parts([jnp.asarray(leaf) for leaf in leaves], given)]
+    return module.text(), Program(step, tuple(rows))
+
+
+@pytest.mark.parametrize("name", ["adam", "clipped_adamw", "schedule"])
+def test_rows_of_state_are_arguments(name: str) -> None:
+    program = step_with(OPTIMIZERS[name])
+    text, rows = separated(program)
+    stacks = [leaf for leaf in jax.tree.leaves(program.arguments) if leaf.shape[:1] == (LAYERS,)]
+    others = len(jax.tree.leaves(program.arguments)) - len(stacks)
+    assert len(rows.arguments) == others + LAYERS * len(stacks)
+    assert not ops_of_stacks(text)
+    assert_computes_the_same(text, rows)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_step_of_rows_computes_the_same(name: str) -> None:
+    assert_computes_the_same(*separated(STEPS[name]))

@@ -109,4 +109,33 @@ def SplitStacks : Pass<"alpa-split-stacks", "::mlir::ModuleOp"> {
   }];
 }
 
+def SeparateRows : Pass<"alpa-separate-rows", "::mlir::ModuleOp"> {
+  let summary = "State whose rows are read and renewed apart becomes arguments and results of its own";
+  let description = [{
+    Needs: what alpa-split-stacks and alpa-normalize leave.
+
+    Leaves: in place of each state argument (`alpa.state`) of @main that is read in slices along one dim only, and whose
+    next value is a concatenation along that dim of rows between which the slices begin and end, an argument for each
+    row, and a result for each row in place of its next value. `alpa.rows = array<i64: number, dim, begin, end>` says
+    which rows of which argument or result they are. Attributes that name results by number follow.
+
+    ```mlir
+    func.func public @main(%w: tensor<2x4xf32> {alpa.state = 1 : i64}, %x: tensor<1x4xf32>) -> (tensor<1x4xf32>, tensor<2x4xf32>) {
+      %0 = stablehlo.slice %w [0:1, 0:4] : (tensor<2x4xf32>) -> tensor<1x4xf32>
+      %1 = stablehlo.slice %w [1:2, 0:4] : (tensor<2x4xf32>) -> tensor<1x4xf32>
+      %2 = stablehlo.multiply %0, %x : tensor<1x4xf32>
+      %3 = stablehlo.multiply %2, %1 : tensor<1x4xf32>
+      %4 = stablehlo.concatenate %2, %3, dim = 0 : (tensor<1x4xf32>, tensor<1x4xf32>) -> tensor<2x4xf32>
+      return %3, %4 : tensor<1x4xf32>, tensor<2x4xf32>
+    }
+    ==>
+    func.func public @main(%arg0: tensor<1x4xf32> {alpa.rows = array<i64: 0, 0, 0, 1>, alpa.state = 1 : i64}, %arg1: tensor<1x4xf32> {alpa.rows = array<i64: 0, 0, 1, 2>, alpa.state = 2 : i64}, %arg2: tensor<1x4xf32>) -> (tensor<1x4xf32>, tensor<1x4xf32> {alpa.rows = array<i64: 1, 0, 0, 1>}, tensor<1x4xf32> {alpa.rows = array<i64: 1, 0, 1, 2>}) {
+      %0 = stablehlo.multiply %arg0, %arg2 : tensor<1x4xf32>
+      %1 = stablehlo.multiply %0, %arg1 : tensor<1x4xf32>
+      return %1, %0, %1 : tensor<1x4xf32>, tensor<1x4xf32>, tensor<1x4xf32>
+    }
+    ```
+  }];
+}
+
 #endif

@@ -19,8 +19,8 @@ inline constexpr llvm::StringLiteral kStateAttr = "alpa.state";
 inline constexpr llvm::StringLiteral kGradientAttr = "alpa.gradient";
 /// `alpa.name = "state.params['w']"` on an argument: what the user calls it.
 inline constexpr llvm::StringLiteral kNameAttr = "alpa.name";
-/// `alpa.rows = array<i64: 3, 0, 4, 5>` on an argument: it is rows 4 to 5, along dim 0, of argument 3
-/// of the user's function; on a result, of result 3 (alpa-separate-rows).
+/// `alpa.rows = array<i64: 3, 0, 4, 5>` on an argument: it is rows 4 to 5, along dim 0, of argument
+/// 3 of the user's function; on a result, of result 3 (alpa-separate-rows).
 inline constexpr llvm::StringLiteral kRowsAttr = "alpa.rows";
 
 /// `alpa.role = "parameter"` on an argument: its ArgumentRole (alpa-analyze-training).

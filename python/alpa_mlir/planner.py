@@ -88,9 +88,7 @@ def _pipelines(
         except InfeasibleError as error:
             refusal = error
             continue
-        if (
-            plans[-1].schedule == "inference"
-        ):  # a step without backward has this one, whatever was asked
+        if plans[-1].schedule == "inference":  # whatever was asked, of a step without backward
             break
     if not plans and refusal:
         raise refusal

@@ -5,11 +5,16 @@ Time passes where tasks run and where somebody sleeps, so that what is measured 
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import alpa_mlir as alpa
 from alpa_mlir.schedule.schedule import Phase, TaskKind
 
 HIGHEST, WAITING_WATTS = 1000.0, 10.0
@@ -117,3 +122,27 @@ class SlowPipeline(FakePipeline):
             print("measuring", flush=True)
             time.sleep(60)
             yield task
+
+
+def assert_restored_after_kill(code: str, first_line: str, folder: Path) -> None:
+    """Kills a program when it has said its first line: whoever watches it leaves the flag.
+
+    Args:
+      code: with places for `tests`, a folder to import from, and `flag`, the file that is to come.
+    """
+    flag = folder / "restored"
+    running = subprocess.Popen(
+        [sys.executable, "-c", code.format(tests=str(Path(__file__).parents[1]), flag=str(flag))],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(alpa.__file__).parents[1])},
+    )
+    with running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == f"{first_line}\n"
+        assert not flag.exists()
+        running.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while not flag.exists():
+        assert time.monotonic() < deadline, "the watcher has not restored the clocks"
+        time.sleep(0.05)

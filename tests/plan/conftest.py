@@ -1,9 +1,17 @@
 """What tests of plans share."""
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from oracles.browser import Browser, chromium
 from programs.hand_made_plans import hand_made_plan, whole_plan
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Generator[Browser]:
+    with chromium(tmp_path_factory.mktemp("profile")) as running:
+        yield running
 
 
 @pytest.fixture

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
 from pathlib import Path
 
 import alpa_mlir as alpa
 import pytest
 from alpa_mlir.energy.problem import EnergyStep
 from alpa_mlir.energy.profile import ProfiledChoice
-from oracles.browser import Browser, Page, chromium, needs_chromium
+from oracles.browser import Browser, Page, needs_chromium
 
 pytestmark = [needs_chromium, pytest.mark.xdist_group("chromium")]
 
 HOSTILE = "</pre><script>document.title='taken'</script><img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Generator[Browser]:
-    with chromium(tmp_path_factory.mktemp("profile")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
@@ -28,6 +25,7 @@ from oracles.fake_devices import (
     FakeMeter,
     FakePipeline,
     FakeWorld,
+    assert_restored_after_kill,
     busy_watts,
     task_seconds,
 )
@@ -135,24 +133,7 @@ alpa.EnergyProfile.measure(SlowPipeline(world), "state", "batch", (1000, 800), m
 
 
 def test_clocks_are_restored_when_measuring_is_killed(tmp_path: Path) -> None:
-    flag = tmp_path / "restored"
-    code = KILLED.format(tests=str(Path(__file__).parents[1]), flag=str(flag))
-    running = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(alpa.__file__).parents[1])},
-    )
-    assert running.stdout is not None
-    assert running.stdout.readline() == b"measuring\n"
-    assert not flag.exists()
-    running.send_signal(signal.SIGKILL)
-    running.wait()
-    running.stdout.close()
-    for _ in range(200):
-        if flag.exists():
-            return
-        time.sleep(0.05)
-    raise AssertionError("the watcher has not restored the clocks")
+    assert_restored_after_kill(KILLED, "measuring", tmp_path)
 
 
 @pytest.mark.parametrize(

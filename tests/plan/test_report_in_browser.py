@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,18 +11,12 @@ import pytest
 from alpa_mlir.report.breakdown import breakdown
 from alpa_mlir.report.known_error import known_error
 from alpa_mlir.units import format_bytes, format_seconds
-from oracles.browser import Browser, Page, chromium, needs_chromium
+from oracles.browser import Browser, Page, needs_chromium
 from programs.hand_made_plans import hand_made_plan, whole_plan
 
 pytestmark = [needs_chromium, pytest.mark.xdist_group("chromium")]
 
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Generator[Browser]:
-    with chromium(tmp_path_factory.mktemp("profile")) as running:
-        yield running
 
 
 def opened(browser: Browser, plan: alpa.Plan, folder: Path) -> Page:

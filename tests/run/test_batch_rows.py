@@ -6,7 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from alpa_mlir.errors import ArgumentError
+from alpa_mlir.ir.functions import BatchDim
 from alpa_mlir.options import Method
+from alpa_mlir.runtime.batch_rows import microbatch_parts, rows_of_process
+from alpa_mlir.schedule.values import Buffer
 
 STRUCTS = (jax.ShapeDtypeStruct((8, 4), jnp.float32), jax.ShapeDtypeStruct((16, 8), jnp.float32))
 
@@ -40,3 +43,20 @@ def test_rows_are_told_of_compiled_steps_with_batches_alone() -> None:
     whole.compile(*STRUCTS)
     with pytest.raises(ArgumentError, match="arguments of train_step that count examples"):
         whole.batch_rows()
+
+
+@pytest.mark.parametrize(
+    ("batch", "expected"),
+    [
+        (BatchDim(0, 8), [0, 1, 2, 3]),
+        (BatchDim(0, 4), [0, 1, 4, 5]),
+        (BatchDim(0, 4, 2), [0, 1, 2, 3]),
+    ],
+)
+def test_rows_of_a_microbatch_are_those_of_its_examples(
+    batch: BatchDim, expected: list[int]
+) -> None:
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("x",))
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    parts = microbatch_parts((8, 3), batch, 2, [(Buffer("a1", 0), sharding)])
+    assert rows_of_process(parts, 0).tolist() == expected

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -26,6 +22,7 @@ from alpa_mlir.parallelize import ParallelFunction
 from alpa_mlir.program.pipeline import ValueResult
 from alpa_mlir.runtime.pipeline import PipelineExecutable
 from alpa_mlir.schedule.schedule import Phase
+from oracles.fake_devices import assert_restored_after_kill
 
 MODEL = alpa.PowerModel(2000.0, 50.0, 60.0, 15.0, source="a processor that is not there")
 METHOD = alpa.PipelineParallel(
@@ -329,22 +326,4 @@ time.sleep(60)
 
 
 def test_clocks_are_restored_when_the_driver_is_killed(tmp_path: Path) -> None:
-    flag = tmp_path / "restored"
-    tests = str(Path(__file__).parents[1])
-    code = KILLED.format(tests=tests, flag=str(flag))
-    driver = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(alpa.__file__).parents[1])},
-    )
-    assert driver.stdout is not None
-    assert driver.stdout.readline() == b"ready\n"
-    assert not flag.exists()
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
-    driver.stdout.close()
-    for _ in range(100):
-        if flag.exists():
-            return
-        time.sleep(0.05)
-    raise AssertionError("the watcher has not restored the clocks")
+    assert_restored_after_kill(KILLED, "ready", tmp_path)

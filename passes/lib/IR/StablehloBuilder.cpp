@@ -8,10 +8,6 @@
 namespace alpa {
 namespace {
 
-mlir::RankedTensorType tensorOf(mlir::Value value) {
-  return llvm::cast<mlir::RankedTensorType>(value.getType());
-}
-
 llvm::StringRef opName(ReductionKind kind) {
   switch (kind) {
   case ReductionKind::Mul:
@@ -30,6 +26,16 @@ llvm::StringRef opName(ReductionKind kind) {
 }
 
 } // namespace
+
+mlir::RankedTensorType tensorOf(mlir::Value value) {
+  return llvm::cast<mlir::RankedTensorType>(value.getType());
+}
+
+mlir::RankedTensorType withSize(mlir::RankedTensorType type, int dim, int64_t size) {
+  llvm::SmallVector<int64_t> shape(type.getShape());
+  shape[dim] = size;
+  return type.clone(shape);
+}
 
 mlir::Operation *StablehloBuilder::make(llvm::StringRef name, mlir::TypeRange types,
                                         mlir::ValueRange operands,

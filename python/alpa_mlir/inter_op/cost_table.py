@@ -110,10 +110,9 @@ def _or_timeout(answer: Callable[[], StageCost | None]) -> Answer:
         return error
 
 
-def _work(entry: tuple[str, StageQuestion]) -> tuple[int, int]:
-    """Sorts what takes longest to the front: nothing else is left to do beside the last."""
-    _, question = entry
-    return -question.mesh.num_devices, -len(question.text)
+def _work(question: StageQuestion) -> tuple[int, int]:
+    """More of it compares greater."""
+    return question.mesh.num_devices, len(question.text)
 
 
 class _Workers:
@@ -155,7 +154,8 @@ class _Workers:
 
     def ask(self, questions: dict[str, StageQuestion]) -> Iterator[tuple[str, Answer]]:
         with ThreadPoolExecutor(len(self._all)) as threads:
-            hardest_first = sorted(questions.items(), key=_work)
+            # What takes longest must not be left for the end, when nothing is there beside it.
+            hardest_first = sorted(questions.items(), key=lambda e: _work(e[1]), reverse=True)
             answers = {d: threads.submit(self._ask_one, q) for d, q in hardest_first}
             try:
                 for digest, answer in answers.items():

@@ -146,7 +146,7 @@ class ArgumentPlacer:
     def _cut(self, position: int, array: Any) -> list[Any]:
         batch = self._batch_dims[position]
         assert batch is not None, "only batches are cut"
-        return _cut(array, batch, self._num_microbatches)
+        return cut_examples(array, batch, self._num_microbatches)
 
     def _slicer(
         self, position: int, source: Any, target: NamedSharding
@@ -161,7 +161,7 @@ class ArgumentPlacer:
         return jax.jit(cut, out_shardings=[target] * num_parts) if is_there else jax.jit(cut)
 
 
-def _cut(array: Any, batch: BatchDim, num_parts: int) -> list[Any]:
+def cut_examples(array: Any, batch: BatchDim, num_parts: int) -> list[Any]:
     """The examples of each microbatch: element k of the dim is of example (k // minor) % size."""
     shape, dim = array.shape, batch.dim
     period = batch.size * batch.minor

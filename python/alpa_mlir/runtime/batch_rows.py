@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jax.sharding import NamedSharding
 
+from alpa_mlir.ir.functions import BatchDim
+from alpa_mlir.runtime.arguments import cut_examples
 from alpa_mlir.schedule.values import Buffer
 
 
@@ -17,12 +19,12 @@ class BatchPart:
     """A batch argument, or a microbatch of it, on one mesh.
 
     Attributes:
-      shape: of the part. dim: that counts its examples. first: the number of the first of them.
+      shape: of the part. dim: that counts its examples. rows: of the argument, along that dim.
     """
 
     shape: tuple[int, ...]
     dim: int
-    first: int
+    rows: np.ndarray
     sharding: NamedSharding
 
 
@@ -34,21 +36,23 @@ def rows_of_process(parts: Iterable[BatchPart], process: int) -> np.ndarray:
         for device, tile in tiles.items():
             if device.process_index == process:
                 begin, end, _ = tile[part.dim].indices(part.shape[part.dim])
-                rows.update(range(part.first + begin, part.first + end))
+                rows.update(part.rows[begin:end].tolist())
     return np.array(sorted(rows), dtype=np.int64)
 
 
 def microbatch_parts(
     shape: tuple[int, ...],
-    dim: int,
+    batch: BatchDim,
     num_microbatches: int,
     there: Sequence[tuple[Buffer, NamedSharding]],
 ) -> Iterator[BatchPart]:
     """Of a batch argument of this shape, where its buffers are read."""
+    dim = batch.dim
+    every = np.arange(shape[dim])
+    cut = cut_examples(every, replace(batch, dim=0), num_microbatches)
+    part = (*shape[:dim], shape[dim] // num_microbatches, *shape[dim + 1 :])
     for buffer, sharding in there:
         if buffer.microbatch is None:
-            yield BatchPart(shape, dim, 0, sharding)
-            continue
-        size = shape[dim] // num_microbatches
-        part = (*shape[:dim], size, *shape[dim + 1 :])
-        yield BatchPart(part, dim, buffer.microbatch * size, sharding)
+            yield BatchPart(shape, dim, every, sharding)
+        else:
+            yield BatchPart(part, dim, cut[buffer.microbatch], sharding)

@@ -106,7 +106,10 @@ class Executable(Generic[PlanT]):
         counts them."""
         shardings = jax.tree.leaves(self.input_shardings)
         avals = self._program.in_avals
-        parts = [BatchPart(avals[n].shape, dim, 0, shardings[n]) for n, dim in batch_dims.items()]
+        parts = [
+            BatchPart(avals[n].shape, dim, np.arange(avals[n].shape[dim]), shardings[n])
+            for n, dim in batch_dims.items()
+        ]
         return rows_of_process(parts, process)
 
     @property

@@ -153,14 +153,16 @@ class PipelineExecutable(Generic[PlanT]):
         there: dict[str, list[tuple[Buffer, NamedSharding]]] = {}
         for mesh, buffer in dict.fromkeys(program.values.initial_buffers(program.schedule)):
             there.setdefault(buffer.value, []).append((buffer, layout.sharding(mesh, buffer)))
+        batches = [program.arguments[number] for number in batch_dims]
         parts = [
             part
-            for number, dim in batch_dims.items()
+            for each in batches
+            if each.batch_dim is not None
             for part in microbatch_parts(
-                program.arguments[number].aval.shape,
-                dim,
+                each.aval.shape,
+                each.batch_dim,
                 program.schedule.num_microbatches,
-                there.get(program.arguments[number].value, []),
+                there.get(each.value, []),
             )
         ]
         return rows_of_process(parts, process)

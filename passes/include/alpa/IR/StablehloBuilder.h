@@ -9,6 +9,12 @@
 
 namespace alpa {
 
+/// The type of a value that is a ranked tensor.
+mlir::RankedTensorType tensorOf(mlir::Value value);
+
+/// The type with another size of one dim.
+mlir::RankedTensorType withSize(mlir::RankedTensorType type, int dim, int64_t size);
+
 class StablehloBuilder {
 public:
   explicit StablehloBuilder(mlir::OpBuilder &builder, mlir::Location loc)

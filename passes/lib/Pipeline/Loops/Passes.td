@@ -78,7 +78,7 @@ def SplitStacks : Pass<"alpa-split-stacks", "::mlir::ModuleOp"> {
 
     Leaves: all that is computed of stacked state row by row (gradients that come in rows, moments, clipping, weight
     decay) as ops on single rows, and what is put together of the rows where something reads all of them: a sum over
-    layers is the sum of each layer's. The function has the arguments and results it had; a result is the concatenation of
+    layers is the sum of each layer's. @main has the arguments and results it had; a result is the concatenation of
     its rows. State stays as it is whose next value is not made row by row.
 
     New ops have no `alpa.op` and no sharding rule: alpa-normalize and `sdy-populate-op-sharding-rules` run again after

@@ -15,7 +15,7 @@ inline constexpr int kWhole = -1;
 using RowDims = llvm::SmallVector<int, 4>;
 std::optional<RowDims> rowDims(mlir::Operation *op, int resultDim);
 
-/// The dims of the result along which its rows are made from rows of operand `operand` along `dim`.
+/// The dim of the result along which its rows are made from those of operand `operand` along `dim`.
 std::optional<int> resultRowDim(mlir::Operation *op, unsigned operand, int dim);
 
 /// Whether a slice takes all of every dim but `dim`, and of that one part without gaps.

@@ -19,12 +19,8 @@ namespace {
 /// Attributes of arguments that name a result by its number.
 constexpr llvm::StringLiteral kOfResults[] = {kStateAttr, kGradientAttr, "tf.aliasing_output"};
 
-mlir::RankedTensorType tensorOf(mlir::Value value) {
-  return llvm::cast<mlir::RankedTensorType>(value.getType());
-}
-
 /// State that comes apart: rows from one bound to the next, along a dim.
-struct Stack {
+struct RowState {
   int64_t result; ///< its next value
   int dim;
   std::vector<int64_t> bounds; ///< ascending, from 0 to the size
@@ -33,7 +29,7 @@ struct Stack {
 /// An argument or result of the new function, of number `old` of the old one.
 struct Part {
   unsigned old;
-  const Stack *stack = nullptr; ///< null: it is the same
+  const RowState *stack = nullptr; ///< null: it is the same
   size_t row = 0;
 
   int64_t begin() const { return stack->bounds[row]; }
@@ -45,7 +41,7 @@ public:
   explicit RowSeparator(mlir::func::FuncOp function)
       : function(function), body(function.getBody().front()), builder(function.getContext()) {
     for (mlir::BlockArgument argument : body.getArguments())
-      if (std::optional<Stack> stack = stackOf(argument))
+      if (std::optional<RowState> stack = stackOf(argument))
         if (byResult.try_emplace(stack->result, argument.getArgNumber()).second)
           byArgument.emplace(argument.getArgNumber(), *stack);
   }
@@ -68,7 +64,7 @@ public:
 
 private:
   /// None where something reads or makes more than rows.
-  std::optional<Stack> stackOf(mlir::BlockArgument argument) {
+  std::optional<RowState> stackOf(mlir::BlockArgument argument) {
     std::optional<int64_t> next =
         integerOf(function.getArgAttr(argument.getArgNumber(), kStateAttr));
     if (!next || *next < 0 || *next >= body.back().getNumOperands())
@@ -80,7 +76,7 @@ private:
     mlir::FailureOr<int64_t> dim = concatenateDim(whole);
     if (mlir::failed(dim))
       return std::nullopt;
-    Stack stack{*next, static_cast<int>(*dim), {0}};
+    RowState stack{*next, static_cast<int>(*dim), {0}};
     for (mlir::Value row : whole->getOperands()) {
       const int64_t size = tensorOf(row).getDimSize(*dim);
       if (size == 0)
@@ -94,18 +90,18 @@ private:
     return isReadInRows ? std::optional(stack) : std::nullopt;
   }
 
-  static bool isBetweenBounds(mlir::Operation *slice, const Stack &stack) {
+  static bool isBetweenBounds(mlir::Operation *slice, const RowState &stack) {
     SliceDims dims = *sliceDims(slice);
     return llvm::is_contained(stack.bounds, dims.starts[stack.dim]) &&
            llvm::is_contained(stack.bounds, dims.limits[stack.dim]);
   }
 
-  const Stack *stackAt(unsigned argument) const {
+  const RowState *stackAt(unsigned argument) const {
     auto found = byArgument.find(argument);
     return found == byArgument.end() ? nullptr : &found->second;
   }
 
-  static void addParts(unsigned old, const Stack *stack, std::vector<Part> &parts) {
+  static void addParts(unsigned old, const RowState *stack, std::vector<Part> &parts) {
     if (!stack)
       return parts.push_back({old});
     for (size_t row = 0; row + 1 < stack->bounds.size(); ++row)
@@ -125,7 +121,7 @@ private:
     llvm::SmallVector<mlir::Attribute> attributes;
     for (const Part &part : arguments) {
       mlir::BlockArgument old = body.getArgument(part.old);
-      body.addArgument(part.stack ? rowType(old, part) : old.getType(), old.getLoc());
+      body.addArgument(part.stack ? rowType(part) : old.getType(), old.getLoc());
       attributes.push_back(argumentAttributes(part));
     }
     for (unsigned i = 0; i < numOld; ++i)
@@ -134,10 +130,9 @@ private:
     function.setArgAttrsAttr(builder.getArrayAttr(attributes));
   }
 
-  static mlir::Type rowType(mlir::Value whole, const Part &part) {
-    llvm::SmallVector<int64_t> shape(tensorOf(whole).getShape());
-    shape[part.stack->dim] = part.end() - part.begin();
-    return tensorOf(whole).clone(shape);
+  mlir::Type rowType(const Part &part) {
+    return withSize(tensorOf(body.getArgument(part.old)), part.stack->dim,
+                    part.end() - part.begin());
   }
 
   mlir::DictionaryAttr argumentAttributes(const Part &part) {
@@ -167,7 +162,7 @@ private:
     for (auto [number, part] : llvm::enumerate(arguments))
       if (part.old == old)
         made.push_back(body.getArgument(numOld + number));
-    const Stack *stack = stackAt(old);
+    const RowState *stack = stackAt(old);
     if (!stack)
       return argument.replaceAllUsesWith(made.front());
     for (mlir::Operation *slice : llvm::make_early_inc_range(argument.getUsers())) {
@@ -204,7 +199,7 @@ private:
   mlir::func::FuncOp function;
   mlir::Block &body;
   mlir::OpBuilder builder;
-  std::map<unsigned, Stack> byArgument;
+  std::map<unsigned, RowState> byArgument;
   std::map<int64_t, unsigned> byResult; ///< the argument whose next value a result is
   std::vector<Part> arguments, results;
 };

@@ -32,10 +32,6 @@ struct Place {
   bool operator==(const Place &other) const { return stack == other.stack && dim == other.dim; }
 };
 
-mlir::RankedTensorType tensorOf(mlir::Value value) {
-  return llvm::cast<mlir::RankedTensorType>(value.getType());
-}
-
 bool isConcatenationAlong(mlir::Operation *op, int dim) {
   if (!op || kindOf(op) != OpKind::Concatenate)
     return false;
@@ -186,7 +182,7 @@ private:
         Rows parts;
         for (const Rows &rows : operands)
           parts.push_back(rows.size() == 1 ? rows.front() : rows[made.size()]);
-        row = cloneRow(op, parts, rowType(result, place.dim, end - begin));
+        row = cloneRow(op, parts, withSize(tensorOf(result), place.dim, end - begin));
       }
       made.push_back(row);
       begin = end;
@@ -200,12 +196,6 @@ private:
     old.replaceAllUsesWith(made);
     if (const Place *place = stacks.find(old))
       stacks.setPlace(made, *place);
-  }
-
-  static mlir::RankedTensorType rowType(mlir::Value whole, int dim, int64_t size) {
-    llvm::SmallVector<int64_t> shape(tensorOf(whole).getShape());
-    shape[dim] = size;
-    return tensorOf(whole).clone(shape);
   }
 
   mlir::Value cloneRow(mlir::Operation *op, mlir::ValueRange operands,
@@ -327,13 +317,12 @@ struct SplitStacks : impl::SplitStacksBase<SplitStacks> {
   void runOnOperation() override {
     if (mlir::failed(checkModule(getOperation())))
       return signalPassFailure();
-    for (auto function : getOperation().getOps<mlir::func::FuncOp>()) {
-      if (function.isExternal())
-        continue;
-      Stacks stacks(function);
-      if (!stacks.isEmpty())
-        StackSplitter(function, std::move(stacks)).run();
-    }
+    auto main = getOperation().lookupSymbol<mlir::func::FuncOp>("main");
+    if (!main || main.isExternal())
+      return;
+    Stacks stacks(main);
+    if (!stacks.isEmpty())
+      StackSplitter(main, std::move(stacks)).run();
   }
 };
 

@@ -8,10 +8,6 @@
 namespace alpa {
 namespace {
 
-mlir::RankedTensorType tensorOf(mlir::Value value) {
-  return llvm::cast<mlir::RankedTensorType>(value.getType());
-}
-
 void setSizes(mlir::Operation *op, llvm::StringRef name, llvm::ArrayRef<int64_t> values) {
   op->setAttr(name, mlir::Builder(op->getContext()).getDenseI64ArrayAttr(values));
 }
@@ -20,9 +16,7 @@ void setSizes(mlir::Operation *op, llvm::StringRef name, llvm::ArrayRef<int64_t>
 
 mlir::Type BatchResizer::resized(mlir::Type type, const BatchDim &dim) const {
   auto tensor = llvm::cast<mlir::RankedTensorType>(type);
-  llvm::SmallVector<int64_t> shape(tensor.getShape());
-  shape[dim.dim] = resizedExtent(shape[dim.dim]);
-  return tensor.clone(shape);
+  return withSize(tensor, dim.dim, resizedExtent(tensor.getDimSize(dim.dim)));
 }
 
 mlir::Type BatchResizer::resized(mlir::Value value) const {

@@ -61,20 +61,20 @@ dev:
 # --- Test layers, each alone ---
 
 test-core: setup
-	$(pytest) -n 2 tests/core
+	$(pytest) -n 2 -m "not slow" tests/core
 
 test-passes: setup
 	$(bin)/lit -sv -j $(jobs) tests/passes
 
 test-plan: setup
-	$(pytest) -n 2 tests/plan
+	$(pytest) -n 2 -m "not slow" tests/plan
 
 test-run: setup
 	$(pytest) -n 2 tests/run
 
 # A part of what `make test-whole` tries (tests/oracles/extent.py).
 test-slow: setup
-	$(pytest) -n 2 --dist loadgroup --durations 20 --ignore tests/slow/test_iopddl.py tests/slow
+	$(pytest) -n 2 --dist loadgroup --durations 20 --ignore tests/slow/test_iopddl.py -m slow tests/slow tests/core tests/plan
 	$(pytest) tests/slow/test_iopddl.py  # with goals in seconds: alone
 
 test-whole:

@@ -23,10 +23,11 @@ from alpa_mlir.intra_op.solution import Solution, TracePoint
 from alpa_mlir.intra_op.solve import solve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles.extent import in_part
 from sharding_problems import brute_force, large_problem, small_problems
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=in_part(200, 1000), deadline=None)
 @given(small_problems())
 def test_solve_random_problem_agrees_with_brute_force(problem: ShardingProblem) -> None:
     optimum = brute_force(problem)
@@ -51,7 +52,7 @@ def check_statements(solution: Solution, optimum: int) -> None:
         assert point.cost is None or point.cost >= optimum
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=in_part(80, 300), deadline=None)
 @given(problem=small_problems(), stand_in=st.integers(1, 60))
 def test_solve_finite_cost_for_forbidden_is_optimal(
     problem: ShardingProblem, stand_in: int
@@ -70,7 +71,7 @@ def test_solve_finite_cost_for_forbidden_is_optimal(
     assert solution.is_optimal
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=in_part(80, 300), deadline=None)
 @given(small_problems())
 def test_solve_finite_cost_too_large_to_add_up(problem: ShardingProblem) -> None:
     """Written where a choice is forbidden; three of these leave what the solvers can add."""
@@ -224,6 +225,7 @@ def test_ilp_alone_small_problem_is_optimal(problem: ShardingProblem) -> None:
         assert judged.cost == optimum
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_solve_same_seed_any_thread_count_gives_one_answer(seed: int) -> None:
     problem = large_problem(seed, num_nodes=200)

@@ -209,6 +209,7 @@ def test_solve_command_prints_progress(tmp_path: Path) -> None:
     assert gap.endswith("%")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_solve_command_interrupted_gives_the_best_answer(
     number: signal.Signals, tmp_path: Path

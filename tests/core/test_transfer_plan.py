@@ -11,6 +11,7 @@ from alpa_mlir._native import Link as NativeLink
 from alpa_mlir._native import Send, TransferPlan, TransferProblem
 from alpa_mlir.cost.device_mesh import native_link
 from hypothesis import assume, given, settings
+from oracles.extent import in_part
 from transfer_problems import (
     FAST,
     SLOW,
@@ -80,7 +81,7 @@ def test_second_crossing_is_taken_where_it_is_faster_and_is_told() -> None:
     assert plan.is_optimal
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=in_part(150, 1000), deadline=None)
 @given(transfers())
 def test_what_arrives_is_what_was_sent(ends: Ends) -> None:
     problem = ends.problem
@@ -95,7 +96,7 @@ def test_what_arrives_is_what_was_sent(ends: Ends) -> None:
         assert plan.makespan_seconds < once.makespan_seconds
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=in_part(8, 50), deadline=None)
 @given(transfers())
 def test_few_sends_take_as_little_as_the_best_of_all(ends: Ends) -> None:
     problem = ends.problem

@@ -250,6 +250,7 @@ def test_result_is_the_same_every_time() -> None:
     assert cluster(gpt(), 4)[0] == cluster(gpt(), 4)[0]
 
 
+@pytest.mark.slow
 def test_twenty_four_layers_take_less_than_a_second() -> None:
     module = _native.Module.parse(split(gpt(24), 2))
     begin = time.perf_counter()

@@ -160,6 +160,7 @@ def test_auto_plans_for_energy() -> None:
     assert cheap.remarks[-1] in cheap.explain().replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_plans_with_every_number_of_microbatches_are_compared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

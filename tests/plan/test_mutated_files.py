@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from oracles.mutated_files import outcomes
 
-NUM_SEEDS = {"whole": 60, "pipeline": 60, "cluster": 40, "problem": 40}
+NUM_SEEDS = {"whole": 15, "pipeline": 15, "cluster": 15, "problem": 15}
 
 
 @pytest.mark.parametrize("kind", NUM_SEEDS)

@@ -22,6 +22,8 @@ from alpa_mlir.intra_op.shard import normalize
 from alpa_mlir.models.workload import workload
 from alpa_mlir.progress import Stopwatch
 
+pytestmark = pytest.mark.slow
+
 CLUSTER = alpa.Cluster.preset("p3.16xlarge")
 METHOD = alpa.Auto(num_microbatches=4, cache_dir=None, num_processes=0)
 MESHES = [LogicalMesh.of_shape((8,)), LogicalMesh.of_shape((2, 4))]

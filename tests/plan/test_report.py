@@ -60,6 +60,7 @@ def test_page_needs_no_network(tmp_path: Path) -> None:
     assert "<!-- " not in text.partition("</style>")[2].partition('id="data"')[0]
 
 
+@pytest.mark.slow
 def test_large_plan_is_a_small_page() -> None:
     """96 layers on 1,024 devices, with 1,024 microbatches."""
     text = page(hand_made_plan(128, 16, 96, 1024))

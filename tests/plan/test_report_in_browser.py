@@ -73,6 +73,7 @@ def test_one_program_has_no_timeline(browser: Browser, tmp_path: Path) -> None:
     assert is_quiet(page), page.errors
 
 
+@pytest.mark.slow
 def test_large_plan_is_usable(browser: Browser, tmp_path: Path) -> None:
     page = opened(browser, hand_made_plan(128, 16, 96, 256), tmp_path)
     assert len(page.texts("#cluster i")) == 1024

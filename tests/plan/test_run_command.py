@@ -40,6 +40,7 @@ def test_processes_know_their_numbers_and_arguments(
     assert sorted(err.splitlines()) == [f"[0] {flag}", f"[1] {flag}"]
 
 
+@pytest.mark.slow
 def test_all_end_when_one_fails_and_it_is_named(
     script: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,6 +65,7 @@ def assert_is_gone(process: int) -> None:
         os.kill(process, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_outlives_its_launcher(
     script: Path, tmp_path: Path, number: signal.Signals
@@ -138,6 +140,7 @@ def test_variable_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) 
         alpa.initialize()
 
 
+@pytest.mark.slow
 def test_a_process_alone_goes_on_alone(script: Path) -> None:
     # A process of its own: in this one JAX may have begun.
     script.write_text(

@@ -33,6 +33,7 @@ def in_rows(program: Program) -> str:
     return module.text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_step_in_rows_computes_the_same(name: str) -> None:
     assert_computes_the_same(in_rows(STEPS[name]), STEPS[name])
@@ -106,6 +107,7 @@ def ops_of_stacks(text: str) -> set[str]:
     return {op[1] for op in found if op}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers_compute_the_same(name: str) -> None:
     program = step_with(OPTIMIZERS[name])
@@ -190,6 +192,7 @@ def test_rows_of_state_are_arguments(name: str) -> None:
     assert_computes_the_same(text, rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_step_of_rows_computes_the_same(name: str) -> None:
     assert_computes_the_same(*separated(STEPS[name]))

@@ -65,6 +65,7 @@ def validated(plan: alpa.Plan) -> Any:
 # --- What is found ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [WHOLE, PIPELINE], ids=["whole", "pipeline"])
 def test_validation_is_what_the_executables_say(method: Any, tmp_path: Path) -> None:
     step = alpa.parallelize(gpt().train_step, method)
@@ -82,6 +83,7 @@ def test_validation_is_what_the_executables_say(method: Any, tmp_path: Path) -> 
     assert not found.warnings
 
 
+@pytest.mark.slow
 def test_equal_stages_are_compiled_once() -> None:
     def f(params: Any, batch: jax.Array) -> Any:
         def loss(params: Any) -> jax.Array:
@@ -99,6 +101,7 @@ def test_equal_stages_are_compiled_once() -> None:
     assert found.num_programs <= 8  # of 12: two stages in the middle, four updates
 
 
+@pytest.mark.slow
 def test_steps_with_keys_and_microbatch_numbers_are_validated() -> None:
     def f(params: Any, batch: jax.Array, key: jax.Array) -> Any:
         def loss(params: Any) -> jax.Array:
@@ -113,6 +116,7 @@ def test_steps_with_keys_and_microbatch_numbers_are_validated() -> None:
     assert validated(plan).memory
 
 
+@pytest.mark.slow
 def test_command_prints_tables_or_json(tmp_path: Path, whole: alpa.Plan) -> None:
     whole.save(tmp_path / "plan.json")
     told = json.loads(answer("validate", tmp_path / "plan.json", "--json", "--quiet"))
@@ -137,6 +141,7 @@ def test_validation_as_tables_says_what_is_said_as_it_is() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_validate_tells_how_far_it_is(whole: alpa.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a process of its own, whatever the devices of this one."""
     seen: list[Progress] = []
@@ -161,6 +166,7 @@ worker.main(*sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_progress_is_all_that_the_worker_says(tmp_path: Path, whole: alpa.Plan) -> None:
     question, answer = tmp_path / "question.json", tmp_path / "answer.json"
     question.write_text(json.dumps({"plan": plan_to_json(whole), "module": ""}))
@@ -340,6 +346,7 @@ def test_plan_says_how_far_the_model_was_off(whole: alpa.Plan) -> None:
         assert f"{of.count} {of.against}, {of.date}" in line
 
 
+@pytest.mark.slow
 def test_program_that_xla_refuses_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that are not compiled any more are not waited for."""
     plan = alpa.parallelize(gpt().train_step, PIPELINE).plan(*gpt().abstract_arguments())
@@ -377,6 +384,7 @@ def test_known_error_is_that_of_predictions_against_what_is_so(tmp_path: Path) -
         ErrorOf.of([], "plans", "2026-11-27", "python measure.py")
 
 
+@pytest.mark.slow
 def test_hlo_that_is_not_read_in_full_is_refused(
     whole: alpa.Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:

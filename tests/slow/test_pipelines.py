@@ -13,7 +13,7 @@ from alpa_mlir.program.annotated import AnnotatedProgram
 from alpa_mlir.program.pipeline import PipelineProgram
 from alpa_mlir.runtime.compile import compile_pipeline
 from alpa_mlir.runtime.compiled_programs import CompiledPrograms
-from oracles.extent import in_part
+from oracles.extent import each_nth, in_part
 from oracles.training_equality import assert_close, batches, case, one_device_step, train
 from programs.hand_made_pipelines import hand_made_pipeline, with_schedule
 
@@ -92,8 +92,10 @@ def assert_pipeline_trains(
 @pytest.mark.parametrize(
     ("name", "stages", "num_microbatches", "schedule"),
     [
-        pytest.param(*each, marks=pytest.mark.xdist_group("-".join(map(str, each[:2]))))
-        for each in itertools.product(MODELS, EVEN, in_part((4,), (2, 4, 8)), SCHEDULES)
+        pytest.param(*plan, count, schedule, marks=pytest.mark.xdist_group("-".join(plan)))
+        for plan in each_nth(3, list(itertools.product(MODELS, EVEN)))
+        for count in in_part((4,), (2, 4, 8))
+        for schedule in SCHEDULES
     ],
 )
 def test_training_equals_one_device(
@@ -107,7 +109,7 @@ def test_training_equals_one_device(
     [
         pytest.param(*each, marks=pytest.mark.xdist_group(f"{each[0]}-uneven"))
         for each in itertools.product(
-            ("gpt", "moe", "wide_resnet", "unet", "encoder_decoder"), SCHEDULES
+            each_nth(3, ("gpt", "moe", "wide_resnet", "unet", "encoder_decoder")), SCHEDULES
         )
     ],
 )
@@ -115,7 +117,7 @@ def test_training_on_unequal_submeshes_equals_one_device(name: str, schedule: st
     assert_pipeline_trains(name, UNEVEN, 4, schedule)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", each_nth(2, MODELS))
 def test_training_as_planned_equals_one_device(name: str) -> None:
     method = alpa.PipelineParallel(
         num_stages=4,

@@ -19,7 +19,7 @@ CASES_ON_MESHES = [
 ]
 
 # No divisor of the number of methods, so that each of them is tried on every mesh.
-TRIALS = each_nth(3, [(*each, method) for each in CASES_ON_MESHES for method in METHODS])
+TRIALS = each_nth(7, [(*each, method) for each in CASES_ON_MESHES for method in METHODS])
 
 
 @pytest.mark.parametrize(

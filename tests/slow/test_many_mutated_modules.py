@@ -14,7 +14,7 @@ from oracles.mutated_modules import (
 )
 
 NUM_PARTS = 4
-NUM_RANDOM = in_part(2_000, 10_000)
+NUM_RANDOM = in_part(1_000, 10_000)
 
 
 @pytest.mark.parametrize("part", range(NUM_PARTS))

@@ -67,10 +67,10 @@ test-passes: setup
 	$(bin)/lit -sv -j $(jobs) tests/passes
 
 test-plan: setup
-	$(pytest) -n 2 -m "not slow" tests/plan
+	$(pytest) -n 2 --dist loadgroup -m "not slow" tests/plan
 
 test-run: setup
-	$(pytest) -n 2 tests/run
+	$(pytest) -n 2 --dist loadgroup tests/run
 
 # A part of what `make test-whole` tries (tests/oracles/extent.py).
 test-slow: setup

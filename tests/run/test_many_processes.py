@@ -36,6 +36,7 @@ def trained(folder: Path) -> dict[str, list[Trained]]:
     return train_in_processes(folder, "mlp", list(METHODS))
 
 
+@pytest.mark.xdist_group("trained")
 @pytest.mark.parametrize("method", METHODS)
 def test_two_processes_train_as_one(
     folder: Path, trained: dict[str, list[Trained]], method: str

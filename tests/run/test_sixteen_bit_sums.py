@@ -12,6 +12,7 @@ import pytest
 from alpa_mlir.runtime.pipeline import PipelineExecutable
 from alpa_mlir.schedule.schedule import Phase
 from alpa_mlir.xla.collectives import bytes_by_kind, parse_collectives
+from oracles.extent import each_nth
 
 BATCH, FEATURES, CLASSES = 256, 24, 10
 LOSS_SCALE = 8.0
@@ -93,9 +94,16 @@ def pipelined(dtype: Any, num_microbatches: int, num_devices: int) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("num_microbatches", "num_devices"), [(2, 2), (64, 2), (128, 2), (2, 8), (64, 8)]
+    ("dtype", "num_microbatches", "num_devices"),
+    each_nth(
+        3,
+        [
+            (dtype, *each)
+            for each in [(2, 2), (64, 2), (128, 2), (2, 8), (64, 8)]
+            for dtype in (jnp.bfloat16, jnp.float16)
+        ],
+    ),
 )
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_many_microbatches_are_as_exact_as_one(
     dtype: Any, num_microbatches: int, num_devices: int
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from oracles.mutated_files import outcomes
 
-NUM_SEEDS = {"whole": 15, "pipeline": 15, "cluster": 15, "problem": 15}
+NUM_SEEDS = {"whole": 24, "pipeline": 24, "cluster": 24, "problem": 24}
 
 
 @pytest.mark.parametrize("kind", NUM_SEEDS)

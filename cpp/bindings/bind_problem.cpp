@@ -131,10 +131,11 @@ void bindAnytimeSolver(nb::module_ &m) {
 
   m.def(
       "solve_core",
-      [](const CoreProblem &core, double timeLimitSeconds, int64_t workLimit, int32_t numThreads,
-         uint64_t seed, double stopGap, int64_t cutoff,
+      [](const CoreProblem &core, double timeLimitSeconds, int64_t workLimit, int64_t patience,
+         int32_t numThreads, uint64_t seed, double stopGap, int64_t cutoff,
          std::function<bool(const std::string &, const AnytimeResult &)> onProgress) {
-        AnytimeOptions options{seed, numThreads, workLimit, timeLimitSeconds, stopGap, cutoff};
+        AnytimeOptions options{seed,    numThreads, workLimit, patience, timeLimitSeconds,
+                               stopGap, cutoff};
         auto report = [&](const std::string &phase, const AnytimeResult &result) {
           nb::gil_scoped_acquire gil;
           return onProgress(phase, result);
@@ -143,8 +144,8 @@ void bindAnytimeSolver(nb::module_ &m) {
         return AnytimeSolver(core, options, report).solve();
       },
       nb::arg("core"), nb::kw_only(), nb::arg("time_limit_seconds"), nb::arg("work_limit"),
-      nb::arg("num_threads"), nb::arg("seed"), nb::arg("stop_gap"), nb::arg("cutoff"),
-      nb::arg("on_progress"),
+      nb::arg("patience"), nb::arg("num_threads"), nb::arg("seed"), nb::arg("stop_gap"),
+      nb::arg("cutoff"), nb::arg("on_progress"),
       "Searches until optimal or a limit is reached. `on_progress(phase, result)` returns whether "
       "to go on.");
 }

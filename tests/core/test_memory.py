@@ -24,7 +24,8 @@ limit = pages * resource.getpagesize() + int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 try:
-    native.solve_core(core, time_limit_seconds=60, work_limit=40_000_000, num_threads=4, seed=0,
+    native.solve_core(core, time_limit_seconds=60, work_limit=40_000_000, patience=1 << 62,
+                      num_threads=4, seed=0,
                       stop_gap=0, cutoff=native.BLOCKED_COST, on_progress=lambda *_: True)
 except MemoryError:
     print("MemoryError")

@@ -1,27 +1,40 @@
-"""The search for shardings of a whole program ends when nothing better has come for long."""
+"""A search ends when nothing better has come for long, after the same work on every machine."""
+
+import time
 
 import pytest
-from alpa_mlir.intra_op.patience import Patience
 from alpa_mlir.intra_op.solution import TracePoint
+from alpa_mlir.intra_op.solve import solve
+from sharding_problems import large_problem
+
+PATIENCE = 100_000_000
 
 
-def point(seconds: float, cost: int | None) -> TracePoint:
-    return TracePoint(seconds, "search", cost, 0)
+def dawdle(_: TracePoint) -> bool:
+    time.sleep(0.02)
+    return True
 
 
-@pytest.mark.parametrize(("found", "given_up"), [(0.5, 3.6), (4.0, 12.1)])
-def test_patience_lasts_three_seconds_or_twice_the_time_of_the_last_answer(
-    found: float, given_up: float
-) -> None:
-    patience = Patience()
-    assert patience(point(0.1, 120))
-    assert patience(point(found, 100))
-    assert patience(point(given_up - 0.2, 100))
-    assert not patience(point(given_up, 100))
+def test_search_ends_with_a_proof_where_that_comes_first() -> None:
+    solution = solve(large_problem(1, num_nodes=60), patience=PATIENCE, on_progress=dawdle)
+    assert solution.is_optimal
 
 
-def test_better_answers_renew_it_and_none_is_waited_for() -> None:
-    patience = Patience()
-    assert all(patience(point(seconds, None)) for seconds in (1.0, 30.0))
-    assert all(patience(point(*each)) for each in ((31.0, 100), (60.0, 90), (170.0, 90)))
-    assert not patience(point(181.0, 90))
+@pytest.mark.slow
+def test_search_without_better_answers_ends_alike_on_a_busy_machine() -> None:
+    problem = large_problem(2, num_nodes=75)
+    idle, *others = (
+        solve(
+            problem,
+            patience=PATIENCE,
+            num_threads=num_threads,
+            time_limit_seconds=600,
+            on_progress=on_progress,
+        )
+        for num_threads, on_progress in ((1, None), (1, dawdle), (3, dawdle))
+    )
+    assert idle.lower_bound < idle.cost
+    assert idle.trace[-1].seconds < 200  # the proof takes longer than that
+    for busy in others:
+        assert busy.choices.tolist() == idle.choices.tolist()
+        assert busy.lower_bound == idle.lower_bound

@@ -20,9 +20,8 @@ from alpa_mlir.cost.memory import stage_memory
 from alpa_mlir.errors import InfeasibleError, SolverError
 from alpa_mlir.inter_op.costs import NO_LIMIT, StageCost, StageQuestion
 from alpa_mlir.inter_op.sharded_stage import StageModel
-from alpa_mlir.intra_op.patience import Patience
 from alpa_mlir.intra_op.shard import cost_and_bound, vertex_choices
-from alpa_mlir.intra_op.solve import solve
+from alpa_mlir.intra_op.solve import PATIENCE, solve
 
 Choices = list[int]
 
@@ -168,7 +167,7 @@ class _StageSolver:
                 time_limit_seconds=max(0.0, self.deadline - time.monotonic()),
                 num_threads=self.num_threads,
                 target_gap=question.target_gap,
-                on_progress=Patience(),
+                patience=PATIENCE,
             )
         except InfeasibleError:
             return None

@@ -8,10 +8,9 @@ from alpa_mlir._native import Module, ShardingModel, ShardingProblem
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cost.device_mesh import native_device, native_mesh
 from alpa_mlir.errors import InfeasibleError, PlanError, SolverError
-from alpa_mlir.intra_op.patience import Patience
 from alpa_mlir.intra_op.shortage import describe_copies, describe_shortage
 from alpa_mlir.intra_op.solution import Solution
-from alpa_mlir.intra_op.solve import solve
+from alpa_mlir.intra_op.solve import PATIENCE, solve
 from alpa_mlir.ir import jaxlib
 from alpa_mlir.ir.passes import messages, pass_errors, run_passes
 from alpa_mlir.ir.spec import Spec, parse_spec
@@ -165,7 +164,7 @@ def _solve(problem: ShardingProblem, time_limit_seconds: float, target_gap: floa
         problem,
         time_limit_seconds=time_limit_seconds,
         target_gap=target_gap,
-        on_progress=Patience(),
+        patience=PATIENCE,
     )
 
 

@@ -43,6 +43,10 @@ _SEARCH_SHARE = 0.5
 _RESTRICTED_SHARE = 0.3
 _POLL_SECONDS = 0.1
 _NO_LIMIT_SECONDS = 1e8
+_NO_WORK_LIMIT = 2**62
+
+# Some three seconds of one core.
+PATIENCE = 3_000_000_000
 
 
 def solve(
@@ -53,6 +57,7 @@ def solve(
     seed: int = 0,
     target_gap: float = 0.0,
     work_limit: int | None = None,
+    patience: int | None = None,
     tie_classes: list[int] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Solution:
@@ -62,7 +67,11 @@ def solve(
     (`alpa_mlir._native.find_identical_nodes`). That finds good answers of repetitive problems
     fast; the lower bound holds for all answers all the same. The search ends at `target_gap`.
     The time limit is a minute unless there is a `work_limit` (about a billion per second): with
-    that alone the answer is reproducible.
+    that alone the answer is reproducible. So it is with `patience`, where time is left: the search
+    ends after so much work without a better answer, or after twice the work that the best one took,
+    whichever is more. `PATIENCE` is for those who plan: where weights are used in several passes
+    (preference pairs, adversarial steps) the best answer is found in a second or two, and what is
+    missing of its proof would take hours.
     `on_progress` is called several times a second; when it returns False the search ends.
 
     Returns the best answer found within the limits, with a lower bound. Raises InfeasibleError
@@ -82,7 +91,8 @@ def solve(
         num_threads=os.cpu_count() or 1 if num_threads is None else num_threads,
         seed=seed,
         target_gap=target_gap,
-        work_limit=2**62 if work_limit is None else work_limit,
+        work_limit=_NO_WORK_LIMIT if work_limit is None else work_limit,
+        patience=_NO_WORK_LIMIT if patience is None else patience,
         on_progress=on_progress,
     )
     if tie_classes is not None:
@@ -110,7 +120,8 @@ def solve(
     is_small = work_limit is None and len(core.edge_costs) <= _MAX_ILP_ENTRIES
     share = _SEARCH_SHARE if is_small else 1.0
     is_settled = run.search(reduced, "search", share=share, bound_below=run.ceiling)
-    if is_small and not is_settled and not run.is_done:
+    is_enough = patience is not None and run.choices is not None
+    if is_small and not is_settled and not is_enough and not run.is_done:
         run.integer_program(reduced)
     return run.solution()
 
@@ -129,6 +140,7 @@ class _Run:
     seed: int
     target_gap: float
     work_limit: int
+    patience: int
     on_progress: OnProgress | None
     start: float = field(default_factory=time.monotonic)
     choices: NDArray[np.int32] | None = None
@@ -184,6 +196,7 @@ class _Run:
                 core,
                 time_limit_seconds=share * self.remaining_seconds,
                 work_limit=self.work_limit,
+                patience=self.patience,
                 num_threads=self.num_threads,
                 seed=self.seed,
                 stop_gap=self.target_gap,

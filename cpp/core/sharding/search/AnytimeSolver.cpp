@@ -36,7 +36,7 @@ AnytimeResult AnytimeSolver::solve() {
   takeFromProof();
   for (double work = kFirstWork; !isDone(); work = std::min(work * kWorkGrowth, 1e18)) {
     int64_t left = options.workLimit - proof.work() - improvement.work();
-    round(std::min(static_cast<int64_t>(work), left));
+    round(std::min({static_cast<int64_t>(work), left, patienceLeft()}));
     isTimed = true;
   }
   return result;
@@ -114,11 +114,23 @@ void AnytimeSolver::takeFromProof() {
 
 bool AnytimeSolver::isDone() {
   report();
-  if (proof.work() + improvement.work() >= options.workLimit)
+  if (proof.work() + improvement.work() >= options.workLimit || patienceLeft() <= 0)
     isStopped = true;
   double gap = static_cast<double>(result.cost - result.lowerBound); // exact where doubles are not
   bool isGood = result.cost < kBlocked && gap <= options.stopGap * static_cast<double>(result.cost);
   return isGood || result.lowerBound >= result.cost || shouldStop();
+}
+
+/// Looked at between rounds, whose ends do not depend on the clock.
+int64_t AnytimeSolver::patienceLeft() {
+  const int64_t work = proof.work() + improvement.work();
+  if (result.cost < bestCost) {
+    bestCost = result.cost;
+    workOfBest = work;
+  }
+  if (!result.choices)
+    return INT64_MAX;
+  return std::max(options.patience, 2 * workOfBest) - (work - workOfBest);
 }
 
 /// What both halves ask all the time: it ends them wherever they are, on any thread.

@@ -18,6 +18,9 @@ struct AnytimeOptions {
   uint64_t seed = 0;
   int32_t numThreads = 1;
   int64_t workLimit = INT64_MAX;
+  /// The search ends after this much work without a better answer, or after twice what the best one
+  /// took, whichever is more.
+  int64_t patience = INT64_MAX;
   double timeLimitSeconds = 60; ///< without an answer, a first round of work is done all the same
   double stopGap = 0;           ///< a gap that is good enough
   int64_t cutoff = kBlocked;    ///< cost of an answer known from elsewhere: only cheaper ones count
@@ -46,6 +49,7 @@ private:
   void mend(const std::vector<int32_t> &draft, const ImproveSearch::Guide &guide, int64_t work);
   void takeFromProof();
   bool isDone();
+  int64_t patienceLeft();
   bool shouldStop();
   void report();
 
@@ -53,6 +57,8 @@ private:
   AnytimeOptions options;
   OnProgress onProgress;
   AnytimeResult result;
+  int64_t bestCost = kBlocked; ///< after the last round in which it fell
+  int64_t workOfBest = 0;      ///< when that round ended
   std::chrono::steady_clock::time_point deadline, nextReport;
   std::thread::id caller = std::this_thread::get_id();
   std::atomic<bool> isStopped{false};

@@ -123,7 +123,8 @@ def _pipeline_or_whole(
         whole = _plan_whole(prepared, method, cluster, stopwatch)
     except InfeasibleError:
         return found
-    return whole if whole.step_seconds <= found.step_seconds else found
+    chosen, other = (whole, found) if whole.step_seconds <= found.step_seconds else (found, whole)
+    return chosen.beside(other.as_alternative, *other.alternatives)
 
 
 def _whole_instead(
@@ -145,7 +146,7 @@ def _plan_whole(
     prepared: Prepared, method: Method, cluster: Cluster, stopwatch: Stopwatch
 ) -> PlanData:
     """The plan with the shortest step over all meshes in question."""
-    best: PlanData | None = None
+    found: list[PlanData] = []
     refusal: AlpaError | None = None
     for mesh in _meshes(prepared.program, method, cluster):
         try:
@@ -162,12 +163,11 @@ def _plan_whole(
         except (InfeasibleError, PassError) as error:  # too large for a mesh of that many axes, say
             refusal = error
             continue
-        plan = make_plan(prepared.program, prepared.steps.normal, sharded, cluster, method)
-        if best is None or plan.step_seconds < best.step_seconds:
-            best = plan
-    if best is None:
+        found.append(make_plan(prepared.program, prepared.steps.normal, sharded, cluster, method))
+    if not found:
         raise refusal or AlpaError("expected at least one logical mesh to plan for")
-    return best
+    best, *others = sorted(found, key=lambda plan: plan.step_seconds)
+    return best.beside(*(other.as_alternative for other in others))
 
 
 def _meshes(program: TracedProgram, method: Method, cluster: Cluster) -> list[LogicalMesh]:

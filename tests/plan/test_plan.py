@@ -78,6 +78,30 @@ def test_explain_names_tensors_collectives_and_memory(plan: alpa.Plan) -> None:
         assert part in text
 
 
+def test_other_meshes_are_alternatives(plan: alpa.Plan) -> None:
+    assert plan.alternatives
+    seconds = [each.step_seconds for each in plan.alternatives]
+    assert plan.step_seconds <= seconds[0]
+    assert seconds == sorted(seconds)
+    assert plan.outline not in [each.name for each in plan.alternatives]
+    assert plan.alternatives[0].name in plan.explain()
+    asked = alpa.ShardParallel(mesh_shape=(2, 4))
+    alone = alpa.parallelize(train_step, asked, CLUSTER).plan(*SHAPES)
+    assert not alone.alternatives
+    assert "alternatives" not in alone.explain()
+
+
+def test_pipelines_and_one_program_are_alternatives() -> None:
+    method = alpa.Auto(num_layers=2, num_processes=0, cache_dir=None)
+    shapes = jax.tree.map(lambda each: jax.ShapeDtypeStruct((64, 64), each.dtype), SHAPES)
+    cluster = alpa.Cluster.preset("dgx-h100")
+    found = alpa.parallelize(train_step, method, cluster).plan(*shapes)
+    kinds = {each.name.partition(",")[0].partition(" on ")[0] for each in found.alternatives}
+    assert "one program" in kinds
+    assert any("stage" in kind for kind in kinds)
+    assert len({each.name for each in found.alternatives}) == len(found.alternatives)
+
+
 def test_fixed_plan_is_replayed(plan: alpa.Plan) -> None:
     assert fixed(plan) == plan
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import alpa_mlir as alpa
 import pytest
+from alpa_mlir.plan.data import Alternative
 from alpa_mlir.report.breakdown import breakdown
 from alpa_mlir.report.known_error import known_error
 from alpa_mlir.units import format_bytes, format_seconds
@@ -82,6 +83,19 @@ def test_large_plan_is_usable(browser: Browser, tmp_path: Path) -> None:
     painted = "performance.mark('a'), document.querySelector('canvas').dispatchEvent("
     key = "new KeyboardEvent('keydown', {key: '+'})), performance.measure('b', 'a').duration"
     assert page.evaluate(painted + key) < 2_000
+    assert is_quiet(page), page.errors
+
+
+def test_alternatives_are_shown_where_there_are(browser: Browser, tmp_path: Path) -> None:
+    plan = whole_plan()
+    page = opened(browser, plan, tmp_path)
+    assert page.evaluate("document.querySelector('#alternatives')") is None
+    near = Alternative("2 stages", 1.5 * plan.step_seconds)
+    page = opened(browser, plan.beside(Alternative("far", 9.0), near), tmp_path)
+    first, last = rows(page, "alternatives")
+    assert first.startswith("2 stages")
+    assert first.endswith("50.0%")
+    assert last.startswith("far")
     assert is_quiet(page), page.errors
 
 

@@ -30,7 +30,15 @@ from alpa_mlir.intra_op.describe import (
 from alpa_mlir.intra_op.shard import cost_and_bound, named_choices
 from alpa_mlir.ir.spec import replicated
 from alpa_mlir.options import FollowPlacement, SearchedPipeline
-from alpa_mlir.plan.data import PlanData, PlannedPrologue, PlannedStage, TemporaryBytes, TensorPlan
+from alpa_mlir.plan.data import (
+    Alternative,
+    PlanData,
+    PlannedPrologue,
+    PlannedStage,
+    TemporaryBytes,
+    TensorPlan,
+    pipeline_outline,
+)
 from alpa_mlir.plan.versions import Versions
 from alpa_mlir.program.pipeline import ArgumentResult
 from alpa_mlir.program.placements import Placements
@@ -54,12 +62,18 @@ def plan_pipeline(
     size = batch_size(program)
     if isinstance(method, FollowPlacement):
         with stopwatch("follow"):
-            choice = follow_pipeline(steps, program, method, size)
+            found = [follow_pipeline(steps, program, method, size)]
     else:
         found = search_pipelines(steps, method, cluster, size, stopwatch)
-        choice = min(found, key=lambda choice: choice.step_seconds)
+    choice, *others = sorted(found, key=lambda choice: choice.step_seconds)
     with stopwatch("describe stages"):
-        return _describe(program, steps, method, cluster, choice)
+        plan = _describe(program, steps, method, cluster, choice)
+    return plan.beside(*map(_alternative, others))
+
+
+def _alternative(choice: PipelineChoice) -> Alternative:
+    name = pipeline_outline(len(choice.stages), choice.layered.num_microbatches, choice.schedule)
+    return Alternative(name, choice.step_seconds)
 
 
 def plan_pipelines(

@@ -5,9 +5,9 @@ A plan is deterministic: the same program, cluster and method give the same plan
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import prod
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from annotated_types import Le
 
@@ -226,6 +226,14 @@ class PlannedPrologue(Checked):
 
 
 @dataclass(frozen=True)
+class Alternative(Checked):
+    """Another plan that was looked at, and how long its step takes by the same prices."""
+
+    name: str
+    step_seconds: Seconds
+
+
+@dataclass(frozen=True)
 class PlanData(Checked):
     """How a program is to run. `alpa_mlir.Plan` is the same with what it can show of itself.
 
@@ -245,6 +253,7 @@ class PlanData(Checked):
       values: of a pipeline, what its tasks read and write; with it a step can be simulated.
       step_seconds: predicted time of one call.
       remarks: what the passes want the user to know.
+      alternatives: that were looked at and not taken, the fastest first.
     """
 
     versions: Versions
@@ -265,10 +274,29 @@ class PlanData(Checked):
     values: tuple[PlannedValues, ...]
     step_seconds: Seconds
     remarks: tuple[str, ...]
+    alternatives: tuple[Alternative, ...] = ()
 
     @property
     def is_pipeline(self) -> bool:
         return self.schedule != "none"
+
+    @property
+    def outline(self) -> str:
+        """What it is, in a few words, beside others for the same program."""
+        if not self.is_pipeline:
+            return f"one program on the mesh {self.mesh}"
+        return pipeline_outline(len(self.stages), self.num_microbatches, self.schedule)
+
+    def beside(self, *others: Alternative) -> Self:
+        """The plan with more alternatives."""
+        every = {each.name: each for each in (*self.alternatives, *others)}
+        return replace(
+            self, alternatives=tuple(sorted(every.values(), key=lambda each: each.step_seconds))
+        )
+
+    @property
+    def as_alternative(self) -> Alternative:
+        return Alternative(self.outline, self.step_seconds)
 
     @property
     def mesh(self) -> LogicalMesh:
@@ -327,6 +355,11 @@ class PlanData(Checked):
         for c in self.collectives:
             totals[c.kind] = totals.get(c.kind, 0) + round(c.bytes * c.count)
         return totals
+
+
+def pipeline_outline(num_stages: int, num_microbatches: int, schedule: str) -> str:
+    stages = "1 stage" if num_stages == 1 else f"{num_stages} stages"
+    return f"{stages}, {num_microbatches} microbatches, schedule {schedule}"
 
 
 def decisions(plan: PlanData) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from alpa_mlir.simulate.planned import planned_timeline
 from alpa_mlir.units import format_bytes, format_range, format_seconds
 
 _WIDTH = 130
-_NUMBERS = ("per device", "runs", "bytes", "time", "forward", "update", "in flight", "gap")
+_NUMBERS = frozenset(
+    ["per device", "runs", "bytes", "time", "forward", "update", "in flight", "gap", "behind"]
+)
 
 
 def explain(plan: PlanData) -> str:
@@ -28,7 +30,10 @@ def explain(plan: PlanData) -> str:
         parts += [_stages(plan), timeline, _transfers(plan)]
     parts.append(_tensors("arguments", plan.arguments))
     parts.append(_tensors("results", [r for r in plan.results if r.role == "result"]))
-    parts += [_collectives(plan.collectives), _known_error()]
+    parts.append(_collectives(plan.collectives))
+    if plan.alternatives:
+        parts.append(_alternatives(plan))
+    parts.append(_known_error())
     return print_all(*parts, *(f"remark: {remark}" for remark in plan.remarks))
 
 
@@ -106,6 +111,14 @@ def _stages(plan: PlanData) -> Table:
             format_bytes(stage.memory_bytes),
             f"{stage.gap:.2%}",
         )
+    return table
+
+
+def _alternatives(plan: PlanData) -> Table:
+    table = make_table("alternatives", "instead", "time", "behind")
+    for each in plan.alternatives:
+        behind = f"{each.step_seconds / plan.step_seconds - 1:.1%}"
+        table.add_row(each.name, format_seconds(each.step_seconds), behind)
     return table
 
 

@@ -40,6 +40,7 @@ def summary(plan: PlanData) -> dict[str, Any]:
         "collectives": list(_collectives(plan)),
         "ops": list(_ops(plan)),
         "transfers": [asdict(each) for each in plan.transfers],
+        "alternatives": [asdict(each) for each in plan.alternatives],
         "known_error": _known_error(),
         "remarks": list(plan.remarks),
     }

@@ -140,7 +140,7 @@
       byId("figures").append(make("div", {}, make("dt", { textContent: title }), make("dd", {}, value, make("small", { textContent: more }))));
     }
     byId("foot").textContent = `Plan of module ${plan.module.slice(0, 12)}, made with ${plan.versions}. Prices: ${cluster.prices}.`;
-    const gone = [["timeline", timeline === null], ["transfers", !plan.is_pipeline], ["links", !plan.is_pipeline], ["remarks", !data.remarks.length]];
+    const gone = [["timeline", timeline === null], ["transfers", !plan.is_pipeline], ["links", !plan.is_pipeline], ["remarks", !data.remarks.length], ["alternatives", !data.alternatives.length]];
     for (const [id, isGone] of gone) if (isGone) byId(id).remove();
     for (const section of document.querySelectorAll("section")) {
       byId("nav").append(make("a", { href: `#${section.id}`, textContent: section.querySelector("h2").textContent }));
@@ -418,6 +418,12 @@
       text("op", (row) => row.op, "nowrap"), text("strategy", (row) => row.strategy, "wide"), number("ops", (row) => row.count),
       { ...text("stages", (row) => row.stages[0]), show: (row) => (row.stages.length === stages.length ? "all" : row.stages.join(", ")) },
     ], data.ops);
+    if (data.alternatives.length) {
+      table(byId("alternatives-table"), "alternative", [
+        text("instead", (row) => row.name, "wide"), number("a step", (row) => row.step_seconds, seconds),
+        number("behind", (row) => row.step_seconds / plan.step_seconds - 1, percent),
+      ], data.alternatives);
+    }
     table(byId("trust-table"), "figure", [
       text("of", (row) => row.what), number("on average", (row) => row.mean, percent), number("at most", (row) => row.worst, percent),
       text("against", (row) => `${row.count} ${row.against}`, "wide"), text("date", (row) => row.date, "nowrap"),

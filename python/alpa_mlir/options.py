@@ -92,12 +92,16 @@ class PipelineMethod(Method):
       num_layers: in how many pieces the program is cut before stages are made of them.
       allow_local_statistics: let each microbatch use its own statistics where sums over examples
         flow back into the step (batch norm). The result is then another than without microbatches.
+      split_stacks: keep state that `lax.scan` reads row by row on the stages that use the rows, not
+        all of it on the first. New, and for one process yet; a stack whose stages have unlike
+        numbers of rows or devices comes back as an `alpa_mlir.stacked_array.StackedArray`.
     """
 
     time_limit_seconds: Seconds = 30.0
     num_microbatches: Count | Literal["auto"] = "auto"
     num_layers: Count | Literal["auto"] = "auto"
     allow_local_statistics: bool = False
+    split_stacks: bool = False
 
 
 @dataclass(frozen=True)

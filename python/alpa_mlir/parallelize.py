@@ -326,17 +326,17 @@ class ParallelFunction:
                 prepared = prepare(self._trace(call), self.stopwatch)
                 data = plan_together(prepared, self._method, self.cluster, self.stopwatch)
                 program = prepared.program
-                module = None if program.host_callbacks else program.text
+                module = None if program.host_callbacks else prepared.of(data).program.text
                 self._planned[key] = prepared, Plan.of(data, module)
             return self._planned[key]
 
     def _lower(self, call: Call) -> Lowered | LoweredPipeline:
         prepared, plan = self._plan(call)
-        program, steps = prepared.program, prepared.steps
+        step = prepared.of(plan)
         with self.stopwatch("lower"):
             if plan.is_pipeline:
-                return LoweredPipeline(lower_pipeline(program, steps, plan), plan)
-            annotated = lower_whole(program, steps.normal, plan)
+                return LoweredPipeline(lower_pipeline(step.program, step.steps, plan), plan)
+            annotated = lower_whole(step.program, step.steps.normal, plan)
             return Lowered(annotated, plan, self._devices(call, plan))
 
     def _compile(self, call: Call) -> AnyExecutable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
@@ -13,11 +14,20 @@ from alpa_mlir.frontend.trace import TracedProgram
 from alpa_mlir.inter_op.layers import LayeredSteps
 from alpa_mlir.inter_op.plan_pipeline import plan_pipeline, plan_pipelines
 from alpa_mlir.inter_op.replay import replay_pipeline
+from alpa_mlir.inter_op.rows import step_in_rows
 from alpa_mlir.intra_op.describe import make_plan
 from alpa_mlir.intra_op.shard import normalize, replay, shard
-from alpa_mlir.options import Auto, FixedPlan, FollowPlacement, Method, SearchedPipeline
+from alpa_mlir.options import (
+    Auto,
+    FixedPlan,
+    FollowPlacement,
+    Method,
+    PipelineMethod,
+    SearchedPipeline,
+)
 from alpa_mlir.plan.check import check_tensors
 from alpa_mlir.plan.data import SCHEDULES, PlanData
+from alpa_mlir.processes.group import process_group
 from alpa_mlir.progress import Stopwatch
 
 
@@ -31,6 +41,23 @@ class Prepared:
 
     program: TracedProgram
     steps: LayeredSteps
+
+    @cached_property
+    def for_pipelines(self) -> Prepared:
+        """With stacked state in rows, so that each is where its layer is.
+
+        Not with several processes, which cannot put their rows together yet.
+        """
+        found = None if process_group() else step_in_rows(self.program, self.steps.normal)
+        if found is None:
+            return self
+        return Prepared(found.program, LayeredSteps(found.normal, is_unrolled=True))
+
+    def of(self, plan: PlanData) -> Prepared:
+        """What the plan was made from, if it was from this."""
+        if plan.is_pipeline and plan.program_hash != self.steps.normal.hash:
+            return self.for_pipelines
+        return self
 
 
 def prepare(program: TracedProgram, stopwatch: Stopwatch) -> Prepared:
@@ -59,14 +86,31 @@ def plan_program(
 
 def _plan(prepared: Prepared, method: Method, cluster: Cluster, stopwatch: Stopwatch) -> PlanData:
     if isinstance(method, FollowPlacement) and method.leader.is_pipeline:
-        return plan_pipeline(prepared.program, prepared.steps, method, cluster, stopwatch)
+        return _plan_pipeline(prepared, method, cluster, stopwatch)
     if isinstance(method, Auto) and method.plans_energy:
         return choose_by_energy(_pipelines(prepared, method, cluster, stopwatch), method)
     if isinstance(method, Auto) and not method.asks_for_pipeline:
         return _pipeline_or_whole(prepared, method, cluster, stopwatch)
     if isinstance(method, SearchedPipeline):
-        return plan_pipeline(prepared.program, prepared.steps, method, cluster, stopwatch)
+        return _plan_pipeline(prepared, method, cluster, stopwatch)
     return _plan_whole(prepared, method, cluster, stopwatch)
+
+
+def _plan_pipeline(
+    prepared: Prepared,
+    method: SearchedPipeline | FollowPlacement,
+    cluster: Cluster,
+    stopwatch: Stopwatch,
+) -> PlanData:
+    step = _in_rows(prepared, method, stopwatch)
+    return plan_pipeline(step.program, step.steps, method, cluster, stopwatch)
+
+
+def _in_rows(prepared: Prepared, method: PipelineMethod, stopwatch: Stopwatch) -> Prepared:
+    if not method.split_stacks:
+        return prepared
+    with stopwatch("rows of stacks"):
+        return prepared.for_pipelines
 
 
 def _pipelines(
@@ -77,6 +121,7 @@ def _pipelines(
     Raises:
       InfeasibleError: none fits into memory.
     """
+    step = _in_rows(prepared, method, stopwatch)
     training = tuple(name for name in SCHEDULES if name != "inference")
     schedules = training if method.schedule == "auto" else (method.schedule,)
     plans: list[PlanData] = []
@@ -84,7 +129,7 @@ def _pipelines(
     for schedule in schedules:
         asked = replace(method, schedule=schedule)
         try:
-            plans += plan_pipelines(prepared.program, prepared.steps, asked, cluster, stopwatch)
+            plans += plan_pipelines(step.program, step.steps, asked, cluster, stopwatch)
         except InfeasibleError as error:
             refusal = error
             continue
@@ -98,7 +143,8 @@ def _pipelines(
 def _check_fits(prepared: Prepared, plan: PlanData) -> None:
     """Raises PlanError where a plan from elsewhere cannot be that of the program."""
     if plan.is_pipeline:
-        replay_pipeline(prepared.program, prepared.steps, plan)
+        step = prepared.of(plan)
+        replay_pipeline(step.program, step.steps, plan)
     else:
         replay(prepared.steps.normal, plan)
         check_tensors(plan, prepared.program)
@@ -116,7 +162,7 @@ def _pipeline_or_whole(
         with suppress(InfeasibleError):
             return _plan_whole(prepared, method, cluster, stopwatch)
     try:
-        found = plan_pipeline(prepared.program, prepared.steps, method, cluster, stopwatch)
+        found = _plan_pipeline(prepared, method, cluster, stopwatch)
     except AlpaError as refusal:
         return _whole_instead(prepared, method, cluster, stopwatch, refusal)
     try:

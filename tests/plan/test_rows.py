@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import optax
 import pytest
+from alpa_mlir.frontend.stacks import Part, Stacks
 from alpa_mlir.inter_op.layers import LayeredSteps
-from alpa_mlir.inter_op.rows import Part, StepInRows, step_in_rows
+from alpa_mlir.inter_op.rows import StepInRows, step_in_rows
 from alpa_mlir.intra_op.shard import normalize
 from alpa_mlir.models.gpt import Form
 from alpa_mlir.models.workload import Workload, workload
@@ -42,6 +43,11 @@ def scanned() -> StepInRows:
     return found
 
 
+def stacks_of(step: StepInRows) -> Stacks:
+    assert step.program.stacks is not None
+    return step.program.stacks
+
+
 def planned(step: Prepared) -> PlanData:
     return plan_program(step, METHOD, alpa.Cluster.preset("dgx-a100"), Stopwatch("test"))
 
@@ -63,13 +69,13 @@ def test_scanned_model_costs_what_an_unrolled_one_costs(scanned: StepInRows) -> 
 
 def test_rows_are_renewed_by_results_of_their_own(scanned: StepInRows) -> None:
     program = scanned.program
-    stacked = {part.number for part in scanned.arguments if part.dim is not None}
+    stacked = {part.number for part in stacks_of(scanned).arguments if part.dim is not None}
     assert len(stacked) == 36  # twelve weights of a layer, and two moments of each
-    for argument, part in zip(program.arguments, scanned.arguments, strict=True):
+    for argument, part in zip(program.arguments, stacks_of(scanned).arguments, strict=True):
         if argument.state_result is None:
             continue
         result = program.results[argument.state_result]
-        renewed = scanned.results[argument.state_result]
+        renewed = stacks_of(scanned).results[argument.state_result]
         assert (result.aval.shape, result.aval.dtype) == (argument.aval.shape, argument.aval.dtype)
         assert (renewed.dim, renewed.begin, renewed.end) == (part.dim, part.begin, part.end)
     names = [argument.name for argument in program.arguments]
@@ -80,11 +86,11 @@ def test_rows_are_renewed_by_results_of_their_own(scanned: StepInRows) -> None:
 def test_rows_of_each_stack_follow_one_another(scanned: StepInRows) -> None:
     step = gpt("scanned")
     leaves = jax.tree.leaves(step.abstract_arguments())
-    assert {part.number for part in scanned.arguments} == set(range(len(leaves)))
-    for parts in (scanned.arguments, scanned.results):
+    assert {part.number for part in stacks_of(scanned).arguments} == set(range(len(leaves)))
+    for parts in (stacks_of(scanned).arguments, stacks_of(scanned).results):
         assert [part.number for part in parts] == sorted(part.number for part in parts)
     for number, leaf in enumerate(leaves):
-        rows = [part for part in scanned.arguments if part.number == number]
+        rows = [part for part in stacks_of(scanned).arguments if part.number == number]
         if rows[0].dim is None:
             assert rows == [Part(number)]
         else:

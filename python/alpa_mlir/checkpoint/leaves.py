@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from alpa_mlir.errors import CheckpointError
+from alpa_mlir.stacked_array import StackedArray
 
 Path = tuple[str, ...]
 
@@ -129,6 +130,8 @@ def _check_names(paths: Iterable[Path]) -> None:
 
 
 def _array(keys: Any, leaf: Any) -> Any:
+    if isinstance(leaf, StackedArray):
+        leaf = np.asarray(leaf)
     if not isinstance(leaf, jax.Array):
         if not isinstance(leaf, np.ndarray | np.generic | bool | int | float | complex):
             path = tuple(map(_key_text, keys)) or _ONLY_LEAF

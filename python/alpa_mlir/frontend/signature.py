@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from alpa_mlir.errors import ArgumentError
+from alpa_mlir.stacked_array import StackedArray
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,6 @@ def is_weak(leaf: Any) -> bool:
 
 
 def _dtype(leaf: Any) -> Any:
-    if isinstance(leaf, jax.Array | jax.ShapeDtypeStruct):
+    if isinstance(leaf, jax.Array | jax.ShapeDtypeStruct | StackedArray):
         return leaf.dtype
     return jax.dtypes.canonicalize_dtype(np.result_type(leaf))

@@ -18,9 +18,11 @@ from alpa_mlir.compat import host_callbacks
 from alpa_mlir.errors import ArgumentError
 from alpa_mlir.frontend.batch import BatchDimsSpec, BatchLeaf, settle, spread
 from alpa_mlir.frontend.signature import Call, Signature
+from alpa_mlir.frontend.stacks import Stacks
 from alpa_mlir.frontend.state import find_gradients, find_state, is_step, pair_donated
 from alpa_mlir.frontend.user_sharding import user_mesh, user_sharding
 from alpa_mlir.ir import jaxlib
+from alpa_mlir.stacked_array import StackedArray
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class TracedProgram:
       mesh: the mesh the user's own shardings are on, if any.
       host_callbacks: Python functions that custom calls of the module refer to by position.
       remarks: on what was found otherwise than one might think.
+      stacks: of a step in rows, the user's side; its own pytrees are flat tuples.
     """
 
     name: str
@@ -76,6 +79,7 @@ class TracedProgram:
     mesh: LogicalMesh | None
     host_callbacks: tuple[Any, ...]
     remarks: tuple[str, ...] = ()
+    stacks: Stacks | None = None
 
 
 def trace(
@@ -224,6 +228,8 @@ def _abstract(arguments: tuple[Any, ...], flat: Sequence[_FlatArgument]) -> list
 
 
 def _struct(leaf: Any, name: str) -> Any:
+    if isinstance(leaf, StackedArray):
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, weak_type=leaf.weak_type)
     try:
         aval: Any = shaped_abstractify(leaf)
     except TypeError:

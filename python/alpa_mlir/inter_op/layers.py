@@ -205,16 +205,18 @@ class LayeredSteps:
 
     Attributes:
       normal: the step as it was normalised, before any cut.
+      is_unrolled: whether its loops over layers are no more.
     """
 
-    def __init__(self, normal: NormalizedModule) -> None:
+    def __init__(self, normal: NormalizedModule, is_unrolled: bool = False) -> None:
         self.normal = normal
+        self.is_unrolled = is_unrolled
         self._known: dict[tuple[int, int, bool], LayeredStep] = {}
 
     @cached_property
     def unrolled(self) -> NormalizedModule:
         """The step with its loops over layers as the layers they stand for."""
-        return unroll_layers(self.normal)
+        return self.normal if self.is_unrolled else unroll_layers(self.normal)
 
     def get(
         self, num_microbatches: int, num_layers: int, allow_local_statistics: bool

@@ -165,6 +165,7 @@ class _OutlineBuilder:
             results=results,
             in_tree=self.program.in_tree,
             out_tree=self.program.out_tree,
+            stacks=self.program.stacks,
         )
 
     def _arguments(self, owners: Mapping[int, int]) -> tuple[PipelineArgument, ...]:

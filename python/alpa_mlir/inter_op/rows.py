@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax
 
 from alpa_mlir._native import Module
+from alpa_mlir.frontend.stacks import Part, Stacks
 from alpa_mlir.frontend.trace import Argument, Result, TracedProgram
 from alpa_mlir.inter_op.layers import unroll_layers
 from alpa_mlir.intra_op.shard import NormalizedModule, normalize
@@ -24,57 +24,26 @@ _STATE = "alpa.state"
 _GRADIENT = "alpa.gradient"
 
 
-@dataclass(frozen=True)
-class Part:
-    """A flat argument or result of a step in rows.
-
-    Attributes:
-      number: of the argument or result of the traced step that it is, or has rows of.
-      dim: that the rows are counted along; None: it is whole.
-      begin, end: of the rows.
-    """
-
-    number: int
-    dim: int | None = None
-    begin: int = 0
-    end: int = 0
-
-    def name(self, of_whole: str) -> str:
-        if self.dim is None:
-            return of_whole
-        rows = str(self.begin) if self.end == self.begin + 1 else f"{self.begin}:{self.end}"
-        return f"{of_whole}[{':, ' * self.dim}{rows}]"
-
-    def aval(self, of_whole: Any) -> Any:
-        if self.dim is None:
-            return of_whole
-        shape = list(of_whole.shape)
-        shape[self.dim] = self.end - self.begin
-        return of_whole.update(shape=tuple(shape))
-
-
 @dataclass(frozen=True, eq=False)
 class StepInRows:
     """A traced step whose stacked state is in rows.
 
     Attributes:
-      program: flat, `arguments` in the order of its arguments, `results` of its results.
+      program: flat; its `stacks` have the user's side.
       normal: its module, with the layers of its loops beside one another.
     """
 
     program: TracedProgram
     normal: NormalizedModule
-    arguments: tuple[Part, ...]
-    results: tuple[Part, ...]
 
 
 def step_in_rows(program: TracedProgram, normal: NormalizedModule) -> StepInRows | None:
-    """None where no state is read and renewed row by row.
+    """None where no state is read and renewed row by row, or the user has sharded some.
 
     Raises:
       PassError: the module is none that the passes know.
     """
-    if not Module.parse(normal.text).has_loops():
+    if program.mesh is not None or not Module.parse(normal.text).has_loops():
         return None
     unrolled = unroll_layers(normal)
     module = Module.parse(unrolled.text)
@@ -86,13 +55,11 @@ def step_in_rows(program: TracedProgram, normal: NormalizedModule) -> StepInRows
     results = _parts([each.attributes for each in main.results])
     if all(part.dim is None for part in arguments):
         return None
-    separated = normalize(module.text(with_locations=True))
+    text = module.text(with_locations=True)
     marks = [each.attributes for each in main.arguments]
     return StepInRows(
-        _program(program, arguments, results, marks),
-        replace(separated, remarks=unrolled.remarks),
-        arguments,
-        results,
+        replace(_program(program, arguments, results, marks), text=text),
+        replace(normalize(text), remarks=unrolled.remarks),
     )
 
 
@@ -132,6 +99,13 @@ def _program(
         results=tuple(map(result, results)),
         in_tree=jax.tree.structure((0,) * len(arguments)),
         out_tree=jax.tree.structure((0,) * len(results)),
+        stacks=Stacks(
+            program.in_tree,
+            program.out_tree,
+            tuple(arguments),
+            tuple(results),
+            tuple(argument.aval for argument in program.arguments),
+        ),
     )
 
 

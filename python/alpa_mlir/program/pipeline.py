@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.errors import PlanError
+from alpa_mlir.frontend.stacks import Stacks
 from alpa_mlir.ir.functions import INDEX, BatchDim
 from alpa_mlir.program.annotated import ProgramInterface
 from alpa_mlir.schedule.schedule import Schedule, TaskKind
@@ -95,6 +96,7 @@ class PipelineProgram(Generic[ProgramT]):
       stages: by number.
       arguments, results: of the user's function, flat.
       in_tree, out_tree: of the tuple of its positional arguments, and of its result.
+      stacks: of a step in rows, the user's side; the trees are flat tuples then.
       index: the batch value that is the number of the microbatch, an i32 scalar; no argument.
     """
 
@@ -108,6 +110,7 @@ class PipelineProgram(Generic[ProgramT]):
     results: tuple[PipelineResult, ...]
     in_tree: Any
     out_tree: Any
+    stacks: Stacks | None = None
     index: str = INDEX
 
     @cached_property

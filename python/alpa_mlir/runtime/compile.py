@@ -40,6 +40,7 @@ from alpa_mlir.runtime.pipeline import PipelineExecutable
 from alpa_mlir.runtime.placing import Mover, put
 from alpa_mlir.runtime.reductions import Reductions
 from alpa_mlir.runtime.share import Share
+from alpa_mlir.runtime.stacks import stack_boundary
 from alpa_mlir.runtime.sums import compile_start
 from alpa_mlir.runtime.transfer.reshard import Reshard, compile_reshard
 from alpa_mlir.runtime.transfer.transport import Lot, find_transport
@@ -180,6 +181,7 @@ class _Builder:
             collects,
             share,
             self._transport,
+            stack_boundary(self._program, self._layout),
         )
         return driver, compiled
 

@@ -20,6 +20,7 @@ from alpa_mlir.runtime.issued import Issue, IssuedInstruction, Store
 from alpa_mlir.runtime.layout import Layout
 from alpa_mlir.runtime.results import ResultReader
 from alpa_mlir.runtime.share import Share
+from alpa_mlir.runtime.stacks import StackBoundary
 from alpa_mlir.runtime.step_views import PipelineView
 from alpa_mlir.runtime.transfer.transport import AbstractTransport
 
@@ -31,6 +32,7 @@ class Driver:
       issued: what a step issues here, in this order: of several processes, each its share.
       share: what of the pipeline this process does.
       transport: what moves arrays between meshes.
+      stacks: what cuts and joins the user's arrays, of a step in rows.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Driver:
         collects: Sequence[Issue],
         share: Share,
         transport: AbstractTransport,
+        stacks: StackBoundary | None = None,
     ) -> None:
         self.program = program
         self.layout = layout
@@ -55,6 +58,7 @@ class Driver:
         self._collects = collects
         self.share = share
         self.transport = transport
+        self.stacks = stacks
         self._activity = own_activity()
         meshes = range(len(program.schedule.meshes))
         self._view = PipelineView(issued, [layout.devices(mesh) for mesh in meshes])
@@ -81,6 +85,8 @@ class Driver:
 
     def start(self, args: tuple[Any, ...]) -> tuple[list[Any], Store]:
         """The flat arguments, and a store that has them where they are read."""
+        if self.stacks is not None:
+            args = self.stacks.cut(args)
         leaves, tree = jax.tree.flatten(args)
         if tree != self.program.in_tree:
             raise ArgumentMismatchError(
@@ -96,4 +102,6 @@ class Driver:
         for collect in self._collects:
             collect(store)
         results = [read(leaves, store) for read in self._readers]
+        if self.stacks is not None:
+            return self.stacks.join(results)
         return self.program.out_tree.unflatten(results)

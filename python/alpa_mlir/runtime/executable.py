@@ -20,6 +20,7 @@ from alpa_mlir.runtime.placing import Mover
 from alpa_mlir.runtime.shared_buffers import DonationGuard
 from alpa_mlir.runtime.step_views import WholeView
 from alpa_mlir.runtime.transfer.transport import find_transport
+from alpa_mlir.stacked_array import on_host
 from alpa_mlir.xla.collectives import HloCollective, parse_collectives
 
 PlanT = TypeVar("PlanT", bound=PlanData)
@@ -76,7 +77,7 @@ class Executable(Generic[PlanT]):
     def place(self, *args: Any) -> tuple[Any, ...]:
         """Moves arguments to where the step wants them; what is there already is not copied."""
         if self._mover is None:
-            return jax.device_put(args, self.input_shardings)
+            return jax.device_put(on_host(args), self.input_shardings)
         leaves, tree = jax.tree.flatten(args)
         if tree != self._program.in_tree:
             return args  # a call refuses it

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 from jax.sharding import NamedSharding
 
 from alpa_mlir.errors import ArgumentError
+from alpa_mlir.frontend.stacks import Part
 from alpa_mlir.program.placement import absent
 
 
@@ -20,11 +21,32 @@ class StateLayout:
     Attributes:
       tree: its `PyTreeDef`.
       avals, shardings: of its leaves, on any number of meshes.
+      rows: by position, of leaves that are created row by row.
     """
 
     tree: Any
     avals: Sequence[Any]
     shardings: Sequence[NamedSharding]
+    rows: Mapping[int, Rows] = field(default_factory=dict[int, "Rows"])
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Parts of a leaf, how each lies, and what makes one leaf of them."""
+
+    parts: Sequence[Part]
+    shardings: Sequence[NamedSharding]
+    join: Callable[[Sequence[jax.Array]], Any]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What is created at once: a leaf, or a row of one."""
+
+    position: int
+    part: Part | None
+    aval: Any
+    sharding: NamedSharding
 
 
 def create(init: Callable[[], Any], layout: StateLayout) -> Any:
@@ -35,7 +57,7 @@ def create(init: Callable[[], Any], layout: StateLayout) -> Any:
     Raises:
       ArgumentError: `init` returns another structure, or leaves of other shapes or dtypes.
     """
-    tree, avals, shardings = layout.tree, layout.avals, layout.shardings
+    tree, avals = layout.tree, layout.avals
     shapes, got = jax.tree.flatten(jax.eval_shape(init))
     if got != tree:
         raise ArgumentError(
@@ -49,28 +71,41 @@ def create(init: Callable[[], Any], layout: StateLayout) -> Any:
                 f"{shape.dtype}{list(shape.shape)}; return what the step was compiled for, or "
                 "compile it for this state"
             )
-    of_mesh: dict[Any, list[int]] = {}
-    for position, sharding in enumerate(shardings):
-        of_mesh.setdefault(sharding.mesh, []).append(position)
-    leaves: list[Any] = [None] * len(shardings)
-    for positions in of_mesh.values():
-        if shardings[positions[0]].addressable_devices:
-            created = _creator(init, positions, shardings)()
+    of_mesh: dict[Any, list[_Piece]] = {}
+    for piece in _pieces(layout):
+        of_mesh.setdefault(piece.sharding.mesh, []).append(piece)
+    made: dict[_Piece, Any] = {}
+    for pieces in of_mesh.values():
+        if pieces[0].sharding.addressable_devices:
+            created = _creator(init, pieces)()
         else:
-            created = [
-                absent(avals[position].shape, avals[position].dtype, shardings[position])
-                for position in positions
-            ]
-        for position, leaf in zip(positions, created, strict=True):
-            leaves[position] = leaf
-    return tree.unflatten(leaves)
+            created = [absent(each.aval.shape, each.aval.dtype, each.sharding) for each in pieces]
+        made.update(zip(pieces, created, strict=True))
+    of_leaf: list[list[Any]] = [[] for _ in avals]
+    for piece in _pieces(layout):
+        of_leaf[piece.position].append(made[piece])
+    return tree.unflatten(
+        layout.rows[position].join(parts) if position in layout.rows else parts[0]
+        for position, parts in enumerate(of_leaf)
+    )
 
 
-def _creator(
-    init: Callable[[], Any], positions: Sequence[int], shardings: Sequence[NamedSharding]
-) -> Callable[[], list[Any]]:
+def _pieces(layout: StateLayout) -> Iterator[_Piece]:
+    for position, (aval, sharding) in enumerate(zip(layout.avals, layout.shardings, strict=True)):
+        rows = layout.rows.get(position)
+        if rows is None:
+            yield _Piece(position, None, aval, sharding)
+            continue
+        for part, where in zip(rows.parts, rows.shardings, strict=True):
+            yield _Piece(position, part, part.aval(aval), where)
+
+
+def _creator(init: Callable[[], Any], pieces: Sequence[_Piece]) -> Callable[[], list[Any]]:
     def create_some() -> list[Any]:
         leaves = jax.tree.leaves(init())
-        return [leaves[position] for position in positions]
+        return [
+            leaves[each.position] if each.part is None else each.part.cut(leaves[each.position])
+            for each in pieces
+        ]
 
-    return jax.jit(create_some, out_shardings=[shardings[position] for position in positions])
+    return jax.jit(create_some, out_shardings=[each.sharding for each in pieces])

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from alpa_mlir.errors import ClusterError
 from alpa_mlir.ir.spec import named_sharding
 from alpa_mlir.program.annotated import AnnotatedProgram
-from alpa_mlir.program.pipeline import PipelineProgram
+from alpa_mlir.program.pipeline import PipelineArgument, PipelineProgram
 from alpa_mlir.program.placement import Placement
 from alpa_mlir.program.placements import Placements
 from alpa_mlir.schedule.schedule import TaskKind
@@ -51,6 +51,16 @@ class Layout:
         if placement not in self._shardings:
             self._shardings[placement] = placement.sharding(self._devices)
         return self._shardings[placement]
+
+    def owned(self, argument: PipelineArgument) -> NamedSharding | None:
+        """How an argument lies on the mesh that owns it, if one does."""
+        if argument.owner is None:
+            return None
+        return self.sharding(self._program.home_meshes[argument.value], Buffer(argument.value))
+
+    def kept(self, argument: PipelineArgument) -> NamedSharding:
+        """How state lies between steps, whether a task reads it or not."""
+        return self.owned(argument) or NamedSharding(self.stage_meshes[0], PartitionSpec())
 
     def in_shardings(self, kind: TaskKind) -> list[NamedSharding]:
         mesh = self.stage_meshes[kind.stage]

@@ -9,14 +9,13 @@ from typing import Any, Generic
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding
 
 from alpa_mlir.energy.clocks import Clocks
 from alpa_mlir.energy.frequencies import EnergyPlan, EnergyPoint
 from alpa_mlir.energy.zeus_clocks import ZeusClocks
 from alpa_mlir.errors import ProcessError
 from alpa_mlir.program.annotated import leaves_of
-from alpa_mlir.program.pipeline import PipelineArgument
 from alpa_mlir.runtime.batch_rows import microbatch_parts, rows_of_process
 from alpa_mlir.runtime.driver import Driver
 from alpa_mlir.runtime.energy_driver import EnergyDriver
@@ -111,20 +110,17 @@ class PipelineExecutable(Generic[PlanT]):
 
         None for batches and for arguments that no task reads.
         """
-        program = self.driver.program
-        return program.in_tree.unflatten([self._owned(a) for a in program.arguments])
+        driver = self.driver
+        owned = [driver.layout.owned(argument) for argument in driver.program.arguments]
+        if driver.stacks is None:
+            return driver.program.in_tree.unflatten(owned)
+        return driver.stacks.of_leaves(owned)
 
     @property
     def meshes(self) -> set[Mesh]:
         """Those that state lies on."""
         owned = (sharding.mesh for sharding in jax.tree.leaves(self.input_shardings))
         return {*self.driver.layout.stage_meshes, *owned}
-
-    def _owned(self, argument: PipelineArgument) -> NamedSharding | None:
-        if argument.owner is None:
-            return None
-        mesh = self.driver.program.home_meshes[argument.value]
-        return self.driver.layout.sharding(mesh, Buffer(argument.value))
 
     def create_state(self, init: Callable[[], Any], position: int = 0) -> Any:
         """What `init` returns, every leaf created on the mesh that owns it.
@@ -140,11 +136,15 @@ class PipelineExecutable(Generic[PlanT]):
     def state_layout(self, position: int = 0) -> StateLayout:
         """How the positional argument at `position` lies between calls."""
         program = self.driver.program
-        tree = program.in_tree.children()[position]
-        arguments = [program.arguments[leaf] for leaf in leaves_of(program.in_tree, position)]
-        elsewhere = NamedSharding(self.driver.layout.stage_meshes[0], PartitionSpec())
-        shardings = [self._owned(argument) or elsewhere for argument in arguments]
-        return StateLayout(tree, [a.aval for a in arguments], shardings)
+        kept = [self.driver.layout.kept(argument) for argument in program.arguments]
+        if self.driver.stacks is not None:
+            return self.driver.stacks.state_layout(position, kept)
+        leaves = leaves_of(program.in_tree, position)
+        return StateLayout(
+            program.in_tree.children()[position],
+            [program.arguments[leaf].aval for leaf in leaves],
+            [kept[leaf] for leaf in leaves],
+        )
 
     def batch_rows(self, batch_dims: Mapping[int, int], process: int) -> np.ndarray:
         """The examples that a process' devices read; by number of a flat argument, the dim that
@@ -153,7 +153,11 @@ class PipelineExecutable(Generic[PlanT]):
         there: dict[str, list[tuple[Buffer, NamedSharding]]] = {}
         for mesh, buffer in dict.fromkeys(program.values.initial_buffers(program.schedule)):
             there.setdefault(buffer.value, []).append((buffer, layout.sharding(mesh, buffer)))
-        batches = [program.arguments[number] for number in batch_dims]
+        stacks = self.driver.stacks
+        batches = [
+            program.arguments[number if stacks is None else stacks.arguments[number].first]
+            for number in batch_dims
+        ]
         parts = [
             part
             for each in batches

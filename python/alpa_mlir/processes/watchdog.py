@@ -9,6 +9,7 @@ that is silent, and a handler of the signal by which JAX does that says who it w
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import signal
@@ -31,6 +32,7 @@ BEAT_SECONDS = 1.0
 # Of a process that ends because another one has failed (EX_TEMPFAIL of sysexits.h).
 ENDED_BY_ANOTHER = 75
 _PROBE_SECONDS = 0.5
+_LAST_SECONDS = 5.0
 _Handler = ctypes.CFUNCTYPE(None, ctypes.c_int)
 
 
@@ -125,13 +127,25 @@ class Watchdog:
         self._coordinator = coordinator
         self._listener = Listener(group.count, heartbeat_seconds, hang_seconds)
         self._answered_at = time.monotonic()
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="alpa watchdog", daemon=True)
         # C keeps a pointer to it.
         self._abort_handler = _Handler(lambda _number: self._say_who_is_lost())
 
     def start(self) -> None:
         if self._group.index:
             self._handle_abort()
-        threading.Thread(target=self._watch, name="alpa watchdog", daemon=True).start()
+        self._thread.start()
+        atexit.register(self._end_with_interpreter)
+
+    def _end_with_interpreter(self) -> None:
+        """Beats until all processes have come to their end, then no more: a thread that is in a
+        native call when the interpreter goes takes the process with it ("exception not rethrown").
+        """
+        with suppress(jax.errors.JaxRuntimeError):  # some have gone already
+            jax.distributed.shutdown()
+        self._is_over.set()
+        self._thread.join(_LAST_SECONDS)
 
     def _handle_abort(self) -> None:
         """Where C has signals: handlers of Python's do not run when a native thread aborts."""
@@ -142,8 +156,7 @@ class Watchdog:
 
     def _watch(self) -> None:
         beat = 0
-        while True:
-            time.sleep(BEAT_SECONDS)
+        while not self._is_over.wait(BEAT_SECONDS):
             beat += 1
             try:
                 self._beat(beat)

@@ -182,3 +182,16 @@ def test_saved_plan_is_replayed(tmp_path: Path) -> None:
         float(each(model.init_state(jax.random.key(0)), batch)[1]) for each in (step, replayed)
     ]
     assert losses[0] == losses[1]
+
+
+def test_smaller_last_batch_is_planned_anew_and_loses_no_state() -> None:
+    model = gpt()
+    step = pipelined(model)
+    batch = model.example_batch(jax.random.key(0))
+    half = jax.tree.map(lambda leaf: leaf[:4], batch)
+    alone = jax.jit(model.train_step)
+    state, expected = model.init_state(jax.random.key(0)), model.init_state(jax.random.key(0))
+    for each in (batch, half, batch):
+        state, loss = step(state, each)
+        expected, other = alone(expected, each)
+        assert float(loss) == pytest.approx(float(other), rel=1e-5)

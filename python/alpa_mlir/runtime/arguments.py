@@ -50,6 +50,39 @@ class _Puts:
             store[destination.slot] = array
 
 
+def flat_arguments(args: tuple[Any, ...], tree: Any) -> list[Any]:
+    """The leaves of the positional arguments.
+
+    Raises:
+      ArgumentMismatchError: they have another structure.
+    """
+    leaves, got = jax.tree.flatten(args)
+    if got != tree:
+        raise ArgumentMismatchError(
+            f"expected arguments of the structure {tree}, got {got}; compile again for arguments "
+            "of another structure"
+        )
+    return leaves
+
+
+def leaf_names(in_tree: Any) -> list[str]:
+    """Such as [0]['w']."""
+    numbered = in_tree.unflatten(range(in_tree.num_leaves))
+    return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(numbered)]
+
+
+def check_type(
+    name: str, got: tuple[tuple[int, ...], Any], expected: tuple[tuple[int, ...], Any]
+) -> None:
+    """Raises ArgumentMismatchError where shape or dtype of an argument is another."""
+    if got != expected:
+        kinds = [f"{dtype}{list(shape)}" for shape, dtype in (expected, got)]
+        raise ArgumentMismatchError(
+            f"expected {kinds[0]} for argument {name}, got {kinds[1]}; compile again for arguments "
+            "of other types"
+        )
+
+
 class ArgumentPlacer:
     """A function of the flat arguments and the store, which it fills."""
 
@@ -126,11 +159,7 @@ class ArgumentPlacer:
             array = np.asarray(leaf)
             got = jax.dtypes.canonicalize_dtype(array.dtype)
             array = array.astype(got, copy=False)
-        if array.shape != shape or got != dtype:
-            raise ArgumentMismatchError(
-                f"expected {dtype}{list(shape)} for argument {self._names[position]}, got "
-                f"{got}{list(array.shape)}; compile again for arguments of other types"
-            )
+        check_type(self._names[position], (array.shape, got), (shape, dtype))
         return array
 
     def _slices(self, position: int, array: Any, sharding: NamedSharding) -> list[Any]:

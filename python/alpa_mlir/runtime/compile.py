@@ -21,7 +21,7 @@ from alpa_mlir.lower.compile import compile_program
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.program.annotated import AnnotatedProgram
 from alpa_mlir.program.pipeline import PipelineProgram
-from alpa_mlir.runtime.arguments import ArgumentPlacer, Destination
+from alpa_mlir.runtime.arguments import ArgumentPlacer, Destination, leaf_names
 from alpa_mlir.runtime.compile_results import ResultsBuilder
 from alpa_mlir.runtime.compiled_programs import CompiledPrograms, CompileSession
 from alpa_mlir.runtime.donation import find_donations
@@ -294,7 +294,7 @@ class _Builder:
                 )
         return ArgumentPlacer(
             program.arguments,
-            _leaf_names(program.in_tree),
+            _argument_names(program),
             [destinations.get(argument.value, []) for argument in program.arguments],
             program.schedule.num_microbatches,
             Mover(self._transport),
@@ -337,7 +337,10 @@ def _types(avals: Sequence[Any]) -> Hashable:
     return tuple((aval.shape, aval.dtype) for aval in avals)
 
 
-def _leaf_names(in_tree: Any) -> list[str]:
-    """Such as [0]['w']."""
-    numbered = in_tree.unflatten(range(in_tree.num_leaves))
-    return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(numbered)]
+def _argument_names(program: PipelineProgram[Any]) -> list[str]:
+    """As the user has them."""
+    stacks = program.stacks
+    if stacks is None:
+        return leaf_names(program.in_tree)
+    names = leaf_names(stacks.in_tree)
+    return [part.name(names[part.number]) for part in stacks.arguments]

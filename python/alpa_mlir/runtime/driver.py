@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-
-from alpa_mlir.errors import ArgumentMismatchError
 from alpa_mlir.processes.activity import own_activity
 from alpa_mlir.program.annotated import AnnotatedProgram
 from alpa_mlir.program.pipeline import PipelineProgram
-from alpa_mlir.runtime.arguments import ArgumentPlacer
+from alpa_mlir.runtime.arguments import ArgumentPlacer, flat_arguments
 from alpa_mlir.runtime.issued import Issue, IssuedInstruction, Store
 from alpa_mlir.runtime.layout import Layout
 from alpa_mlir.runtime.results import ResultReader
@@ -85,14 +82,10 @@ class Driver:
 
     def start(self, args: tuple[Any, ...]) -> tuple[list[Any], Store]:
         """The flat arguments, and a store that has them where they are read."""
-        if self.stacks is not None:
-            args = self.stacks.cut(args)
-        leaves, tree = jax.tree.flatten(args)
-        if tree != self.program.in_tree:
-            raise ArgumentMismatchError(
-                f"expected arguments of the structure {self.program.in_tree}, got {tree}; compile "
-                "again for arguments of another structure"
-            )
+        if self.stacks is None:
+            leaves = flat_arguments(args, self.program.in_tree)
+        else:
+            leaves = self.stacks.cut(args)
         store = self._initial_store.copy()
         self._placer(leaves, store)
         return leaves, store

@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from alpa_mlir.errors import ArgumentMismatchError
 from alpa_mlir.frontend.stacks import Leaf, Part, Stacks, leaves_of_parts
 from alpa_mlir.program.annotated import AnnotatedProgram, leaves_of
 from alpa_mlir.program.pipeline import PipelineProgram
 from alpa_mlir.program.placement import devices_of
+from alpa_mlir.runtime.arguments import check_type, flat_arguments, leaf_names
 from alpa_mlir.runtime.initialize import Rows, StateLayout
 from alpa_mlir.runtime.layout import Layout
 from alpa_mlir.stacked_array import StackedArray
@@ -138,21 +138,18 @@ class StackBoundary:
     def __post_init__(self) -> None:
         self.arguments = leaves_of_parts(self.stacks.arguments)
         self.results = leaves_of_parts(self.stacks.results)
+        self._names = leaf_names(self.stacks.in_tree)
 
-    def cut(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The flat arguments of the step in rows.
+    def cut(self, args: tuple[Any, ...]) -> list[Any]:
+        """The flat arguments of the step in rows. Donated stacks are deleted, each after its last
+        use: with its rows there are two of it, and never two of the state.
 
         Raises:
-          ArgumentMismatchError: arguments of another structure, or a stack of another type.
+          ArgumentMismatchError: arguments of another structure or type; nothing is deleted.
         """
-        leaves, tree = jax.tree.flatten(args)
-        if tree != self.stacks.in_tree:
-            raise ArgumentMismatchError(
-                f"expected arguments of the structure {self.stacks.in_tree}, got {tree}; compile "
-                "again for arguments of another structure"
-            )
-        for number in self.layouts:
-            self._check(number, leaves[number])
+        leaves = flat_arguments(args, self.stacks.in_tree)
+        for name, leaf, aval in zip(self._names, leaves, self.stacks.avals, strict=True):
+            check_type(name, _type(leaf), (aval.shape, aval.dtype))
         uses = Counter(map(id, leaves))
         parts: list[Any] = []
         for number, (whole, leaf) in enumerate(zip(leaves, self.arguments, strict=True)):
@@ -164,7 +161,7 @@ class StackBoundary:
             is_union = isinstance(whole, jax.Array) and whole.sharding == self.layouts[number].union
             if number in self.donated and is_union and not uses[id(whole)]:
                 whole.delete()
-        return tuple(parts)
+        return parts
 
     def of_leaves(self, owned: Sequence[NamedSharding | None]) -> tuple[Any, ...]:
         """The arguments with a sharding at every leaf, of what the flat ones have."""
@@ -225,16 +222,6 @@ class StackBoundary:
             self._programs[key] = StackLayout.of(dim, sizes, shardings)  # type: ignore[arg-type]
         return self._programs[key]
 
-    def _check(self, number: int, whole: Any) -> None:
-        aval = self.stacks.avals[number]
-        shape, dtype = np.shape(whole), getattr(whole, "dtype", None) or np.result_type(whole)
-        got = jax.dtypes.canonicalize_dtype(dtype)
-        if shape != aval.shape or got != aval.dtype:
-            raise ArgumentMismatchError(
-                f"expected {aval.dtype}{list(aval.shape)} for a stack of state, got "
-                f"{got}{list(shape)}; compile again for arguments of other types"
-            )
-
     def _rows(self, number: int, whole: Any, leaf: Leaf) -> list[Any]:
         parts = self.stacks.arguments[leaf.first : leaf.end]
         layout = self.layouts[number]
@@ -280,6 +267,12 @@ class StackBoundary:
                 lambda *rows: jnp.concatenate(rows, dim), out_shardings=sharding
             )
         return self._programs[key](*rows)
+
+
+def _type(leaf: Any) -> tuple[tuple[int, ...], Any]:
+    if isinstance(leaf, jax.Array | StackedArray):
+        return leaf.shape, leaf.dtype
+    return np.shape(leaf), jax.dtypes.canonicalize_dtype(np.result_type(leaf))
 
 
 def _stacks(whole: jax.Array, layout: StackLayout) -> list[jax.Array]:

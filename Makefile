@@ -72,13 +72,13 @@ test-plan: setup
 test-run: setup
 	$(pytest) -n 2 --dist loadgroup tests/run
 
-# A part of what `make test-whole` tries (tests/oracles/extent.py).
+# With the slow tests of other layers. As those, a part of what `make test-whole` tries (tests/oracles/extent.py).
 test-slow: setup
 	$(pytest) -n 2 --dist loadgroup --durations 20 --ignore tests/slow/test_iopddl.py -m slow tests/slow tests/core tests/plan
 	$(pytest) tests/slow/test_iopddl.py  # with goals in seconds: alone
 
 test-whole:
-	ALPA_TEST_EXTENT=whole $(MAKE) test-slow
+	ALPA_TEST_EXTENT=whole $(MAKE) test test-slow
 
 # The core's solver on random problems, against trying everything, under ASan and UBSan.
 test-sanitize: setup

@@ -1,4 +1,8 @@
-"""How much of all that could be tried is tried: a part where time is short, as in CI."""
+"""How much of all that could be tried is tried: a part where time is short, as in CI.
+
+What an issue asks for in numbers (1,000 transfers, 200 steps, twenty kills) is tried by
+`make test-whole`, and before one is called resolved.
+"""
 
 import os
 from collections.abc import Sequence

@@ -29,13 +29,11 @@ class Part:
         return f"{of_whole}[{':, ' * self.dim}{rows}]"
 
     def aval(self, of_whole: Any) -> Any:
-        return of_whole.update(shape=self.shape(of_whole.shape))
-
-    def shape(self, of_whole: Sequence[int]) -> tuple[int, ...]:
-        shape = list(of_whole)
-        if self.dim is not None:
-            shape[self.dim] = self.end - self.begin
-        return tuple(shape)
+        if self.dim is None:
+            return of_whole
+        shape = list(of_whole.shape)
+        shape[self.dim] = self.end - self.begin
+        return of_whole.update(shape=tuple(shape))
 
     def cut(self, whole: Any) -> Any:
         """Of an array, on the host or traced."""
@@ -75,6 +73,7 @@ class Stacks:
 
 
 def leaves_of_parts(parts: Sequence[Part]) -> tuple[Leaf, ...]:
+    """The leaves that flat values in this order are parts of."""
     leaves: list[Leaf] = []
     for number, part in enumerate(parts):
         if part.number < len(leaves):

@@ -6,22 +6,18 @@ arguments are rows of what the user passes (docs/decisions/2026-11-28-stacked-st
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import jax
-
-from alpa_mlir._native import Module
+from alpa_mlir._native import FunctionSummary, Module, ValueSummary
+from alpa_mlir.frontend.saved import argument_of, flat_program
 from alpa_mlir.frontend.stacks import Part, Stacks
-from alpa_mlir.frontend.trace import Argument, Result, TracedProgram
+from alpa_mlir.frontend.trace import Result, TracedProgram
 from alpa_mlir.inter_op.layers import unroll_layers
 from alpa_mlir.intra_op.shard import NormalizedModule, normalize
 from alpa_mlir.ir.passes import run_passes
 
 _ROWS = "alpa.rows"
-_STATE = "alpa.state"
-_GRADIENT = "alpa.gradient"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,72 +43,52 @@ def step_in_rows(program: TracedProgram, normal: NormalizedModule) -> StepInRows
         return None
     unrolled = unroll_layers(normal)
     module = Module.parse(unrolled.text)
-    run_passes(module, "alpa-split-stacks", "alpa-normalize")
+    run_passes(module, "alpa-split-stacks")
     module = Module.parse(normalize(module.text(with_locations=True)).text)
     run_passes(module, "alpa-separate-rows")
     main = module.functions()[0]
-    arguments = _parts([each.attributes for each in main.arguments])
-    results = _parts([each.attributes for each in main.results])
-    if all(part.dim is None for part in arguments):
+    if not any(_ROWS in argument.attributes for argument in main.arguments):
         return None
     text = module.text(with_locations=True)
-    marks = [each.attributes for each in main.arguments]
     return StepInRows(
-        replace(_program(program, arguments, results, marks), text=text),
-        replace(normalize(text), remarks=unrolled.remarks),
+        _program(program, main, text), replace(normalize(text), remarks=unrolled.remarks)
     )
 
 
-def _parts(attributes: Sequence[Mapping[str, str]]) -> tuple[Part, ...]:
+def _program(program: TracedProgram, main: FunctionSummary, text: str) -> TracedProgram:
+    arguments, results = _parts(main.arguments), _parts(main.results)
+    wholes = [program.arguments[part.number] for part in arguments]
+    flat = flat_program(
+        program.name,
+        text,
+        tuple(
+            argument_of(part.name(whole.name), part.aval(whole.aval), value.attributes)
+            for part, whole, value in zip(arguments, wholes, main.arguments, strict=True)
+        ),
+        tuple(
+            Result(part.name(whole.name), part.aval(whole.aval))
+            for part, whole in ((part, program.results[part.number]) for part in results)
+        ),
+    )
+    avals = tuple(argument.aval for argument in program.arguments)
+    return replace(
+        flat,
+        host_callbacks=program.host_callbacks,
+        remarks=program.remarks,
+        stacks=Stacks(program.in_tree, program.out_tree, arguments, results, avals),
+    )
+
+
+def _parts(values: Sequence[ValueSummary]) -> tuple[Part, ...]:
     """What is whole keeps its order, between the rows of others."""
     parts: list[Part] = []
-    for each in attributes:
-        rows = each.get(_ROWS)
+    for value in values:
+        rows = value.attributes.get(_ROWS)
         whole = Part(parts[-1].number + 1 if parts else 0)
         parts.append(Part(*_numbers(rows)) if rows else whole)
     return tuple(parts)
 
 
-def _program(
-    program: TracedProgram,
-    arguments: Sequence[Part],
-    results: Sequence[Part],
-    marks: Sequence[Mapping[str, str]],
-) -> TracedProgram:
-    def argument(part: Part, mark: Mapping[str, str]) -> Argument:
-        whole = program.arguments[part.number]
-        return replace(
-            whole,
-            name=part.name(whole.name),
-            aval=part.aval(whole.aval),
-            state_result=_number(mark, _STATE),
-            gradient_result=_number(mark, _GRADIENT),
-        )
-
-    def result(part: Part) -> Result:
-        whole = program.results[part.number]
-        return Result(part.name(whole.name), part.aval(whole.aval))
-
-    return replace(
-        program,
-        arguments=tuple(map(argument, arguments, marks)),
-        results=tuple(map(result, results)),
-        in_tree=jax.tree.structure((0,) * len(arguments)),
-        out_tree=jax.tree.structure((0,) * len(results)),
-        stacks=Stacks(
-            program.in_tree,
-            program.out_tree,
-            tuple(arguments),
-            tuple(results),
-            tuple(argument.aval for argument in program.arguments),
-        ),
-    )
-
-
-def _number(marks: Mapping[str, str], name: str) -> int | None:
-    return _numbers(marks[name])[0] if name in marks else None
-
-
 def _numbers(text: str) -> list[int]:
-    """Of an attribute as text: `3 : i64`, `array<i64: 0, 0, 1, 2>`."""
-    return [int(each) for each in re.findall(r"-?\d+", re.sub(r"\bi\d+\b", "", text))]
+    """Of `array<i64: 0, 0, 1, 2>`."""
+    return [int(each) for each in text.partition(":")[2].rstrip(">").split(",")]

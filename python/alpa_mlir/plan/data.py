@@ -358,6 +358,7 @@ class PlanData(Checked):
 
 
 def pipeline_outline(num_stages: int, num_microbatches: int, schedule: str) -> str:
+    """`PlanData.outline` of a pipeline, for those that are not described as plans."""
     stages = "1 stage" if num_stages == 1 else f"{num_stages} stages"
     return f"{stages}, {num_microbatches} microbatches, schedule {schedule}"
 

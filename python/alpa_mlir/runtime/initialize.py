@@ -41,10 +41,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class _Piece:
-    """What is created at once: a leaf, or a row of one."""
+    """What is created at once: the leaf at `position`, or a row of it."""
 
     position: int
-    part: Part | None
+    part: Part
     aval: Any
     sharding: NamedSharding
 
@@ -71,8 +71,9 @@ def create(init: Callable[[], Any], layout: StateLayout) -> Any:
                 f"{shape.dtype}{list(shape.shape)}; return what the step was compiled for, or "
                 "compile it for this state"
             )
+    every = list(_pieces(layout))
     of_mesh: dict[Any, list[_Piece]] = {}
-    for piece in _pieces(layout):
+    for piece in every:
         of_mesh.setdefault(piece.sharding.mesh, []).append(piece)
     made: dict[_Piece, Any] = {}
     for pieces in of_mesh.values():
@@ -82,7 +83,7 @@ def create(init: Callable[[], Any], layout: StateLayout) -> Any:
             created = [absent(each.aval.shape, each.aval.dtype, each.sharding) for each in pieces]
         made.update(zip(pieces, created, strict=True))
     of_leaf: list[list[Any]] = [[] for _ in avals]
-    for piece in _pieces(layout):
+    for piece in every:
         of_leaf[piece.position].append(made[piece])
     return tree.unflatten(
         layout.rows[position].join(parts) if position in layout.rows else parts[0]
@@ -94,7 +95,7 @@ def _pieces(layout: StateLayout) -> Iterator[_Piece]:
     for position, (aval, sharding) in enumerate(zip(layout.avals, layout.shardings, strict=True)):
         rows = layout.rows.get(position)
         if rows is None:
-            yield _Piece(position, None, aval, sharding)
+            yield _Piece(position, Part(position), aval, sharding)
             continue
         for part, where in zip(rows.parts, rows.shardings, strict=True):
             yield _Piece(position, part, part.aval(aval), where)
@@ -103,9 +104,6 @@ def _pieces(layout: StateLayout) -> Iterator[_Piece]:
 def _creator(init: Callable[[], Any], pieces: Sequence[_Piece]) -> Callable[[], list[Any]]:
     def create_some() -> list[Any]:
         leaves = jax.tree.leaves(init())
-        return [
-            leaves[each.position] if each.part is None else each.part.cut(leaves[each.position])
-            for each in pieces
-        ]
+        return [each.part.cut(leaves[each.position]) for each in pieces]
 
     return jax.jit(create_some, out_shardings=[each.sharding for each in pieces])

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
 from alpa_mlir.cluster.logical_mesh import candidate_meshes
 from alpa_mlir.energy.objective import choose_by_energy
-from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError, PassError
+from alpa_mlir.errors import AlpaError, ArgumentError, InfeasibleError, PassError, SolverError
 from alpa_mlir.frontend.trace import TracedProgram
 from alpa_mlir.inter_op.layers import LayeredSteps
-from alpa_mlir.inter_op.plan_pipeline import plan_pipeline, plan_pipelines
+from alpa_mlir.inter_op.microbatches import fewest_starts
+from alpa_mlir.inter_op.plan_pipeline import batch_size, plan_pipeline, plan_pipelines
 from alpa_mlir.inter_op.replay import replay_pipeline
 from alpa_mlir.inter_op.rows import step_in_rows
 from alpa_mlir.intra_op.describe import make_plan
@@ -29,6 +29,11 @@ from alpa_mlir.plan.check import check_tensors
 from alpa_mlir.plan.data import SCHEDULES, PlanData
 from alpa_mlir.processes.group import process_group
 from alpa_mlir.progress import Stopwatch
+from alpa_mlir.units import format_seconds
+
+# What the driver takes to start one executable, at least: on CPUs 0.1 to 0.3 ms were measured
+# (benchmarks/pipeline_overhead.py).
+_START_SECONDS = 50e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,36 +161,49 @@ def _pipeline_or_whole(
     """Whichever is faster, or the only one that is possible.
 
     The user's own shardings are for a mesh of all devices, which stages cannot always stand in for:
-    where there are such, a pipeline is for what does not fit into memory otherwise.
+    where there are such, a pipeline is for what does not fit into memory otherwise. Nor is one
+    searched for where no pipeline can be as fast.
     """
-    if prepared.program.mesh is not None:
-        with suppress(InfeasibleError):
-            return _plan_whole(prepared, method, cluster, stopwatch)
+    whole, why_none = None, None
+    try:
+        whole = _plan_whole(prepared, method, cluster, stopwatch)
+    except (InfeasibleError, PassError, SolverError) as error:
+        why_none = error
+    if whole and prepared.program.mesh is not None:
+        return whole
+    if whole and (why := _why_no_pipeline(whole, prepared, method, cluster)):
+        return _with_remark(whole, why)
     try:
         found = _plan_pipeline(prepared, method, cluster, stopwatch)
     except AlpaError as refusal:
-        return _whole_instead(prepared, method, cluster, stopwatch, refusal)
-    try:
-        whole = _plan_whole(prepared, method, cluster, stopwatch)
-    except InfeasibleError:
+        if whole is None:
+            raise (why_none or refusal) from refusal
+        return _with_remark(whole, f"no pipeline: {refusal}")
+    if whole is None:
         return found
     chosen, other = (whole, found) if whole.step_seconds <= found.step_seconds else (found, whole)
     return chosen.beside(other.as_alternative, *other.alternatives)
 
 
-def _whole_instead(
-    prepared: Prepared,
-    method: Auto,
-    cluster: Cluster,
-    stopwatch: Stopwatch,
-    refusal: AlpaError,
-) -> PlanData:
-    """One program, with a remark that says why it is no pipeline."""
+def _why_no_pipeline(
+    whole: PlanData, prepared: Prepared, method: Auto, cluster: Cluster
+) -> str | None:
+    """If a step of one program takes less than it takes to start a pipeline's executables."""
     try:
-        whole = _plan_whole(prepared, method, cluster, stopwatch)
-    except InfeasibleError as error:
-        raise error from refusal
-    return replace(whole, remarks=(*whole.remarks, f"no pipeline: {refusal}"))
+        starts = fewest_starts(method, cluster, batch_size(prepared.program))
+    except ArgumentError:  # without a batch
+        return None
+    if whole.step_seconds > starts * _START_SECONDS:
+        return None
+    return (
+        f"no pipeline: it would start {starts} executables or more, which takes "
+        f"{format_seconds(starts * _START_SECONDS)}; one program's step takes "
+        f"{format_seconds(whole.step_seconds)}"
+    )
+
+
+def _with_remark(plan: PlanData, remark: str) -> PlanData:
+    return replace(plan, remarks=(*plan.remarks, remark))
 
 
 def _plan_whole(

@@ -93,13 +93,25 @@ def test_other_meshes_are_alternatives(plan: alpa.Plan) -> None:
 
 def test_pipelines_and_one_program_are_alternatives() -> None:
     method = alpa.Auto(num_layers=2, num_processes=0, cache_dir=None)
-    shapes = jax.tree.map(lambda each: jax.ShapeDtypeStruct((64, 64), each.dtype), SHAPES)
+    shapes = jax.tree.map(lambda each: jax.ShapeDtypeStruct((16384, 16384), each.dtype), SHAPES)
     cluster = alpa.Cluster.preset("dgx-h100")
     found = alpa.parallelize(train_step, method, cluster).plan(*shapes)
     kinds = {each.name.partition(",")[0].partition(" on ")[0] for each in found.alternatives}
     assert "one program" in kinds
     assert any("stage" in kind for kind in kinds)
     assert len({each.name for each in found.alternatives}) == len(found.alternatives)
+
+
+def test_no_pipeline_is_searched_for_where_starting_it_takes_longer_than_the_step() -> None:
+    """Each executable takes some time to start, however little it computes."""
+    shapes = jax.tree.map(lambda each: jax.ShapeDtypeStruct((64, 64), each.dtype), SHAPES)
+    cluster = alpa.Cluster.preset("dgx-h100")
+    parallel = alpa.parallelize(train_step, alpa.Auto(cache_dir=None), cluster)
+    found = parallel.plan(*shapes)
+    assert found.remarks[-1].startswith("no pipeline: it would start 32 executables or more")
+    assert "shard stages" not in parallel.stopwatch.seconds
+    asked = alpa.Auto(num_microbatches=2, num_layers=2, num_processes=0, cache_dir=None)
+    assert alpa.parallelize(train_step, asked, cluster).plan(*shapes).num_microbatches == 2
 
 
 def test_fixed_plan_is_replayed(plan: alpa.Plan) -> None:

@@ -63,14 +63,27 @@ def search_pipelines(
 
     with StageSearch(method, cluster, stopwatch) as search:
         if method.num_microbatches == "auto":
-            ladder = microbatch_ladder(batch_size)
-            most = max(_FIRST_MICROBATCHES, _FIRST_MICROBATCHES_PER_DEVICE * cluster.num_devices)
-            climb(seconds, ladder, bisect_right(ladder, most) - 1)
+            climb(seconds, microbatch_ladder(batch_size), _first_rung(cluster, batch_size))
         else:
             seconds(method.num_microbatches)
     if not found:
         raise infeasible[-1]
     return found
+
+
+def fewest_starts(method: SearchedPipeline, cluster: Cluster, batch_size: int) -> int:
+    """How many executables a pipeline of at least two stages starts a step, if not more: a forward
+    of each microbatch in each stage, of as few microbatches as are searched."""
+    fewest = method.num_microbatches
+    if fewest == "auto":
+        fewest = microbatch_ladder(batch_size)[max(_first_rung(cluster, batch_size) - 1, 0)]
+    return 2 * fewest
+
+
+def _first_rung(cluster: Cluster, batch_size: int) -> int:
+    """Of the ladder, the one to climb from."""
+    most = max(_FIRST_MICROBATCHES, _FIRST_MICROBATCHES_PER_DEVICE * cluster.num_devices)
+    return bisect_right(microbatch_ladder(batch_size), most) - 1
 
 
 def microbatch_ladder(batch_size: int) -> list[int]:

@@ -20,6 +20,16 @@ def test_search_ends_with_a_proof_where_that_comes_first() -> None:
     assert solution.is_optimal
 
 
+def test_what_time_ends_says_so() -> None:
+    """Work is the same every time, what time allows is not."""
+    problem = large_problem(2, num_nodes=75)
+    by_time = solve(problem, time_limit_seconds=0.2, num_threads=1)
+    by_work = solve(problem, work_limit=50_000_000, num_threads=1)
+    assert by_time.gap > 0 < by_work.gap
+    assert by_time.is_out_of_time
+    assert not by_work.is_out_of_time
+
+
 @pytest.mark.slow
 def test_search_without_better_answers_ends_alike_on_a_busy_machine() -> None:
     problem = large_problem(2, num_nodes=75)
@@ -34,6 +44,7 @@ def test_search_without_better_answers_ends_alike_on_a_busy_machine() -> None:
         for num_threads, on_progress in ((1, None), (1, dawdle), (3, dawdle))
     )
     assert idle.lower_bound < idle.cost
+    assert not idle.is_out_of_time
     assert idle.trace[-1].seconds < 200  # the proof takes longer than that
     for busy in others:
         assert busy.choices.tolist() == idle.choices.tolist()

@@ -168,6 +168,7 @@ class _StageSolver:
                 num_threads=self.num_threads,
                 target_gap=question.target_gap,
                 patience=PATIENCE,
+                work_limit=question.work_limit,
             )
         except InfeasibleError:
             return None
@@ -187,6 +188,6 @@ class _StageSolver:
             **asdict(memory),
             cost=picoseconds,
             lower_bound=0 if price else lower_bound,
-            is_cut_off=solution.gap > question.target_gap,
+            is_cut_off=solution.gap > question.target_gap and solution.is_out_of_time,
         )
         return _Found(cost, solution.choices.tolist(), solution.peak_usage, solution.lower_bound)

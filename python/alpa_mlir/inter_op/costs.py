@@ -31,7 +31,7 @@ from alpa_mlir.fields import (
     read,
 )
 
-_VERSION = 5  # of the answers: a new one where this package's Python changes them
+_VERSION = 6  # of the answers: a new one where this package's Python changes them
 NO_LIMIT = 1 << 49  # bytes
 _ADVICE = "ask again"
 
@@ -53,6 +53,7 @@ class StageQuestion(Checked):
       num_microbatches, num_in_flight: as in the text.
       byte_price: picoseconds that a byte of the peak counts for; where there is a limit as well,
         one to begin with.
+      work_limit: of the solver, whose patience ends it otherwise.
     """
 
     text: str
@@ -66,6 +67,7 @@ class StageQuestion(Checked):
     byte_price: Price = 0.0
     time_limit_seconds: Seconds = 60.0
     target_gap: Fraction = 0.005
+    work_limit: WholeNumber | None = None
 
     @property
     def digest(self) -> str:

@@ -18,9 +18,9 @@ from alpa_mlir.ir.functions import is_of_stage, name_of, phase_of, round_of, sta
 
 Kinds = tuple[int, ...]
 
-# A run of as many layers of one kind shows what each further one adds: shardings may repeat every
-# second layer (column, then row), and the ends of a run are not like its middle.
-MOST_REPEATS = 4
+# What each further layer of a run adds is told by two runs of so many: shardings may repeat every
+# second layer (column, then row).
+_LONG_RUN, _SHORT_RUN = 4, 2
 
 
 def layer_kinds(split: SplitStep) -> Kinds:
@@ -110,10 +110,10 @@ class Parts:
 
 @cache
 def parts_of(kinds: Kinds) -> Parts:
-    """A range as ranges in which no layer repeats more than `MOST_REPEATS` times.
+    """A range as ranges in which layers repeat no more than it takes to know the rest.
 
-    X I...I Y costs X IIII, and IIII Y, less IIII, and half of what IIII costs more than II for
-    each further I: the ends as they are at a run, the middle as it goes on.
+    X I...I Y costs X II, and II Y, less II, and half of what IIII costs more than II for each
+    further I: the ends as they are at a run, the middle as it goes on.
     """
     runs = [(kind, len(list(group))) for kind, group in groupby(kinds)]
     weights: dict[Kinds, float] = {}
@@ -123,14 +123,14 @@ def parts_of(kinds: Kinds) -> Parts:
 
     piece: list[int] = []
     for kind, length in runs:
-        if length <= MOST_REPEATS:
-            piece += [kind] * length
-            continue
-        run = [kind] * MOST_REPEATS
-        add([*piece, *run], 1.0)
-        add(run, -1.0)
-        add(run, (length - MOST_REPEATS) / 2)
-        add(run[:-2], -(length - MOST_REPEATS) / 2)
-        piece = run
+        run = [kind] * min(length, _SHORT_RUN)
+        piece += run
+        if length > _SHORT_RUN:
+            add(piece, 1.0)
+            add(run, -1.0)
+            rest = (length - _SHORT_RUN) / (_LONG_RUN - _SHORT_RUN)
+            add([kind] * _LONG_RUN, rest)
+            add(run, -rest)
+            piece = run
     add(piece, 1.0)
     return Parts(tuple((part, weight) for part, weight in weights.items() if weight))

@@ -21,6 +21,10 @@ from alpa_mlir.progress import Stopwatch
 
 # Of the gap that is asked for: differences between parts are multiplied.
 _GAP_OF_PARTS = 0.1
+# Of the solver, for the ends of ranges, which count once: some second of one core. What it does not
+# prove by then is on all devices of a cluster, where no stages are, and a fast stage is sharded
+# whole before it is believed.
+_WORK_OF_ENDS = 1_000_000_000
 
 
 @dataclass
@@ -61,17 +65,19 @@ class RangeCosts:
     def estimates(self, options: Sequence[StageOption], title: str) -> list[StageCost | None]:
         """Each sharded as if memory had no limit but the price that the option has."""
         parts = [parts_of(self.kinds_of(option)) for option in options]
-        wanted = {
-            (kinds, replace(option, first_layer=0, end_layer=0)): None
-            for option, of in zip(options, parts, strict=True)
-            for kinds, _ in of.weights
-        }
+        wanted: dict[tuple[Kinds, StageOption], bool] = {}  # and whether they count but once
+        for option, of in zip(options, parts, strict=True):
+            for kinds, _ in of.weights:
+                part = kinds, replace(option, first_layer=0, end_layer=0)
+                is_end = not of.is_whole and len(set(kinds)) > 1
+                wanted[part] = wanted.get(part, True) and is_end
         costs = self.ask(
             self._cut(list(wanted)),
             [option for _, option in wanted],
             NO_LIMIT,
             _GAP_OF_PARTS * self.method.target_gap,
             title,
+            [_WORK_OF_ENDS if is_end else None for is_end in wanted.values()],
         )
         known = dict(zip(wanted, costs, strict=True))
         return [
@@ -92,6 +98,7 @@ class RangeCosts:
         limit: int,
         target_gap: float,
         title: str,
+        work_limits: Sequence[int | None] | None = None,
     ) -> list[StageCost | None]:
         """The modules, each sharded as its option says, to fit into `limit` bytes."""
         method = self.method
@@ -108,8 +115,11 @@ class RangeCosts:
                 byte_price=option.byte_price,
                 time_limit_seconds=method.time_limit_seconds,
                 target_gap=target_gap,
+                work_limit=work_limit,
             )
-            for module, option in zip(modules, options, strict=True)
+            for module, option, work_limit in zip(
+                modules, options, work_limits or [None] * len(modules), strict=True
+            )
         ]
         with self.stopwatch("shard stages"):
             return self.table.costs(

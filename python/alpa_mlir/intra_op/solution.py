@@ -28,7 +28,11 @@ OnProgress = Callable[[TracePoint], bool]
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """One strategy per node. No answer costs less than `lower_bound`."""
+    """One strategy per node. No answer costs less than `lower_bound`.
+
+    Attributes:
+      is_out_of_time: whether time ended a part of the search: with more of it this may be better.
+    """
 
     problem: ShardingProblem = field(repr=False)
     choices: NDArray[np.int32] = field(repr=False)
@@ -36,6 +40,7 @@ class Solution:
     lower_bound: int
     peak_usage: int
     trace: tuple[TracePoint, ...] = field(repr=False)
+    is_out_of_time: bool = False
 
     @property
     def gap(self) -> float:

@@ -147,6 +147,7 @@ class _Run:
     cost: int = BLOCKED_COST
     lower_bound: int = 0
     is_stopped: bool = False
+    is_out_of_time: bool = False
     trace: list[TracePoint] = field(default_factory=list[TracePoint])
 
     @property
@@ -191,10 +192,11 @@ class _Run:
             self.lower_bound = max(self.lower_bound, bound)
             self._note(f"{phase} reductions", self.cost, self.lower_bound)
             return True
+        end = time.monotonic() + share * self.remaining_seconds
         try:
             result = solve_core(
                 core,
-                time_limit_seconds=share * self.remaining_seconds,
+                time_limit_seconds=max(end - time.monotonic(), 0.0),
                 work_limit=self.work_limit,
                 patience=self.patience,
                 num_threads=self.num_threads,
@@ -213,6 +215,7 @@ class _Run:
                 f"({len(core.edge_costs)} table entries after reductions) on {self.num_threads} "
                 "threads, got none: try fewer threads, or a mesh of fewer axes"
             ) from None
+        self.is_out_of_time |= time.monotonic() >= end
         if result.choices is not None:
             self.choices = np.array(reduced.expand(result.choices), np.int32)
             self.cost = result.cost
@@ -233,6 +236,7 @@ class _Run:
         result = self._unless_stopped(lambda: ilp.solve(time_limit_seconds=seconds, seed=self.seed))
         if result is None:
             return
+        self.is_out_of_time |= self.remaining_seconds == 0
         if result.is_infeasible and self.choices is None:
             raise self.refusal()
         if result.choices is not None:
@@ -273,7 +277,13 @@ class _Run:
             raise SolverError(f"no answer found in {seconds:.1f} s: allow more time or memory")
         peak_usage = self.problem.evaluate(self.choices.tolist()).peak_usage
         solution = Solution(
-            self.problem, self.choices, self.cost, self.lower_bound, peak_usage, tuple(self.trace)
+            self.problem,
+            self.choices,
+            self.cost,
+            self.lower_bound,
+            peak_usage,
+            tuple(self.trace),
+            self.is_out_of_time,
         )
         solution.verify()
         return solution

@@ -26,10 +26,11 @@ class Signature:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
-    @property
+    @cached_property
     def sums(self) -> tuple[str, ...]:
         """The values it adds to in place."""
-        return tuple(value for value in self.outputs if value in self.inputs)
+        read = set(self.inputs)
+        return tuple(value for value in self.outputs if value in read)
 
 
 class Buffer(NamedTuple):

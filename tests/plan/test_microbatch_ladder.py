@@ -41,7 +41,7 @@ def test_climb_ends_above_what_is_fastest_of_all_tried(times: list[float], first
     seconds = dict(zip(LADDER, times, strict=True))
     tried = asked(seconds, first)
     best = LADDER.index(min(tried, key=lambda number: seconds[number]))
-    assert tried[0] == LADDER[max(first - 1, 0)]
+    assert tried[0] == LADDER[first]
     assert best + 1 == len(LADDER) or LADDER[best + 1] in tried
 
 
@@ -55,13 +55,15 @@ def test_climb_finds_the_best_of_one_valley_from_below(best: int, first: int) ->
 
 
 def test_climb_goes_up_to_what_fits() -> None:
-    assert asked({64: 1.0}, 3) == [4, 8, 16, 32, 64]
-    assert asked({}, 3) == [4, 8, 16, 32, 64]
+    assert asked({64: 1.0}, 3) == [8, 16, 32, 64]
+    assert asked({}, 3) == [8, 16, 32, 64]
 
 
-def test_climb_does_not_go_down() -> None:
-    assert asked({1: 3.0, 2: 1.0, 4: 2.0}, 3) == [4, 8]
+def test_climb_goes_one_down_where_up_is_slower() -> None:
+    assert asked({1: 3.0, 2: 1.0, 4: 2.0, 8: 3.0, 16: 4.0}, 3) == [8, 16, 4]
+    assert asked({32: 1.0, 64: 1.0}, 6) == [64, 32]
+    assert asked({4: 1.0, 8: 3.0, 16: 2.0, 32: 2.0}, 3) == [8, 16, 32]
 
 
 def test_little_gain_ends_the_climb() -> None:
-    assert asked({4: 2.0, 8: 1.0, 16: 0.999, 32: 0.5}, 3) == [4, 8, 16]
+    assert asked({4: 0.5, 8: 2.0, 16: 1.0, 32: 0.999, 64: 0.5}, 3) == [8, 16, 32]

@@ -6,14 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import log
 
+from alpa_mlir._native import ScheduleKind, max_in_flight
 from alpa_mlir.inter_op.kinds import parts_of
 from alpa_mlir.inter_op.options import StageOption, stage_options
 from alpa_mlir.inter_op.range_costs import RangeCosts
 
-# Prices of a byte that are tried, each so many times the one before.
+# Prices of a byte are powers of it. Beside the one at which all memory costs what the stage does,
+# lower ones where that makes a stage slow, higher ones where it does not fit.
 _PRICE_STEP = 8.0
-_PRICES_AT_ONCE = 3
-_MOST_ROUNDS = 2
+_LOWER_PRICES = (-2, -1)
+_HIGHER_PRICES = (1, 2, 3)
+# As a part of a stage's time: to save less, no further price is tried.
+_LITTLE_TIME = 0.005
 
 
 @dataclass
@@ -21,7 +25,7 @@ class Candidates:
     """What is known of the options of one step in layers.
 
     Attributes:
-      most_in_flight: microbatches that any stage may have to hold.
+      schedules: that the pipeline may have.
       options: to choose from.
       costed: all that was ever found, to say what lacks where nothing fits.
     """
@@ -29,7 +33,7 @@ class Candidates:
     ranges: RangeCosts
     submeshes: Sequence[tuple[int, int]]
     memory_limit_bytes: int
-    most_in_flight: int
+    schedules: Sequence[ScheduleKind]
     has_backward: bool
     options: list[StageOption] = field(default_factory=list[StageOption])
     costed: list[StageOption] = field(default_factory=list[StageOption])
@@ -43,7 +47,7 @@ class Candidates:
         for option in self._estimated(list(every), "stages"):
             if self._fits(option, 1):
                 self.options.append(option)
-            if not self._fits(option, self.most_in_flight):
+            if not self._always_fits(option):
                 self.options.append(replace(option, is_stand_in=True))
 
     def fit(self, stand_ins: Sequence[StageOption]) -> None:
@@ -92,34 +96,55 @@ class Candidates:
         return [asked]
 
     def _add_frontier(self, wanted: StageOption, family: Sequence[StageOption]) -> None:
-        """Points of the frontiers of time and memory, until all fit whatever is in flight."""
+        """Points of the frontiers of time and memory: of a price of memory at which most fit, and
+        of others only where it costs time, or some do not fit whatever is in flight."""
         nodes, devices = self.submeshes[wanted.submesh]
         num_stages = self.ranges.cluster.num_devices // (nodes * devices)
         in_flight = min(num_stages // 2 + 1, self.ranges.layered.num_microbatches)
         # A round number, so that other ranges share what is sharded for it.
-        lowest = wanted.known_cost.cost / self.memory_limit_bytes / _PRICE_STEP**2
-        price = _PRICE_STEP ** round(log(max(lowest, 1e-9), _PRICE_STEP))
+        usual = log(max(wanted.known_cost.cost / self.memory_limit_bytes, 1e-9), _PRICE_STEP)
         blank = replace(wanted, num_in_flight=in_flight, is_stand_in=False, cost=None)
-        for _ in range(_MOST_ROUNDS):
-            prices = [price * _PRICE_STEP**k for k in range(_PRICES_AT_ONCE)]
+
+        def add(steps: Sequence[int], is_rematerialized: bool) -> list[StageOption]:
             asked = [
                 replace(
                     blank,
                     first_layer=option.first_layer,
                     end_layer=option.end_layer,
                     is_rematerialized=is_rematerialized,
-                    byte_price=each,
+                    byte_price=_PRICE_STEP ** (round(usual) + step),
                 )
+                for step in steps
                 for option in family
-                for is_rematerialized in self._ways()
-                for each in prices
             ]
             found = list(self._estimated(asked, "stages that fit"))
             self.options += [each for each in found if self._fits(each, 1)]
-            dearest = [each for each in found if each.byte_price == prices[-1]]
-            if all(self._fits(each, self.most_in_flight) for each in dearest):
-                break
-            price *= _PRICE_STEP**_PRICES_AT_ONCE
+            return found
+
+        free = {(o.first_layer, o.end_layer): o.known_cost.seconds for o in family}
+
+        def is_slow(option: StageOption) -> bool:
+            least = free[option.first_layer, option.end_layer]
+            return option.known_cost.seconds > (1 + _LITTLE_TIME) * least
+
+        for is_rematerialized in self._ways():
+            found = add([0], is_rematerialized)
+            if any(map(is_slow, found)) and not is_rematerialized:
+                add(_LOWER_PRICES, is_rematerialized)
+            for step in _HIGHER_PRICES:
+                if all(map(self._always_fits, found)):
+                    return
+                found = add([step], is_rematerialized)
+
+    def _always_fits(self, option: StageOption) -> bool:
+        """Whether with as many microbatches in flight as there are where all other stages are
+        small and behind it, under the schedule that is easiest on memory."""
+        sizes = [nodes * devices for nodes, devices in self.submeshes]
+        others = self.ranges.cluster.num_devices - sizes[option.submesh]
+        num_stages = 1 + others // min(sizes)
+        m = self.ranges.layered.num_microbatches
+        in_flight = min(max_in_flight(kind, num_stages, m) for kind in self.schedules)
+        return self._fits(option, in_flight)
 
     def _fits(self, option: StageOption, num_in_flight: int) -> bool:
         return option.known_cost.memory_bytes(num_in_flight) <= self.memory_limit_bytes

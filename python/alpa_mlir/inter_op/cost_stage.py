@@ -28,6 +28,7 @@ Choices = list[int]
 _MAX_ATTEMPTS = 3  # to find what fits into memory under a limit
 _MAX_PRICES = 8
 _PRICE_STEP = 8.0
+_WORK_AMONG_ANSWERS = 200_000_000  # most take a tenth of it, some would never end
 _CLOSE_PRICES = 1.3  # as a ratio: between them there is little to find
 
 
@@ -45,15 +46,21 @@ class _Found:
     """An answer.
 
     Attributes:
+      price: picoseconds that a byte was worth.
       choices: of all nodes of the problem.
       peak_usage: bytes that the problem knows of.
       objective_bound: of the problem that was solved, prices of memory included; picoseconds.
     """
 
     cost: StageCost
+    price: float
     choices: Choices
     peak_usage: int
     objective_bound: int
+
+    def bound(self, limit: int) -> int:
+        """What nothing within the limit costs less than (Lagrange)."""
+        return self.objective_bound - round(self.price * limit)
 
 
 class _StageSolver:
@@ -63,10 +70,18 @@ class _StageSolver:
         limit = question.memory_limit_bytes or question.cluster.device.memory_bytes
         self.limit = limit or NO_LIMIT  # 0: unknown
         self.deadline = time.monotonic() + question.time_limit_seconds
+        self._known: dict[float, _Found | None] = {}  # by price
 
     def run(self) -> StageCost | None:
-        has_limit = self.limit < NO_LIMIT
-        free = self._solve(price=0.0 if has_limit else self.question.byte_price)
+        price = self.question.byte_price
+        if self.limit == NO_LIMIT:
+            found = self._solve(price)
+            return found and found.cost
+        if price and (found := self._priced(price)) and self._fits(found):
+            best = self._bounded(found, found.bound(self.limit))
+            if self._is_good(best):  # as most are where parts of the stage say the price
+                return best
+        free = self._solve(0.0)
         if free is None or self._fits(free):
             return free and free.cost
         priced = self._by_prices(free)
@@ -92,16 +107,18 @@ class _StageSolver:
         price = self.question.byte_price or free.cost.cost / self.limit / _PRICE_STEP
         for _ in range(_MAX_PRICES):
             try:
-                found = self._solve(price)
+                found = self._priced(price)
             except (SolverError, OverflowError):  # no time is left, or no higher price can be
                 break
             if found is None:
                 return None
-            bound = max(bound, found.objective_bound - round(price * self.limit))
+            bound = max(bound, found.bound(self.limit))
             if self._fits(found):
                 too_high, smaller = price, found
             else:
                 too_low, larger = price, found
+            if smaller and self._is_good(self._bounded(smaller, bound)):
+                break
             if too_low and too_high and too_high / too_low < _CLOSE_PRICES:
                 break
             if not too_high:
@@ -110,12 +127,19 @@ class _StageSolver:
                 price = (too_low * too_high) ** 0.5 if too_low else price / _PRICE_STEP
         if smaller is None:
             return None
-        best = smaller.cost
+        best = self._bounded(smaller, bound)
+        if self._is_good(best):
+            return best
         with suppress(SolverError):
             mixed = self._by_limit([larger.choices, smaller.choices])
             if mixed is not None and self._bytes(mixed) <= self.limit and mixed.cost < best.cost:
                 best = mixed
         return replace(best, lower_bound=min(bound, best.cost))
+
+    def _priced(self, price: float) -> _Found | None:
+        if price not in self._known:
+            self._known[price] = self._solve(price)
+        return self._known[price]
 
     def _by_limit(self, answers: Sequence[Choices] = ()) -> StageCost | None:
         """The cheapest that fits, as far as there is time, of all or of what answers choose."""
@@ -145,6 +169,9 @@ class _StageSolver:
     def _fits(self, found: _Found) -> bool:
         return self._bytes(found.cost) <= self.limit
 
+    def _bounded(self, found: _Found, bound: int) -> StageCost:
+        return replace(found.cost, lower_bound=min(bound, found.cost.cost))
+
     def _is_good(self, cost: StageCost) -> bool:
         return cost.cost - cost.lower_bound <= self.question.target_gap * cost.cost
 
@@ -168,7 +195,7 @@ class _StageSolver:
                 num_threads=self.num_threads,
                 target_gap=question.target_gap,
                 patience=PATIENCE,
-                work_limit=question.work_limit,
+                work_limit=_WORK_AMONG_ANSWERS if answers else question.work_limit,
             )
         except InfeasibleError:
             return None
@@ -190,4 +217,6 @@ class _StageSolver:
             lower_bound=0 if price else lower_bound,
             is_cut_off=solution.gap > question.target_gap and solution.is_out_of_time,
         )
-        return _Found(cost, solution.choices.tolist(), solution.peak_usage, solution.lower_bound)
+        return _Found(
+            cost, price, solution.choices.tolist(), solution.peak_usage, solution.lower_bound
+        )

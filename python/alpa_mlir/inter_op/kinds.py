@@ -128,8 +128,9 @@ def parts_of(kinds: Kinds) -> Parts:
         if length > _SHORT_RUN:
             add(piece, 1.0)
             add(run, -1.0)
-            rest = (length - _SHORT_RUN) / (_LONG_RUN - _SHORT_RUN)
-            add([kind] * _LONG_RUN, rest)
+            long = min(length, _LONG_RUN)
+            rest = (length - _SHORT_RUN) / (long - _SHORT_RUN)
+            add([kind] * long, rest)
             add(run, -rest)
             piece = run
     add(piece, 1.0)

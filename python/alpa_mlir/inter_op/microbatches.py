@@ -98,21 +98,23 @@ def microbatch_ladder(batch_size: int) -> list[int]:
 
 
 def climb(seconds: Callable[[int], float], ladder: Sequence[int], first: int) -> None:
-    """Asks how long a step takes with the number at `first` and the one below, and then upwards as
-    long as it gets faster, or nothing is possible yet.
+    """Asks how long a step takes with the number at `first`, and upwards as long as it gets faster,
+    or nothing is possible yet. If it is slower already with the next one, with the one below.
 
-    Not downwards: fewer are faster where latencies rule, and there one program is faster still.
+    Not further down: fewer are faster where latencies rule, and there one program is faster still.
 
     Args:
       seconds: inf where there is no way.
       ladder: numbers of microbatches, ascending.
     """
-    best = seconds(ladder[first - 1]) if first else inf
+    best, times = inf, list[float]()
     for number in ladder[first:]:
-        found = seconds(number)
-        if found > (1 - _LEAST_GAIN) * best:
-            return
-        best = found
+        times.append(seconds(number))
+        if times[-1] > (1 - _LEAST_GAIN) * best:
+            break
+        best = times[-1]
+    if first and best == times[0] < inf:
+        seconds(ladder[first - 1])
 
 
 def _in_layers(

@@ -103,7 +103,7 @@ class _LayeredSearch:
             self.ranges,
             search.submeshes,
             search.memory_limit_bytes,
-            self._most_in_flight,
+            list(self.kinds.values()),
             has_backward=crossings.has_backward,
         )
         self.transfers = transfer_seconds(crossings, search.submeshes, search.cluster)

@@ -23,6 +23,7 @@ from oracles.random_steps.processes import LIMIT_SECONDS, Task, Worker, judge_al
 from oracles.random_steps.verdicts import FAILURES, KINDS, REFUSALS, UNJUSTIFIED
 
 MAX_SMALLEST = 8  # programs that are made small, of one signature
+TOLD_EVERY = 100  # programs
 MAX_UNJUSTIFIED_SHARE = 0.05  # of the refusals
 
 console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     judged: list[Failure] = []
     for (step, asked), verdict in judge_all(tasks, options.workers, options.limit_seconds):
         judged.append(Failure(step, asked, verdict))
+        if len(judged) % TOLD_EVERY == 0:
+            console.print(f"{len(judged)} of {len(tasks)}")
         if verdict.kind in FAILURES:
             console.print(f"seed {step.seed}, {asked}: {verdict.kind}: {verdict.message[:300]}")
     _print_table(judged, options.seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import log
 
@@ -18,6 +18,10 @@ _LOWER_PRICES = (-2, -1)
 _HIGHER_PRICES = (1, 2, 3)
 # As a part of a stage's time: to save less, no further price is tried.
 _LITTLE_TIME = 0.005
+# As a part of a stage's time: what is no slower than that is wanted next.
+_RIVAL_TIME = 0.02
+
+_Frontier = Generator[list[StageOption], list[StageOption], None]
 
 
 @dataclass
@@ -45,18 +49,35 @@ class Candidates:
             ranges.layered.num_layers, self.submeshes, ranges.method, ranges.cluster
         )
         for option in self._estimated(list(every), "stages"):
+            if option is None:
+                continue
             if self._fits(option, 1):
                 self.options.append(option)
             if not self._always_fits(option):
                 self.options.append(replace(option, is_stand_in=True))
 
     def fit(self, stand_ins: Sequence[StageOption]) -> None:
-        """Puts what fits in the place of stand-ins, and of those that differ in length alone."""
+        """Puts what fits in the place of stand-ins, and of those that differ in length alone, or in
+        a mesh that is about as fast: they would be wanted next."""
+        searches: list[_Frontier] = []
         for wanted in stand_ins:
-            family = [c for c in self.options if c.is_stand_in and self._is_of_family(c, wanted)]
-            self.options = [c for c in self.options if c not in family]
-            if family:
-                self._add_frontier(wanted, family)
+            for other in [c for c in self.options if self._is_rival(c, wanted)]:
+                family = [c for c in self.options if c.is_stand_in and self._is_of_family(c, other)]
+                self.options = [c for c in self.options if c not in family]
+                if family:
+                    searches.append(self._frontier(other, family))
+        # What all of them ask is asked at once, so that there is work for all processes.
+        asked = {search: next(search) for search in searches}
+        while asked:
+            every = [option for options in asked.values() for option in options]
+            found = dict(zip(every, self._estimated(every, "stages that fit"), strict=True))
+            for search, options in list(asked.items()):
+                known = [option for option in map(found.get, options) if option is not None]
+                self.options += [option for option in known if self._fits(option, 1)]
+                try:
+                    asked[search] = search.send(known)
+                except StopIteration:
+                    del asked[search]
 
     def settle(self, estimates: Sequence[tuple[StageOption, int]]) -> None:
         """Shards these options whole, each to hold so many microbatches, and puts them in the place
@@ -79,14 +100,18 @@ class Candidates:
         self.costed.append(option)
         self.options.append(option)
 
-    def _estimated(self, options: Sequence[StageOption], title: str) -> Iterator[StageOption]:
-        """Those that can be sharded at all, with their costs; a price stands for a limit yet."""
+    def _estimated(
+        self, options: Sequence[StageOption], title: str
+    ) -> Iterator[StageOption | None]:
+        """With their costs; a price stands for a limit yet. None for what cannot be sharded."""
         for option, cost in zip(options, self.ranges.estimates(options, title), strict=True):
-            if cost is not None:
-                is_whole = parts_of(self.ranges.kinds_of(option)).is_whole
-                is_estimate = not is_whole or option.byte_price > 0
-                self.costed.append(replace(option, cost=cost, is_estimate=is_estimate))
-                yield self.costed[-1]
+            if cost is None:
+                yield None
+                continue
+            is_whole = parts_of(self.ranges.kinds_of(option)).is_whole
+            is_estimate = not is_whole or option.byte_price > 0
+            self.costed.append(replace(option, cost=cost, is_estimate=is_estimate))
+            yield self.costed[-1]
 
     def _ways(self) -> list[bool]:
         """Whether to rematerialize."""
@@ -95,9 +120,11 @@ class Candidates:
             return [False, True] if self.has_backward else [False]
         return [asked]
 
-    def _add_frontier(self, wanted: StageOption, family: Sequence[StageOption]) -> None:
+    def _frontier(self, wanted: StageOption, family: Sequence[StageOption]) -> _Frontier:
         """Points of the frontiers of time and memory: of a price of memory at which most fit, and
-        of others only where it costs time, or some do not fit whatever is in flight."""
+        of others only where it costs time, or some do not fit whatever is in flight.
+
+        Yields options to be costed, and takes those that can be sharded."""
         nodes, devices = self.submeshes[wanted.submesh]
         num_stages = self.ranges.cluster.num_devices // (nodes * devices)
         in_flight = min(num_stages // 2 + 1, self.ranges.layered.num_microbatches)
@@ -105,8 +132,8 @@ class Candidates:
         usual = log(max(wanted.known_cost.cost / self.memory_limit_bytes, 1e-9), _PRICE_STEP)
         blank = replace(wanted, num_in_flight=in_flight, is_stand_in=False, cost=None)
 
-        def add(steps: Sequence[int], is_rematerialized: bool) -> list[StageOption]:
-            asked = [
+        def at(steps: Sequence[int], is_rematerialized: bool) -> list[StageOption]:
+            return [
                 replace(
                     blank,
                     first_layer=option.first_layer,
@@ -117,9 +144,6 @@ class Candidates:
                 for step in steps
                 for option in family
             ]
-            found = list(self._estimated(asked, "stages that fit"))
-            self.options += [each for each in found if self._fits(each, 1)]
-            return found
 
         free = {(o.first_layer, o.end_layer): o.known_cost.seconds for o in family}
 
@@ -128,13 +152,13 @@ class Candidates:
             return option.known_cost.seconds > (1 + _LITTLE_TIME) * least
 
         for is_rematerialized in self._ways():
-            found = add([0], is_rematerialized)
+            found = yield at([0], is_rematerialized)
             if any(map(is_slow, found)) and not is_rematerialized:
-                add(_LOWER_PRICES, is_rematerialized)
+                yield at(_LOWER_PRICES, is_rematerialized)
             for step in _HIGHER_PRICES:
                 if all(map(self._always_fits, found)):
                     return
-                found = add([step], is_rematerialized)
+                found = yield at([step], is_rematerialized)
 
     def _always_fits(self, option: StageOption) -> bool:
         """Whether with as many microbatches in flight as there are where all other stages are
@@ -154,6 +178,15 @@ class Candidates:
         return (option.submesh, option.mesh) == (other.submesh, other.mesh) and parts_of(
             self.ranges.kinds_of(option)
         ).shapes == parts_of(self.ranges.kinds_of(other)).shapes
+
+    def _is_rival(self, option: StageOption, wanted: StageOption) -> bool:
+        """Whether it stands in for the same layers on the same devices, and is about as fast."""
+        return (
+            option.is_stand_in
+            and (option.first_layer, option.end_layer, option.submesh)
+            == (wanted.first_layer, wanted.end_layer, wanted.submesh)
+            and option.known_cost.seconds <= (1 + _RIVAL_TIME) * wanted.known_cost.seconds
+        )
 
     def _is_same(self, option: StageOption, other: StageOption) -> bool:
         """Whether they run layers that do the same in the same way."""

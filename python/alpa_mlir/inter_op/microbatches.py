@@ -35,9 +35,11 @@ def search_pipelines(
     cluster: Cluster,
     batch_size: int,
     stopwatch: Stopwatch,
+    *,
+    slower_too: bool = False,
 ) -> list[PipelineChoice]:
     """The fastest pipeline of the step with each number of microbatches that was tried, at least
-    one.
+    one; without those that soon turned out slower than others, unless these are wanted, too.
 
     Raises:
       PassError: the step cannot be split into microbatches, or layers.
@@ -51,7 +53,8 @@ def search_pipelines(
         try:
             with stopwatch(f"layers of {num_microbatches} microbatches"):
                 layered = _in_layers(steps, method, cluster, num_microbatches)
-            found.append(search.run(layered))
+            fastest = min((choice.step_seconds for choice in found), default=inf)
+            choice = search.run(layered, inf if slower_too else (1 - _LEAST_GAIN) * fastest)
         except InfeasibleError as error:
             infeasible.append(error)
             return inf
@@ -59,7 +62,10 @@ def search_pipelines(
             if not found and not infeasible:
                 raise
             return inf  # fewer are possible
-        return found[-1].step_seconds
+        if choice is None:
+            return inf
+        found.append(choice)
+        return choice.step_seconds
 
     with StageSearch(method, cluster, stopwatch) as search:
         if method.num_microbatches == "auto":

@@ -88,7 +88,8 @@ def plan_pipelines(
     Raises:
       PassError: the step cannot be split. InfeasibleError: nothing fits into memory.
     """
-    found = search_pipelines(steps, method, cluster, batch_size(program), stopwatch)
+    size = batch_size(program)
+    found = search_pipelines(steps, method, cluster, size, stopwatch, slower_too=True)
     with stopwatch("describe stages"):
         return [_describe(program, steps, method, cluster, choice) for choice in found]
 

@@ -23,6 +23,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from alpa_mlir._native import ScheduleKind, StageProblem, Submesh, max_in_flight
@@ -78,13 +79,13 @@ class StageSearch(AbstractContextManager["StageSearch"]):
     def __exit__(self, *exception: Any) -> None:
         self.table.__exit__(*exception)
 
-    def run(self, layered: LayeredStep) -> PipelineChoice:
-        """The fastest pipeline of the step.
+    def run(self, layered: LayeredStep, less_than_seconds: float = inf) -> PipelineChoice | None:
+        """The fastest pipeline of the step; None as soon as it is known to take that long.
 
         Raises:
           InfeasibleError: none fits into memory.
         """
-        return _LayeredSearch(self, layered).run()
+        return _LayeredSearch(self, layered).run(less_than_seconds)
 
 
 class _LayeredSearch:
@@ -108,7 +109,7 @@ class _LayeredSearch:
         )
         self.transfers = transfer_seconds(crossings, search.submeshes, search.cluster)
 
-    def run(self) -> PipelineChoice:
+    def run(self, less_than_seconds: float) -> PipelineChoice | None:
         candidates = self.candidates
         candidates.add_first()
         while True:
@@ -117,6 +118,8 @@ class _LayeredSearch:
                     solution = self._solve(candidates.options, self.search.memory_limit_bytes)
                 except InfeasibleError as error:
                     raise InfeasibleError(f"{error}. {self._shortage()}") from None
+            if solution.step_seconds >= less_than_seconds:
+                return None  # what stands in, or is estimated, becomes no faster
             chosen = [(candidates.options[s.candidate], s.num_in_flight) for s in solution.stages]
             if any(option.is_stand_in for option, _ in chosen):
                 candidates.fit([option for option, _ in chosen if option.is_stand_in])

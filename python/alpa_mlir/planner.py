@@ -28,7 +28,7 @@ from alpa_mlir.options import (
 from alpa_mlir.plan.check import check_tensors
 from alpa_mlir.plan.data import SCHEDULES, PlanData
 from alpa_mlir.processes.group import process_group
-from alpa_mlir.progress import Stopwatch
+from alpa_mlir.progress import Stopwatch, warn_of_interrupt
 from alpa_mlir.units import format_seconds
 
 # What the driver takes to start one executable, at least: on CPUs 0.1 to 0.3 ms were measured
@@ -162,7 +162,7 @@ def _pipeline_or_whole(
 
     The user's own shardings are for a mesh of all devices, which stages cannot always stand in for:
     where there are such, a pipeline is for what does not fit into memory otherwise. Nor is one
-    searched for where no pipeline can be as fast.
+    searched for where no pipeline can be as fast, and none is waited for when the user interrupts.
     """
     whole, why_none = None, None
     try:
@@ -175,6 +175,11 @@ def _pipeline_or_whole(
         return _with_remark(whole, why)
     try:
         found = _plan_pipeline(prepared, method, cluster, stopwatch)
+    except KeyboardInterrupt:
+        if whole is None:
+            raise
+        warn_of_interrupt("one program")
+        return _with_remark(whole, "no pipeline: the search for one was interrupted")
     except AlpaError as refusal:
         if whole is None:
             raise (why_none or refusal) from refusal

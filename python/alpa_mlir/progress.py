@@ -1,11 +1,13 @@
 """How far planning and compiling are: seconds by part, told to whoever listens.
 
-Nothing here prints; `alpa_mlir.report.progress` shows it on a terminal.
+Nothing here prints but a warning of an interrupt; `alpa_mlir.report.progress` shows it on a
+terminal.
 """
 
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,3 +73,12 @@ class Stopwatch:
             yield advance
         finally:
             self._on_progress(Progress(self._title, part, done, total, is_finished=True))
+
+
+def warn_of_interrupt(best: str) -> None:
+    """Where planning goes on with the best plan so far, in place of a KeyboardInterrupt."""
+    warnings.warn(
+        f"planning was interrupted, and goes on with the best plan so far ({best}); interrupt "
+        "again to end the program",
+        stacklevel=2,
+    )

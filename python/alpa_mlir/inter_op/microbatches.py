@@ -17,7 +17,7 @@ from alpa_mlir.inter_op.layers import LayeredStep, LayeredSteps
 from alpa_mlir.inter_op.options import submeshes_of
 from alpa_mlir.inter_op.search import PipelineChoice, StageSearch
 from alpa_mlir.options import SearchedPipeline
-from alpa_mlir.progress import Stopwatch
+from alpa_mlir.progress import Stopwatch, warn_of_interrupt
 
 # Tried first: the bubble is small by then.
 _FIRST_MICROBATCHES = 32
@@ -39,11 +39,13 @@ def search_pipelines(
     slower_too: bool = False,
 ) -> list[PipelineChoice]:
     """The fastest pipeline of the step with each number of microbatches that was tried, at least
-    one; without those that soon turned out slower than others, unless these are wanted, too.
+    one; without those that soon turned out slower than others, unless these are wanted, too. When
+    the user interrupts, those that were found until then.
 
     Raises:
       PassError: the step cannot be split into microbatches, or layers.
       InfeasibleError: no pipeline fits into memory.
+      KeyboardInterrupt: of the user, before anything was found.
     """
     found: list[PipelineChoice] = []
     infeasible: list[InfeasibleError] = []
@@ -68,10 +70,16 @@ def search_pipelines(
         return choice.step_seconds
 
     with StageSearch(method, cluster, stopwatch) as search:
-        if method.num_microbatches == "auto":
-            climb(seconds, microbatch_ladder(batch_size), _first_rung(cluster, batch_size))
-        else:
-            seconds(method.num_microbatches)
+        try:
+            if method.num_microbatches == "auto":
+                climb(seconds, microbatch_ladder(batch_size), _first_rung(cluster, batch_size))
+            else:
+                seconds(method.num_microbatches)
+        except KeyboardInterrupt:
+            if not found:
+                raise
+            fastest = min(found, key=lambda choice: choice.step_seconds)
+            warn_of_interrupt(f"{fastest.layered.num_microbatches} microbatches")
     if not found:
         raise infeasible[-1]
     return found

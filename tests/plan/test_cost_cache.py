@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alpa_mlir.errors import SolverError
@@ -66,7 +67,7 @@ def test_a_folder_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
 def test_what_a_time_limit_cut_off_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
-    def cost_stage(question: Question) -> StageCost | None:
+    def cost_stage(question: Question, **_: Any) -> StageCost | None:
         if answer == "no answer in time":
             raise SolverError("out of time")
         if answer == "nothing fits":

@@ -179,6 +179,11 @@ def test_what_must_fit_costs_little_more_than_the_bound(deep: LayeredStep) -> No
     assert fitting.memory_bytes(1) <= limit
     assert free.cost <= fitting.cost <= least.cost
     assert fitting.lower_bound <= fitting.cost
+    far_off = cost_stage(replace(asked, memory_limit_bytes=limit, byte_price=1e15))
+    assert far_off is not None
+    assert far_off.memory_bytes(1) <= limit
     hasty = cost_stage(replace(asked, memory_limit_bytes=limit, time_limit_seconds=0.01))
     assert hasty is not None
+    assert hasty.is_cut_off
+    assert not free.is_cut_off
     assert hasty.cost >= free.cost

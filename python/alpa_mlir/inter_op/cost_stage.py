@@ -12,10 +12,12 @@ strategies in the time that is left.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 
+from alpa_mlir._native import Module
 from alpa_mlir.cost.memory import stage_memory
 from alpa_mlir.errors import InfeasibleError, SolverError
 from alpa_mlir.inter_op.costs import NO_LIMIT, StageCost, StageQuestion
@@ -32,13 +34,31 @@ _WORK_AMONG_ANSWERS = 200_000_000  # most take a tenth of it, some would never e
 _CLOSE_PRICES = 1.3  # as a ratio: between them there is little to find
 
 
-def cost_stage(question: StageQuestion, num_threads: int | None = None) -> StageCost | None:
+Parse = Callable[[str], Module]
+
+
+def parse_once() -> Parse:
+    """Parses texts, the last ones once: most are asked about on one mesh after the other.
+
+    For one thread: what it returns shares an MLIR context with what is cloned from it.
+    """
+    return lru_cache(maxsize=2)(Module.parse)
+
+
+def cost_stage(
+    question: StageQuestion, num_threads: int | None = None, parse: Parse = Module.parse
+) -> StageCost | None:
     """What the stage costs at best within its limit; None where nothing fits into memory.
+
+    Args:
+      parse: of the stage's text; its result is cloned.
 
     Raises:
       SolverError: nothing was found in time. PassError: the stage's module is refused.
     """
-    return _StageSolver(question, num_threads).run()
+    solver = _StageSolver(question, parse(question.text), num_threads)
+    cost = solver.run()
+    return cost and replace(cost, is_cut_off=solver.is_out_of_time)
 
 
 @dataclass(frozen=True)
@@ -64,8 +84,16 @@ class _Found:
 
 
 class _StageSolver:
-    def __init__(self, question: StageQuestion, num_threads: int | None) -> None:
+    """Of one question.
+
+    Attributes:
+      is_out_of_time: whether time ended a search before it met its target.
+    """
+
+    def __init__(self, question: StageQuestion, module: Module, num_threads: int | None) -> None:
         self.question = question
+        self.module = module
+        self.is_out_of_time = False
         self.num_threads = num_threads
         limit = question.memory_limit_bytes or question.cluster.device.memory_bytes
         self.limit = limit or NO_LIMIT  # 0: unknown
@@ -73,14 +101,11 @@ class _StageSolver:
         self._known: dict[float, _Found | None] = {}  # by price
 
     def run(self) -> StageCost | None:
-        price = self.question.byte_price
-        if self.limit == NO_LIMIT:
-            found = self._solve(price)
+        if self.limit >= NO_LIMIT:
+            found = self._solve(self.question.byte_price)
             return found and found.cost
-        if price and (found := self._priced(price)) and self._fits(found):
-            best = self._bounded(found, found.bound(self.limit))
-            if self._is_good(best):  # as most are where parts of the stage say the price
-                return best
+        if (hinted := self._by_hint()) is not None:
+            return hinted
         free = self._solve(0.0)
         if free is None or self._fits(free):
             return free and free.cost
@@ -98,6 +123,19 @@ class _StageSolver:
         if self._bytes(exact) > self.limit or priced.cost < exact.cost:
             return priced
         return replace(exact, lower_bound=max(exact.lower_bound, priced.lower_bound))
+
+    def _by_hint(self) -> StageCost | None:
+        """What fits at the price that is asked for, if that is good enough: it mostly is, since
+        parts of the stage say the price."""
+        price = self.question.byte_price
+        if not price:
+            return None
+        with suppress(SolverError, OverflowError):
+            found = self._priced(price)
+            if found and self._fits(found):
+                cost = self._bounded(found, found.bound(self.limit))
+                return cost if self._is_good(cost) else None
+        return None
 
     def _by_prices(self, free: _Found) -> StageCost | None:
         """The cheapest that fits, of some prices of a byte."""
@@ -117,8 +155,8 @@ class _StageSolver:
                 too_high, smaller = price, found
             else:
                 too_low, larger = price, found
-            if smaller and self._is_good(self._bounded(smaller, bound)):
-                break
+            if smaller and self._is_good(best := self._bounded(smaller, bound)):
+                return best
             if too_low and too_high and too_high / too_low < _CLOSE_PRICES:
                 break
             if not too_high:
@@ -127,9 +165,7 @@ class _StageSolver:
                 price = (too_low * too_high) ** 0.5 if too_low else price / _PRICE_STEP
         if smaller is None:
             return None
-        best = self._bounded(smaller, bound)
-        if self._is_good(best):
-            return best
+        best = smaller.cost
         with suppress(SolverError):
             mixed = self._by_limit([larger.choices, smaller.choices])
             if mixed is not None and self._bytes(mixed) <= self.limit and mixed.cost < best.cost:
@@ -180,8 +216,12 @@ class _StageSolver:
     ) -> _Found | None:
         """None where there is no choice within the limit."""
         question = self.question
-        stage = StageModel.make(
-            question.text, question.mesh, question.cluster, question.strategy_space, usage_limit
+        stage = StageModel.of(
+            self.module.clone(),
+            question.mesh,
+            question.cluster,
+            question.strategy_space,
+            usage_limit,
         )
         problem = stage.model.problem
         if price:
@@ -199,6 +239,10 @@ class _StageSolver:
             )
         except InfeasibleError:
             return None
+        except SolverError:
+            self.is_out_of_time = True
+            raise
+        self.is_out_of_time |= solution.is_out_of_time and solution.gap > question.target_gap
         choices = vertex_choices(stage.model, solution)
         # All is asked before the phases are cut, which ends the model.
         picoseconds, lower_bound = cost_and_bound(stage.model, solution)
@@ -215,7 +259,7 @@ class _StageSolver:
             **asdict(memory),
             cost=picoseconds,
             lower_bound=0 if price else lower_bound,
-            is_cut_off=solution.gap > question.target_gap and solution.is_out_of_time,
+            is_cut_off=self.is_out_of_time,
         )
         return _Found(
             cost, price, solution.choices.tolist(), solution.peak_usage, solution.lower_bound

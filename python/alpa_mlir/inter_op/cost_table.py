@@ -21,7 +21,7 @@ from queue import SimpleQueue
 
 from alpa_mlir.errors import AlpaError, ClusterError, PassError, PlanError, SolverError
 from alpa_mlir.inter_op.cost_cache import CostCache
-from alpa_mlir.inter_op.cost_stage import cost_stage
+from alpa_mlir.inter_op.cost_stage import Parse, cost_stage, parse_once
 from alpa_mlir.inter_op.costs import StageCost, StageQuestion
 from alpa_mlir.progress import Stopwatch
 
@@ -50,6 +50,7 @@ class CostTable(AbstractContextManager["CostTable"]):
     stopwatch: Stopwatch = field(default_factory=lambda: Stopwatch("stages"))
     _answers: dict[str, StageCost | None] = field(default_factory=dict[str, StageCost | None])
     _workers: _Workers | None = None
+    _parse: Parse = field(default_factory=parse_once)
 
     def __exit__(self, *_: object) -> None:
         if self._workers is not None:
@@ -76,7 +77,7 @@ class CostTable(AbstractContextManager["CostTable"]):
             is_few = len(missing) < _MIN_QUESTIONS_FOR_PROCESSES and self._workers is None
             if self.num_processes < 2 or len(missing) < 2 or is_few:
                 for digest, question in missing.items():
-                    yield digest, _or_timeout(partial(cost_stage, question))
+                    yield digest, _or_timeout(partial(cost_stage, question, parse=self._parse))
                     advance()
                 return
             if self._workers is None:

@@ -53,7 +53,8 @@ class StageQuestion(Checked):
       num_microbatches, num_in_flight: as in the text.
       byte_price: picoseconds that a byte of the peak counts for; where there is a limit as well,
         one to begin with.
-      work_limit: of the solver, whose patience ends it otherwise.
+      work_limit: of the solver, in its own units, about a billion a second (`solve`); None leaves
+        it to its patience.
     """
 
     text: str

@@ -78,8 +78,8 @@ def search_pipelines(
         except KeyboardInterrupt:
             if not found:
                 raise
-            fastest = min(found, key=lambda choice: choice.step_seconds)
-            warn_of_interrupt(f"{fastest.layered.num_microbatches} microbatches")
+            best = min(found, key=lambda choice: choice.step_seconds)
+            warn_of_interrupt(f"{best.layered.num_microbatches} microbatches")
     if not found:
         raise infeasible[-1]
     return found

@@ -21,9 +21,8 @@ from alpa_mlir.progress import Stopwatch
 
 # Of the gap that is asked for: differences between parts are multiplied.
 _GAP_OF_PARTS = 0.1
-# Of the solver, for the ends of ranges, which count once: some second of one core. What it does not
-# prove by then is on all devices of a cluster, where no stages are, and a fast stage is sharded
-# whole before it is believed.
+# Of the solver, for the ends of ranges: some second of one core. They count once in an estimate,
+# and a stage that is chosen by its estimate is sharded whole. Most are proven in a tenth of it.
 _WORK_OF_ENDS = 1_000_000_000
 
 
@@ -100,7 +99,11 @@ class RangeCosts:
         title: str,
         work_limits: Sequence[int | None] | None = None,
     ) -> list[StageCost | None]:
-        """The modules, each sharded as its option says, to fit into `limit` bytes."""
+        """The modules, each sharded as its option says, to fit into `limit` bytes.
+
+        Args:
+          work_limits: of the solver for each; None leaves all to its patience.
+        """
         method = self.method
         questions = [
             StageQuestion(

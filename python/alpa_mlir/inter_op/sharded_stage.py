@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from alpa_mlir._native import FunctionSummary, Module, ShardingModel
 from alpa_mlir.cluster import Cluster, LogicalMesh
@@ -34,7 +33,18 @@ class StageModel:
         memory_limit_bytes: int | None = None,
     ) -> StageModel:
         """`text` is that of a `StageModule`."""
-        module = _parsed(text).clone()
+        module = Module.parse(text)
+        return StageModel.of(module, mesh, cluster, strategy_space, memory_limit_bytes)
+
+    @staticmethod
+    def of(
+        module: Module,
+        mesh: LogicalMesh,
+        cluster: Cluster,
+        strategy_space: str = "auto",
+        memory_limit_bytes: int | None = None,
+    ) -> StageModel:
+        """`module` is that text parsed; it will be the model's own, which writes into it."""
         on, device = native_mesh(mesh, cluster), native_device(cluster, memory_limit_bytes)
         with pass_errors():
             model = ShardingModel(module, on, device, strategy_space)
@@ -52,12 +62,6 @@ class StageModel:
             raise PlanError(f"the choices of stage {stage} do not fit it: {error}") from None
         run_passes(self.module, f"alpa-split-phases{{stage={stage}}}")
         return ShardedStage(self.module, self.mesh, tuple(self.module.functions()))
-
-
-@lru_cache(maxsize=2)
-def _parsed(text: str) -> Module:
-    """Of the last texts: most are asked about on one mesh after the other."""
-    return Module.parse(text)
 
 
 @dataclass(frozen=True, eq=False)

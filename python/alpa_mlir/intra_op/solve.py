@@ -192,11 +192,12 @@ class _Run:
             self.lower_bound = max(self.lower_bound, bound)
             self._note(f"{phase} reductions", self.cost, self.lower_bound)
             return True
-        end = time.monotonic() + share * self.remaining_seconds
+        seconds = share * self.remaining_seconds
+        end = time.monotonic() + seconds
         try:
             result = solve_core(
                 core,
-                time_limit_seconds=max(end - time.monotonic(), 0.0),
+                time_limit_seconds=seconds,
                 work_limit=self.work_limit,
                 patience=self.patience,
                 num_threads=self.num_threads,

@@ -59,6 +59,11 @@ void bindModule(nb::module_ &m) {
            nb::call_guard<nb::gil_scoped_release>())
       .def("functions", &alpa::Module::functions, nb::call_guard<nb::gil_scoped_release>())
       .def("run", &alpa::Module::run, nb::arg("pipeline"), nb::call_guard<nb::gil_scoped_release>())
+      .def("distinct_ops", &alpa::Module::distinctOps, nb::call_guard<nb::gil_scoped_release>(),
+           "One op of each sort that has no sharding rule yet, as the text of a module.")
+      .def("take_rules", &alpa::Module::takeRules, nb::arg("text"),
+           nb::call_guard<nb::gil_scoped_release>(),
+           "Gives every op the rule of its like in distinct_ops() with rules.")
       .def("has_loops", &alpa::Module::hasLoops)
       .def("num_layers", &alpa::Module::numLayers,
            "How many alpa-cluster-layers made; 0 before it.")

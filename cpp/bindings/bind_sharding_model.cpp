@@ -172,9 +172,10 @@ void bindShardingModel(nb::module_ &m) {
   const auto released = nb::call_guard<nb::gil_scoped_release>();
   nb::class_<Model>(m, "ShardingModel")
       .def(nb::init<alpa::Module &, const alpa::DeviceMesh &, const alpa::DeviceSpec &,
-                    const std::string &>(),
+                    const std::string &, int64_t>(),
            nb::arg("module"), nb::arg("mesh"), nb::arg("device"),
-           nb::arg("strategy_space") = "auto", nb::keep_alive<1, 2>(), released)
+           nb::arg("strategy_space") = "auto", nb::arg("num_in_flight") = 1, nb::keep_alive<1, 2>(),
+           released)
       .def_prop_ro("problem", &Model::problem, nb::rv_policy::reference_internal)
       .def_prop_ro("remarks", &Model::remarks)
       .def_prop_ro("num_vertices", &Model::numVertices)

@@ -6,6 +6,7 @@
 #include "alpa/Passes.h"
 #include "alpa/Sharding/ChosenShardings.h"
 #include "bridge/DiagnosticCollector.h"
+#include "bridge/DistinctOps.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/AttrTypeSubElements.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -87,10 +88,32 @@ std::string hashOf(const std::string &text) {
   return llvm::toHex(llvm::SHA256::hash(llvm::arrayRefFromStringRef(text)), /*LowerCase=*/true);
 }
 
+mlir::OwningOpRef<mlir::ModuleOp> parseText(std::string_view text, mlir::MLIRContext *context,
+                                            llvm::StringRef name) {
+  DiagnosticCollector collector(context);
+  auto module = mlir::parseSourceString<mlir::ModuleOp>(llvm::StringRef(text.data(), text.size()),
+                                                        context, name);
+  if (!module)
+    collector.fail("expected an MLIR module in generic form");
+  return module;
+}
+
 std::string textOf(mlir::Operation *op) {
   std::string text;
   llvm::raw_string_ostream stream(text);
   op->print(stream, mlir::OpPrintingFlags().printGenericOpForm().useLocalScope());
+  return text;
+}
+
+std::string textOf(mlir::ModuleOp module, bool withLocations, bool withData) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  mlir::OpPrintingFlags flags;
+  flags.printGenericOpForm();
+  flags.enableDebugInfo(withLocations, false);
+  if (!withData)
+    flags.elideLargeElementsAttrs(kMaxPlannedElements);
+  module.print(stream, flags);
   return text;
 }
 
@@ -109,11 +132,7 @@ mlir::ModuleOp Module::get() const { return state->module.get(); }
 
 std::unique_ptr<Module> Module::parse(std::string_view text, const std::string &name) {
   std::unique_ptr<Module> result(new Module());
-  DiagnosticCollector collector(result->state->context.get());
-  result->state->module = mlir::parseSourceString<mlir::ModuleOp>(
-      llvm::StringRef(text.data(), text.size()), result->state->context.get(), name);
-  if (!result->state->module)
-    collector.fail("expected an MLIR module in generic form");
+  result->state->module = parseText(text, result->state->context.get(), name);
   return result;
 }
 
@@ -205,15 +224,18 @@ std::vector<std::string> Module::functionKeys() const {
 }
 
 std::string Module::text(bool withLocations, bool withData) const {
-  std::string text;
-  llvm::raw_string_ostream stream(text);
-  mlir::OpPrintingFlags flags;
-  flags.printGenericOpForm();
-  flags.enableDebugInfo(withLocations, false);
-  if (!withData)
-    flags.elideLargeElementsAttrs(kMaxPlannedElements);
-  state->module->print(stream, flags);
-  return text;
+  return textOf(state->module.get(), withLocations, withData);
+}
+
+std::string Module::distinctOps() const {
+  return textOf(alpa::distinctOps(state->module.get()).get(), /*withLocations=*/true,
+                /*withData=*/false);
+}
+
+void Module::takeRules(std::string_view text) {
+  auto distinct = parseText(text, state->context.get(), "distinct_ops");
+  if (mlir::failed(alpa::takeRules(state->module.get(), distinct.get())))
+    throw std::invalid_argument("expected the distinct ops of this module, got others");
 }
 
 } // namespace alpa

@@ -65,6 +65,14 @@ public:
   /// elements are a type and no more: what shardings are planned from, not what is compiled.
   std::string text(bool withLocations = false, bool withData = true) const;
 
+  /// One op of each sort that has no sharding rule yet, as a module (distinctOps), with locations.
+  std::string distinctOps() const;
+
+  /// Gives every op the rule of its like in `text`: distinctOps() with rules. Throws
+  /// std::invalid_argument if it is not.
+  void takeRules(std::string_view text);
+
+  /// Whether an op of it is a loop.
   bool hasLoops() const;
 
   /// How many layers alpa-cluster-layers made; 0 before it.

@@ -28,7 +28,7 @@ struct ShardingModel::State {
 };
 
 ShardingModel::ShardingModel(Module &module, const DeviceMesh &mesh, const DeviceSpec &device,
-                             const std::string &strategySpace)
+                             const std::string &strategySpace, int64_t numInFlight)
     : state(std::make_unique<State>()) {
   mesh.check();
   device.check();
@@ -36,7 +36,10 @@ ShardingModel::ShardingModel(Module &module, const DeviceMesh &mesh, const Devic
   std::optional<StrategySpace> space = parseStrategySpace(strategySpace, error);
   if (!space)
     throw std::invalid_argument(error);
-  const ShardingTarget target{mesh, device, *space};
+  if (numInFlight < 1)
+    throw std::invalid_argument("expected at least one microbatch in flight, got " +
+                                std::to_string(numInFlight));
+  const ShardingTarget target{mesh, device, *space, numInFlight};
   DiagnosticCollector collector(module.get().getContext());
   mlir::FailureOr<ShardingGraph> graph = ShardingGraph::build(module.get(), target);
   if (mlir::failed(graph))

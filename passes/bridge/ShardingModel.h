@@ -37,12 +37,13 @@ std::vector<std::string> strategySpaces();
 
 class ShardingModel {
 public:
-  /// Enumerates the strategies of a normalised module whose ops have sharding rules. Throws
-  /// std::invalid_argument on a bad mesh, device or strategy space and std::runtime_error with the
-  /// diagnostics on a bad module. Refers to the ops of `module`, which must outlive it: a pass that
-  /// erases them (alpa-split-phases) comes after all questions.
+  /// Enumerates the strategies of a normalised module whose ops have sharding rules; of a pipeline
+  /// stage the activations of `numInFlight` microbatches are to fit into memory. Throws
+  /// std::invalid_argument on a bad mesh, device, strategy space or number, and std::runtime_error
+  /// with the diagnostics on a bad module. Refers to the ops of `module`, which must outlive it: a
+  /// pass that erases them (alpa-split-phases) comes after all questions.
   ShardingModel(Module &module, const DeviceMesh &mesh, const DeviceSpec &device,
-                const std::string &strategySpace);
+                const std::string &strategySpace, int64_t numInFlight = 1);
   ~ShardingModel();
 
   /// Its first nodes are the vertices: arguments, ops and carried values. The views after them

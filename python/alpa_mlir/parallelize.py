@@ -333,7 +333,8 @@ class ParallelFunction:
     def _lower(self, call: Call) -> Lowered | LoweredPipeline:
         prepared, plan = self._plan(call)
         step = prepared.of(plan)
-        with self.stopwatch("lower"):
+        # The module of the step is in one MLIR context, which serves one thread.
+        with self._lock, self.stopwatch("lower"):
             if plan.is_pipeline:
                 return LoweredPipeline(lower_pipeline(step.program, step.steps, plan), plan)
             annotated = lower_whole(step.program, step.steps.normal, plan)

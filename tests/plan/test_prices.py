@@ -50,8 +50,8 @@ def whole_model(name: str, mesh_shape: tuple[int, ...]) -> ShardingModel:
 def stage_model(name: str, number: int) -> ShardingModel:
     """A stage of two, with four microbatches."""
     layered = LayeredStep.make(unroll_layers(normalized_step(name)), 4, 2, False)
-    text = layered.split(range(2)).stage(number).text_with_locations
-    return StageModel.make(text, LogicalMesh.of_shape((2, 2)), CLUSTER).model
+    module = layered.split(range(2)).stage(number).module
+    return StageModel.of(module, LogicalMesh.of_shape((2, 2)), CLUSTER).model
 
 
 MODELS = [

@@ -9,15 +9,13 @@ import jax.numpy as jnp
 import optax
 import pytest
 from alpa_mlir.cluster import LogicalMesh
-from alpa_mlir.errors import PassError
 from alpa_mlir.inter_op.cost_stage import cost_stage
 from alpa_mlir.inter_op.cost_table import CostTable
 from alpa_mlir.inter_op.costs import NO_LIMIT, StageCost, StageQuestion
 from alpa_mlir.inter_op.kinds import layer_kinds, parts_of
-from alpa_mlir.inter_op.layers import LayeredStep, StageModule, unroll_layers
+from alpa_mlir.inter_op.layers import LayeredStep, unroll_layers
 from alpa_mlir.inter_op.options import StageOption
 from alpa_mlir.inter_op.range_costs import RangeCosts
-from alpa_mlir.inter_op.range_modules import RangeModules, RangeShape
 from alpa_mlir.intra_op.shard import normalize
 from alpa_mlir.models.workload import workload
 from alpa_mlir.progress import Stopwatch
@@ -57,38 +55,6 @@ def test_a_layer_is_a_block_that_repeats(deep: LayeredStep) -> None:
     assert max(map(kinds.count, kinds)) >= deep.num_layers - 5
 
 
-def test_several_threads_cut_what_one_cuts(deep: LayeredStep) -> None:
-    kinds = layer_kinds(deep.split(range(deep.num_layers)))
-    shapes = [
-        RangeShape(kinds[:end], is_rematerialized, 2)
-        for end in range(1, 6)
-        for is_rematerialized in (False, True)
-    ]
-    alone, together = (RangeModules(deep, kinds, threads) for threads in (1, 3))
-    together.prepare(shapes)
-    for shape in shapes:
-        assert together.get(shape).key == alone.get(shape).key
-        assert together.get(shape).text == alone.get(shape).text
-
-
-def test_what_a_thread_cannot_cut_is_an_error(
-    deep: LayeredStep, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kinds = layer_kinds(deep.split(range(deep.num_layers)))
-    shapes = [RangeShape(kinds[:end], False, 1) for end in range(1, 9)]
-    modules = RangeModules(deep, kinds, 2)
-
-    def refuse(*_: Any) -> StageModule:
-        raise PassError("refused")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LayeredStep, "range", refuse)
-        with pytest.raises(PassError, match="refused"):
-            modules.prepare(shapes)
-    modules.prepare(shapes)
-    assert modules.get(shapes[0]).text
-
-
 def test_a_range_is_the_stage_of_a_step_that_is_cut_there(deep: LayeredStep) -> None:
     rng = random.Random(3)
     for _ in range(6):
@@ -97,8 +63,8 @@ def test_a_range_is_the_stage_of_a_step_that_is_cut_there(deep: LayeredStep) -> 
         bounds = sorted({0, first, end} - {deep.num_layers})
         number = bounds.index(first)
         for rematerialized in ([], [number]):
-            whole = deep.split(bounds, rematerialized).stage(number, num_in_flight=2)
-            alone = deep.range(first, end, bool(rematerialized), num_in_flight=2)
+            whole = deep.split(bounds, rematerialized).stage(number)
+            alone = deep.range(first, end, bool(rematerialized))
             assert alone.module.text() == whole.module.text()
 
 

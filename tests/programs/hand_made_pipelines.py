@@ -45,8 +45,7 @@ def hand_made_pipeline(
     first_devices = [0]
     for number, shape in enumerate(mesh_shapes):
         mesh = LogicalMesh.of_shape(shape)
-        text = split.stage(number).text_with_locations
-        model = StageModel.make(text, mesh, cluster)
+        model = StageModel.of(split.stage(number).module.clone(), mesh, cluster)
         solution = solve(model.model.problem, time_limit_seconds=2.0, target_gap=0.2)
         stages.append(model.phases(vertex_choices(model.model, solution), number))
         first_devices.append(first_devices[-1] + mesh.num_devices)

@@ -173,10 +173,10 @@ llvm::LogicalResult checkSizes(mlir::TypeRange types,
 /// The numbers that we write ourselves, on ops as on functions, arguments and results.
 llvm::LogicalResult checkNumbers(mlir::DictionaryAttr attributes,
                                  llvm::function_ref<mlir::InFlightDiagnostic()> emitError) {
-  constexpr llvm::StringLiteral names[] = {
-      kOpIdAttr,     kStateAttr,       kGradientAttr,   kArgumentAttr,        kResultAttr,
-      kPrologueAttr, kAccumulatorAttr, kMicrobatchAttr, kNumMicrobatchesAttr, kNumInFlightAttr,
-      kLayerAttr,    kStageAttr,       kRoundAttr};
+  constexpr llvm::StringLiteral names[] = {kOpIdAttr,        kStateAttr,      kGradientAttr,
+                                           kArgumentAttr,    kResultAttr,     kPrologueAttr,
+                                           kAccumulatorAttr, kMicrobatchAttr, kNumMicrobatchesAttr,
+                                           kLayerAttr,       kStageAttr,      kRoundAttr};
   for (llvm::StringRef name : names) {
     mlir::Attribute attribute = attributes ? attributes.get(name) : mlir::Attribute();
     if (!attribute)

@@ -124,8 +124,8 @@ mlir::ValueRange GraphBuilder::valuesOf(const Vertex &vertex) {
 /// What a stage's forward leaves for its backward, and what it was given from elsewhere, it holds
 /// for every microbatch in flight. What only the backward is given arrives when it is read.
 int64_t GraphBuilder::numCopies(const Vertex &vertex) {
-  auto inFlight = graph.func->getAttrOfType<mlir::IntegerAttr>(kNumInFlightAttr);
-  if (!inFlight)
+  const int64_t inFlight = graph.shardingTarget.numInFlight;
+  if (inFlight == 1)
     return 1;
   const bool isOnce = vertex.kind == Vertex::Kind::Argument
                           ? graph.func.getArgAttr(vertex.index, kArgumentAttr) &&
@@ -139,7 +139,7 @@ int64_t GraphBuilder::numCopies(const Vertex &vertex) {
     return isRead(value, Phase::Backward) &&
            (mlir::isa<mlir::OpResult>(value) || isRead(value, Phase::Forward));
   };
-  return !isOnce && llvm::any_of(valuesOf(vertex), isKept) ? inFlight.getInt() : 1;
+  return !isOnce && llvm::any_of(valuesOf(vertex), isKept) ? inFlight : 1;
 }
 
 void GraphBuilder::addUsages(Vertex &vertex) {

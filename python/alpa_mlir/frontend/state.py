@@ -166,6 +166,7 @@ class _Flow:
         self._jaxpr = jaxpr
         self._behind = behind
         self._producers = {var: eqn for eqn in jaxpr.eqns for var in eqn.outvars}
+        self._places = {var: place for place, var in enumerate(jaxpr.invars)}
 
     def same_types(self, inputs: Iterable[int], outputs: Iterable[int]) -> bool:
         invars, outvars = self._jaxpr.invars, self._jaxpr.outvars
@@ -189,7 +190,7 @@ class _Flow:
             reached.add(var)
             if eqn := self._producers.get(var):
                 waiting += self._operands_behind(eqn, var)
-        return {i for i, var in enumerate(self._jaxpr.invars) if var in reached}
+        return {self._places[var] for var in reached if var in self._places}
 
     def _operands_behind(self, eqn: Any, var: Any) -> list[Any]:
         inner = _inner_jaxpr(eqn.params)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import log
 
 from alpa_mlir._native import ScheduleKind, max_in_flight
-from alpa_mlir.inter_op.kinds import parts_of
+from alpa_mlir.inter_op.kinds import longest_run, parts_of
 from alpa_mlir.inter_op.options import StageOption, stage_options
 from alpa_mlir.inter_op.range_costs import RangeCosts
 
@@ -42,19 +44,53 @@ class Candidates:
     options: list[StageOption] = field(default_factory=list[StageOption])
     costed: list[StageOption] = field(default_factory=list[StageOption])
 
+    @cached_property
+    def _usual_kind(self) -> int:
+        return Counter(self.ranges.kinds).most_common(1)[0][0]
+
     def add_first(self) -> None:
-        """Every option as if memory had no limit; those that it stands in for if it has one."""
+        """Every option as if memory had no limit, those with unlike layers at their ends bare."""
         ranges = self.ranges
-        every = stage_options(
-            ranges.layered.num_layers, self.submeshes, ranges.method, ranges.cluster
+        every = list(
+            stage_options(ranges.layered.num_layers, self.submeshes, ranges.method, ranges.cluster)
         )
-        for option in self._estimated(list(every), "stages"):
-            if option is None:
+        cores = [self._core(option) for option in every]
+        for option, core, found in zip(every, cores, self._estimated(cores, "stages"), strict=True):
+            if found is None:
                 continue
-            if self._fits(option, 1):
-                self.options.append(option)
-            if not self._always_fits(option):
-                self.options.append(replace(option, is_stand_in=True))
+            if core == option:
+                self._admit(found)
+            else:
+                self.options.append(replace(option, cost=found.cost, is_bare=True))
+
+    def complete(self, bare: Sequence[StageOption]) -> None:
+        """Puts what they cost with their ends in the place of these, and of all on such submeshes:
+        they are likely to be wanted next, and to choose again takes as long as to cost a few."""
+        submeshes = {option.submesh for option in bare}
+        wanted, self.options = _parted(self.options, lambda c: c.is_bare and c.submesh in submeshes)
+        blank = [replace(option, cost=None, is_bare=False) for option in wanted]
+        for option in self._estimated(blank, "stages with their ends"):
+            if option is not None:
+                self._admit(option)
+
+    def _core(self, option: StageOption) -> StageOption:
+        """Its layers of the kind that is most frequent in the model, where they are most of it."""
+        kinds = self.ranges.kinds_of(option)
+        run = longest_run(kinds, self._usual_kind)
+        if len(set(kinds)) == 1 or 2 * len(run) < len(kinds):
+            return option
+        return replace(
+            option,
+            first_layer=option.first_layer + run.start,
+            end_layer=option.first_layer + run.stop,
+        )
+
+    def _admit(self, option: StageOption) -> None:
+        """As what it is where memory has room for it, as a stand-in for others where it has not."""
+        if self._fits(option, 1):
+            self.options.append(option)
+        if not self._always_fits(option):
+            self.options.append(replace(option, is_stand_in=True))
 
     def fit(self, stand_ins: Sequence[StageOption]) -> None:
         """Puts what fits in the place of stand-ins, and of those that differ in length alone, or in
@@ -62,8 +98,10 @@ class Candidates:
         searches: list[_Frontier] = []
         for wanted in stand_ins:
             for other in [c for c in self.options if self._is_rival(c, wanted)]:
-                family = [c for c in self.options if c.is_stand_in and self._is_of_family(c, other)]
-                self.options = [c for c in self.options if c not in family]
+                name = self._family(other)
+                family, self.options = _parted(
+                    self.options, lambda c, name=name: c.is_stand_in and self._family(c) == name
+                )
                 if family:
                     searches.append(self._frontier(other, family))
         # What all of them ask is asked at once, so that there is work for all processes.
@@ -173,11 +211,9 @@ class Candidates:
     def _fits(self, option: StageOption, num_in_flight: int) -> bool:
         return option.known_cost.memory_bytes(num_in_flight) <= self.memory_limit_bytes
 
-    def _is_of_family(self, option: StageOption, other: StageOption) -> bool:
-        """Whether they differ in nothing but how often layers repeat."""
-        return (option.submesh, option.mesh) == (other.submesh, other.mesh) and parts_of(
-            self.ranges.kinds_of(option)
-        ).shapes == parts_of(self.ranges.kinds_of(other)).shapes
+    def _family(self, option: StageOption) -> Hashable:
+        """Equal for options that differ in nothing but how often layers repeat."""
+        return option.submesh, option.mesh, parts_of(self.ranges.kinds_of(option)).shapes
 
     def _is_rival(self, option: StageOption, wanted: StageOption) -> bool:
         """Whether it stands in for the same layers on the same devices, and is about as fast."""
@@ -195,3 +231,14 @@ class Candidates:
             other.mesh,
             other.is_rematerialized,
         ) and self.ranges.kinds_of(option) == self.ranges.kinds_of(other)
+
+
+def _parted(
+    options: Sequence[StageOption], is_wanted: Callable[[StageOption], bool]
+) -> tuple[list[StageOption], list[StageOption]]:
+    """Those that are wanted, and the others."""
+    wanted = [is_wanted(option) for option in options]
+    return (
+        [option for option, is_one in zip(options, wanted, strict=True) if is_one],
+        [option for option, is_one in zip(options, wanted, strict=True) if not is_one],
+    )

@@ -222,6 +222,7 @@ class _StageSolver:
             question.cluster,
             question.strategy_space,
             usage_limit,
+            question.num_in_flight,
         )
         problem = stage.model.problem
         if price:

@@ -31,7 +31,7 @@ from alpa_mlir.fields import (
     read,
 )
 
-_VERSION = 6  # of the answers: a new one where this package's Python changes them
+_VERSION = 7  # of the answers: a new one where this package's Python changes them
 NO_LIMIT = 1 << 49  # bytes
 _ADVICE = "ask again"
 
@@ -48,9 +48,9 @@ class StageQuestion(Checked):
     """A stage, and what it is to run on.
 
     Attributes:
-      text: as of `StageModule`, which holds the numbers of microbatches and of those in flight.
+      text: as of `StageModule`.
       key: equal for stages that do the same (`StageModule.key`).
-      num_microbatches, num_in_flight: as in the text.
+      num_microbatches: as in the text; num_in_flight: of those, whose activations exist at once.
       byte_price: picoseconds that a byte of the peak counts for; where there is a limit as well,
         one to begin with.
       work_limit: of the solver, in its own units, about a billion a second (`solve`); None leaves

@@ -168,7 +168,7 @@ def _stage(
     num_in_flight = in_flight(
         SCHEDULE_KINDS[schedule], number, len(leader.stages), num_microbatches
     )
-    module = split.stage(number, num_in_flight)
+    module = split.stage(number)
     specs = {name: place.spec for name, place in places.items() if place.stage == number}
     marks = _marks(module.function, specs)
     text = jaxlib.mark_arguments(module.text, marks, planned.mesh.shardy_text)

@@ -87,6 +87,16 @@ class _Wiring:
 # --- Ranges of layers ---
 
 
+def longest_run(kinds: Kinds, kind: int) -> range:
+    """The places of the longest run of a kind; empty where there is none."""
+    runs = [range(0)]
+    for place, found in enumerate(kinds):
+        if found == kind:
+            start = runs[-1].start if runs[-1].stop == place else place
+            runs.append(range(start, place + 1))
+    return max(runs, key=len)
+
+
 @dataclass(frozen=True)
 class Parts:
     """What a range of layers costs, from what shorter ones cost.

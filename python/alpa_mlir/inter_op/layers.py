@@ -1,18 +1,18 @@
 """A step whose ops are in layers: what stages are cut from.
 
 Microbatches come first, since their number changes the size of every op (DESIGN, "The way of a
-program"). Everything here is text in, text out; the passes do the work.
+program"). The passes do the work; here is which of them run on what.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from alpa_mlir._native import Diagnostic, FunctionSummary, Module
 from alpa_mlir.errors import PassError
-from alpa_mlir.intra_op.shard import NormalizedModule, normalize
+from alpa_mlir.intra_op.shard import NormalizedModule, normalize_module
 from alpa_mlir.ir import jaxlib
 from alpa_mlir.ir.functions import is_of_stage, phase_of
 from alpa_mlir.ir.passes import messages, run_passes
@@ -20,26 +20,22 @@ from alpa_mlir.ir.passes import messages, run_passes
 
 def unroll_layers(normal: NormalizedModule) -> NormalizedModule:
     """The step with its loops over layers as the layers they stand for."""
-    module = Module.parse(normal.text)
-    if not module.has_loops():
+    if not normal.module.has_loops():
         return normal
+    module = normal.module.clone()
     before = module.content_hash()
     remarks = run_passes(module, "alpa-unroll-loops")
-    if module.content_hash() == before:
-        return NormalizedModule(normal.text, normal.hash, normal.remarks + messages(remarks))
-    unrolled = normalize(module.text(with_locations=True))
-    return NormalizedModule(unrolled.text, unrolled.hash, normal.remarks + messages(remarks))
+    unrolled = normal if module.content_hash() == before else normalize_module(module)
+    return replace(unrolled, remarks=normal.remarks + messages(remarks))
 
 
 def join_chunks(step: NormalizedModule, num_microbatches: int) -> tuple[Module, list[Diagnostic]]:
     """The step without loops over chunks of the batch that so many microbatches would cut, and
     what was said of each.
     """
-    module = Module.parse(step.text)
+    module = step.module.clone()
     remarks = run_passes(module, f"alpa-join-chunks{{num-microbatches={num_microbatches}}}")
-    if remarks:
-        module = Module.parse(normalize(module.text(with_locations=True)).text)
-    return module, remarks
+    return (normalize_module(module).module if remarks else module), remarks
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,21 +43,23 @@ class StageModule:
     """One stage as a program of its own: forward and backward of a microbatch, and the update.
 
     Attributes:
-      module: one public function, without sharding rules.
+      module: one public function, with sharding rules; to be cloned by whoever changes it.
     """
 
     module: Module
 
+    @staticmethod
+    def extract(split: Module, stage: int) -> StageModule:
+        """From a step cut into stages, which it becomes."""
+        run_passes(split, f"alpa-extract-stage{{stage={stage}}}", "alpa-normalize")
+        jaxlib.give_rules(split)
+        return StageModule(split)
+
     @cached_property
     def text(self) -> str:
-        """With sharding rules, for what is planned: without locations, which tell equal stages
-        apart, and without the elements of large constants, which no price depends on."""
-        return jaxlib.populate_rules(self.module.text(with_data=False))
-
-    @property
-    def text_with_locations(self) -> str:
-        """With sharding rules, for what is compiled: errors and profiles name the user's lines."""
-        return jaxlib.populate_rules(self.module.text(with_locations=True))
+        """For what is planned: without locations, which tell equal stages apart, and without the
+        elements of large constants, which no price depends on."""
+        return self.module.text(with_data=False)
 
     @cached_property
     def function(self) -> FunctionSummary:
@@ -85,6 +83,7 @@ class SplitStep:
     module: Module
     first_layers: tuple[int, ...]
     num_microbatches: int
+    _stages: dict[int, StageModule] = field(default_factory=dict[int, StageModule])
 
     @cached_property
     def functions(self) -> tuple[FunctionSummary, ...]:
@@ -105,16 +104,11 @@ class SplitStep:
     def has_backward(self) -> bool:
         return any(phase_of(function) == "backward" for function in self.stage_functions())
 
-    def stage(self, number: int, num_in_flight: int = 1) -> StageModule:
-        """The stage alone, its activations counted `num_in_flight` times."""
-        module = self.module.clone()
-        run_passes(module, *_extraction(number, num_in_flight))
-        return StageModule(module)
-
-
-def _extraction(stage: int, num_in_flight: int) -> tuple[str, ...]:
-    options = f"stage={stage} num-in-flight={num_in_flight}"
-    return f"alpa-extract-stage{{{options}}}", "alpa-normalize"
+    def stage(self, number: int) -> StageModule:
+        """The stage alone."""
+        if number not in self._stages:
+            self._stages[number] = StageModule.extract(self.module.clone(), number)
+        return self._stages[number]
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,19 +170,15 @@ class LayeredStep:
         return SplitStep(module, tuple(first_layers), self.num_microbatches)
 
     def range(
-        self,
-        first_layer: int,
-        end_layer: int,
-        is_rematerialized: bool = False,
-        num_in_flight: int = 1,
+        self, first_layer: int, end_layer: int, is_rematerialized: bool = False
     ) -> StageModule:
         """Layers [first_layer, end_layer) as a stage, whatever the stages around it."""
         bounds = sorted({0, first_layer, end_layer} - {self.num_layers})
         stage = bounds.index(first_layer)
         module = self.module.clone()
         options = _cuts(bounds, [stage] if is_rematerialized else []) + f" only={stage}"
-        run_passes(module, f"alpa-split-stages{{{options}}}", *_extraction(stage, num_in_flight))
-        return StageModule(module)
+        run_passes(module, f"alpa-split-stages{{{options}}}")
+        return StageModule.extract(module, stage)
 
 
 def _cuts(first_layers: Sequence[int], rematerialized: Sequence[int]) -> str:

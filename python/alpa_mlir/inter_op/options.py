@@ -36,6 +36,8 @@ class StageOption:
       is_stand_in: whether the cost is that without a limit on memory, of an option that does not
         fit and has not been sharded to fit yet.
       is_estimate: whether the layers have not been sharded together.
+      is_bare: whether the cost is that of its repeated layers alone, as if memory had no limit:
+        what stands before and behind them only adds to it.
     """
 
     first_layer: int
@@ -48,6 +50,7 @@ class StageOption:
     cost: StageCost | None = None
     is_stand_in: bool = False
     is_estimate: bool = False
+    is_bare: bool = False
 
     @property
     def known_cost(self) -> StageCost:
@@ -55,8 +58,9 @@ class StageOption:
         return self.cost
 
     def candidate(self) -> StageCandidate:
-        """The option as the stage DP knows it; a stand-in takes no memory."""
+        """The option as the stage DP knows it; a stand-in takes no memory, nor does a bare one."""
         cost = self.known_cost
+        is_weightless = self.is_stand_in or self.is_bare
         # At least one microbatch is in flight; with more this may count too much.
         resident_bytes = cost.memory_bytes(1) - cost.activation_bytes
         return StageCandidate(
@@ -65,8 +69,8 @@ class StageOption:
             submesh=self.submesh,
             compute_seconds=cost.seconds,
             update_seconds=cost.update_seconds,
-            resident_bytes=0 if self.is_stand_in else resident_bytes,
-            activation_bytes=0 if self.is_stand_in else cost.activation_bytes,
+            resident_bytes=0 if is_weightless else resident_bytes,
+            activation_bytes=0 if is_weightless else cost.activation_bytes,
         )
 
 

@@ -119,8 +119,8 @@ def _describe(
 ) -> PlanData:
     layered, split = choice.layered, choice.split
     models = [
-        StageModel.make(
-            split.stage(number).text_with_locations, option.mesh, cluster, method.strategy_space
+        StageModel.of(
+            split.stage(number).module.clone(), option.mesh, cluster, method.strategy_space
         )
         for number, option in enumerate(choice.options)
     ]

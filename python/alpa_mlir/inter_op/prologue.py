@@ -64,5 +64,6 @@ def _function(split: SplitStep) -> FunctionSummary | None:
 
 
 def _module(split: SplitStep) -> NormalizedModule:
-    text = split.module.only(_NAME).text(with_locations=True)
-    return NormalizedModule(jaxlib.populate_rules(text), "", ())
+    module = split.module.only(_NAME)
+    jaxlib.give_rules(module)
+    return NormalizedModule(module, "", ())

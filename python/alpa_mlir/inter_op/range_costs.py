@@ -45,7 +45,7 @@ class RangeCosts:
 
     def __post_init__(self) -> None:
         self.kinds = layer_kinds(self.every)
-        self._modules = RangeModules(self.layered, self.kinds, self.table.num_processes)
+        self._modules = RangeModules(self.layered, self.kinds)
 
     def kinds_of(self, option: StageOption) -> Kinds:
         return self.kinds[option.first_layer : option.end_layer]
@@ -130,14 +130,12 @@ class RangeCosts:
             )
 
     def _cut(self, ranges: Sequence[tuple[Kinds, StageOption]]) -> list[StageModule]:
-        shapes = [_shape(*each) for each in ranges]
         with self.stopwatch("extract stages"):
-            self._modules.prepare(shapes)
-        return [self._modules.get(shape) for shape in shapes]
+            return [self._modules.get(_shape(*each)) for each in ranges]
 
 
 def _shape(kinds: Kinds, option: StageOption) -> RangeShape:
-    return RangeShape(kinds, option.is_rematerialized, option.num_in_flight)
+    return RangeShape(kinds, option.is_rematerialized)
 
 
 def _sum(parts: Parts, costs: Sequence[StageCost | None]) -> StageCost | None:

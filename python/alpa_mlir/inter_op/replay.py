@@ -96,7 +96,7 @@ def _split_as_planned(steps: LayeredSteps, plan: PlanData) -> SplitStep:
 
 
 def _sharded_stage(split: SplitStep, number: int, plan: PlanData) -> ShardedStage:
-    stage, text = plan.stages[number], split.stage(number).text_with_locations
-    model = StageModel.make(text, stage.mesh, plan.cluster, plan.strategy_space)
+    stage, module = plan.stages[number], split.stage(number).module.clone()
+    model = StageModel.of(module, stage.mesh, plan.cluster, plan.strategy_space)
     choices = strategy_indices(model.model, stage.choices, f"stages[{number}].choices")
     return model.phases(choices, number)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from alpa_mlir._native import FunctionSummary, Module, ValueSummary
+from alpa_mlir._native import FunctionSummary, ValueSummary
 from alpa_mlir.frontend.saved import argument_of, flat_program
 from alpa_mlir.frontend.stacks import Part, Stacks
 from alpa_mlir.frontend.trace import Result, TracedProgram
 from alpa_mlir.inter_op.layers import unroll_layers
-from alpa_mlir.intra_op.shard import NormalizedModule, normalize
+from alpa_mlir.intra_op.shard import NormalizedModule, normalize_module
 from alpa_mlir.ir.passes import run_passes
 
 _ROWS = "alpa.rows"
@@ -39,20 +39,18 @@ def step_in_rows(program: TracedProgram, normal: NormalizedModule) -> StepInRows
     Raises:
       PassError: the module is none that the passes know.
     """
-    if program.mesh is not None or not Module.parse(normal.text).has_loops():
+    if program.mesh is not None or not normal.module.has_loops():
         return None
     unrolled = unroll_layers(normal)
-    module = Module.parse(unrolled.text)
+    module = unrolled.module.clone()
     run_passes(module, "alpa-split-stacks")
-    module = Module.parse(normalize(module.text(with_locations=True)).text)
+    module = normalize_module(module).module
     run_passes(module, "alpa-separate-rows")
     main = module.functions()[0]
     if not any(_ROWS in argument.attributes for argument in main.arguments):
         return None
-    text = module.text(with_locations=True)
-    return StepInRows(
-        _program(program, main, text), replace(normalize(text), remarks=unrolled.remarks)
-    )
+    flat = _program(program, main, module.text(with_locations=True))
+    return StepInRows(flat, replace(normalize_module(module), remarks=unrolled.remarks))
 
 
 def _program(program: TracedProgram, main: FunctionSummary, text: str) -> TracedProgram:

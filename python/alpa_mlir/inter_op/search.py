@@ -5,9 +5,10 @@ Every option is costed once as if memory had no limit, long ranges of layers fro
 options that the DP wants:
 
 1. An option that does not fit stands in with the time it has without a limit, and no memory: no
-   sharding of it that fits is faster.
-2. The DP finds the best stages. Stand-ins among them are replaced by points of their frontier of
-   time and memory. Back to 2.
+   sharding of it that fits is faster. Nor is one with other layers at its ends than in its middle
+   faster than its middle alone, which is what such options cost at first.
+2. The DP finds the best stages. What is bare among them gets its ends; stand-ins among them are
+   replaced by points of their frontier of time and memory. Back to 2.
 3. Estimates among them are replaced by what the stage takes, sharded whole, with the memory there
    is. Back to 2. If there are none, the stages are the answer.
 
@@ -121,7 +122,9 @@ class _LayeredSearch:
             if solution.step_seconds >= less_than_seconds:
                 return None  # what stands in, or is estimated, becomes no faster
             chosen = [(candidates.options[s.candidate], s.num_in_flight) for s in solution.stages]
-            if any(option.is_stand_in for option, _ in chosen):
+            if any(option.is_bare for option, _ in chosen):
+                candidates.complete([option for option, _ in chosen if option.is_bare])
+            elif any(option.is_stand_in for option, _ in chosen):
                 candidates.fit([option for option, _ in chosen if option.is_stand_in])
             elif any(option.is_estimate for option, _ in chosen):
                 candidates.settle([each for each in chosen if each[0].is_estimate])
@@ -180,12 +183,13 @@ class _LayeredSearch:
 
     def _why_nothing_fits(self, option: StageOption) -> str | None:
         """The op at which even the smallest shardings of a stage need too much, if there is one."""
-        model = StageModel.make(
-            self.ranges.module(option).text,
+        model = StageModel.of(
+            self.ranges.module(option).module.clone(),
             option.mesh,
             self.search.cluster,
             self.search.method.strategy_space,
             self.search.memory_limit_bytes,
+            option.num_in_flight,
         )
         return describe_shortage(model.model)
 
@@ -230,7 +234,7 @@ class _LayeredSearch:
     def _as_cut(self, split: SplitStep, options: list[StageOption]) -> tuple[StageOption, ...]:
         """The options with the costs that they have beside each other."""
         with self.stopwatch("extract stages"):
-            modules = [split.stage(k, option.num_in_flight) for k, option in enumerate(options)]
+            modules = [split.stage(number) for number in range(split.num_stages)]
         others = [
             number
             for number, (module, option) in enumerate(zip(modules, options, strict=True))

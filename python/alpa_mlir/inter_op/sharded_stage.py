@@ -14,7 +14,8 @@ from alpa_mlir.ir.passes import pass_errors, run_passes
 
 @dataclass(frozen=True, eq=False)
 class StageModel:
-    """The sharding problem of a stage on a mesh.
+    """The sharding problem of a stage on a mesh: with a limit on memory, activations of so many
+    microbatches in flight are to fit into it.
 
     Attributes:
       module: the stage, one function with sharding rules; `phases` cuts it up.
@@ -31,10 +32,13 @@ class StageModel:
         cluster: Cluster,
         strategy_space: str = "auto",
         memory_limit_bytes: int | None = None,
+        num_in_flight: int = 1,
     ) -> StageModel:
         """`text` is that of a `StageModule`."""
         module = Module.parse(text)
-        return StageModel.of(module, mesh, cluster, strategy_space, memory_limit_bytes)
+        return StageModel.of(
+            module, mesh, cluster, strategy_space, memory_limit_bytes, num_in_flight
+        )
 
     @staticmethod
     def of(
@@ -43,11 +47,12 @@ class StageModel:
         cluster: Cluster,
         strategy_space: str = "auto",
         memory_limit_bytes: int | None = None,
+        num_in_flight: int = 1,
     ) -> StageModel:
         """`module` is that text parsed; it will be the model's own, which writes into it."""
         on, device = native_mesh(mesh, cluster), native_device(cluster, memory_limit_bytes)
         with pass_errors():
-            model = ShardingModel(module, on, device, strategy_space)
+            model = ShardingModel(module, on, device, strategy_space, num_in_flight)
         return StageModel(module, model, mesh)
 
     def phases(self, choices: Sequence[int], stage: int = 0) -> ShardedStage:

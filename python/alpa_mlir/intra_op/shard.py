@@ -22,17 +22,22 @@ from alpa_mlir.progress import Stopwatch
 _MAX_TIGHTENINGS = 4  # of the memory limit, until what a plan needs is below it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NormalizedModule:
     """One function without calls whose ops have stable ids and sharding rules.
 
     Attributes:
-      hash: of the module's content, without locations: what a plan is bound to.
+      module: to be cloned by whoever changes it.
+      hash: of its content before it had rules, without locations: what a plan is bound to.
     """
 
-    text: str
+    module: Module
     hash: str
     remarks: tuple[str, ...]
+
+    @cached_property
+    def text(self) -> str:
+        return self.module.text(with_locations=True)
 
 
 @dataclass(frozen=True)
@@ -84,12 +89,15 @@ def normalize(text: str) -> NormalizedModule:
     """
     with pass_errors():
         module = Module.parse(text)
+    return normalize_module(module)
+
+
+def normalize_module(module: Module) -> NormalizedModule:
+    """As `normalize`, of a module that becomes the result's."""
     remarks = run_passes(module, "alpa-normalize")
-    return NormalizedModule(
-        text=jaxlib.populate_rules(module.text(with_locations=True)),
-        hash=module.content_hash(),
-        remarks=messages(remarks),
-    )
+    content = module.content_hash()
+    jaxlib.give_rules(module)
+    return NormalizedModule(module, content, messages(remarks))
 
 
 def shard(
@@ -266,7 +274,7 @@ def _model(
     strategy_space: str,
     memory_limit_bytes: int | None,
 ) -> tuple[Module, ShardingModel]:
-    module = Module.parse(normal.text)
+    module = normal.module.clone()
     on, device = native_mesh(mesh, cluster), native_device(cluster, memory_limit_bytes)
     with pass_errors():
         model = ShardingModel(module, on, device, strategy_space)

@@ -14,6 +14,7 @@ from jax.extend.mlir.dialects import sdy
 from jax.extend.mlir.passmanager import PassManager
 from jax.interpreters import mlir
 
+from alpa_mlir._native import Module
 from alpa_mlir.errors import PassError
 
 _POPULATE_RULES = "builtin.module(func.func(sdy-populate-op-sharding-rules))"
@@ -109,6 +110,16 @@ def populate_rules(text: str) -> str:
     with parsed(text) as module:
         PassManager.parse(_POPULATE_RULES).run(module.operation)
         return generic_text(module)
+
+
+def give_rules(module: Module) -> None:
+    """As `populate_rules`, of our own modules: by one op of each sort, which takes as long as the
+    module has sorts of ops, and not ops.
+
+    Raises:
+      PassError: an op is not what StableHLO allows.
+    """
+    module.take_rules(populate_rules(module.distinct_ops()))
 
 
 def mesh_axes(text: str) -> dict[str, int]:

@@ -52,9 +52,6 @@ inline constexpr llvm::StringLiteral kBatchDimAttr = "alpa.batch_dim";
 /// `alpa.num_microbatches = 4 : i64` on a function: its forward and backward ops run so often in a
 /// step.
 inline constexpr llvm::StringLiteral kNumMicrobatchesAttr = "alpa.num_microbatches";
-/// `alpa.num_in_flight = 2 : i64` on a function: what its forward leaves for its backward exists so
-/// often at once.
-inline constexpr llvm::StringLiteral kNumInFlightAttr = "alpa.num_in_flight";
 
 /// `alpa.for_update = true` on a result of a stage: a sum that only updates read, true if only that
 /// of the stage (alpa-extract-stage).

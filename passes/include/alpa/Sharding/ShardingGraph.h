@@ -19,6 +19,8 @@ struct ShardingTarget {
   DeviceMesh mesh;
   DeviceSpec device;
   StrategySpace strategySpace = StrategySpace::Auto;
+  /// Of a pipeline stage: microbatches whose activations it holds at once.
+  int64_t numInFlight = 1;
 };
 
 /// Something that chooses a strategy: a node of the sharding problem.

@@ -17,8 +17,8 @@ namespace {
 
 class StageExtractor {
 public:
-  StageExtractor(mlir::ModuleOp module, int64_t stage, int64_t numInFlight)
-      : module(module), stage(stage), numInFlight(numInFlight), builder(module.getContext()) {}
+  StageExtractor(mlir::ModuleOp module, int64_t stage)
+      : module(module), stage(stage), builder(module.getContext()) {}
 
   llvm::LogicalResult run() {
     for (auto function : module.getOps<mlir::func::FuncOp>())
@@ -37,8 +37,6 @@ public:
     mlir::func::FuncOp main = makeMain();
     if (numMicrobatches)
       main->setAttr(kNumMicrobatchesAttr, numMicrobatches);
-    if (numInFlight > 1)
-      main->setAttr(kNumInFlightAttr, builder.getI64IntegerAttr(numInFlight));
     eraseMarks();
     return mlir::success();
   }
@@ -183,7 +181,7 @@ private:
   }
 
   mlir::ModuleOp module;
-  int64_t stage, numInFlight;
+  int64_t stage;
   mlir::OpBuilder builder;
   llvm::SmallVector<mlir::func::FuncOp> own;
   llvm::StringSet<> readElsewhere;
@@ -195,7 +193,7 @@ struct ExtractStage : impl::ExtractStageBase<ExtractStage> {
 
   void runOnOperation() override {
     if (mlir::failed(checkModule(getOperation())) ||
-        mlir::failed(StageExtractor(getOperation(), stage, numInFlight).run()))
+        mlir::failed(StageExtractor(getOperation(), stage).run()))
       signalPassFailure();
   }
 };

@@ -107,9 +107,7 @@ def ExtractStage : Pass<"alpa-extract-stage", "::mlir::ModuleOp"> {
     ```
   }];
   let options = [
-    Option<"stage", "stage", "int64_t", "0", "Which stage">,
-    Option<"numInFlight", "num-in-flight", "int64_t", "1",
-           "How many microbatches the stage holds activations of: their memory counts so often">
+    Option<"stage", "stage", "int64_t", "0", "Which stage">
   ];
   let dependentDialects = ["::mlir::func::FuncDialect"];
 }

@@ -36,7 +36,8 @@ def say_nothing(_: Progress) -> None:
 
 
 class Stopwatch:
-    """Seconds by part, in the order they began; parts of one name add up.
+    """Seconds by part, in the order they ended; parts of one name add up. A part within another
+    counts for itself alone.
 
     Args:
       title: whose parts they are, for people.
@@ -47,16 +48,28 @@ class Stopwatch:
         self.seconds: dict[str, float] = {}
         self._title = title
         self._on_progress = on_progress
+        self._within: list[str] = []
+        self._since = 0.0
 
     @contextmanager
     def __call__(self, part: str) -> Generator[None]:
-        start = time.perf_counter()
+        self._count()
+        self._within.append(part)
         self._on_progress(Progress(self._title, part))
         try:
             yield
         finally:
-            self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
+            self._count()
+            self._within.pop()
             self._on_progress(Progress(self._title, part, is_finished=True))
+
+    def _count(self) -> None:
+        """What has passed since a part began or ended, for the innermost."""
+        now = time.perf_counter()
+        if self._within:
+            part = self._within[-1]
+            self.seconds[part] = self.seconds.get(part, 0.0) + now - self._since
+        self._since = now
 
     @contextmanager
     def counted(self, part: str, total: int) -> Generator[Callable[[], None]]:

@@ -76,7 +76,7 @@ def test_what_a_time_limit_cut_off_is_not_kept(
 
     monkeypatch.setattr(cost_table, "cost_stage", cost_stage)
     questions: list[Question] = [Question("a")]
-    CostTable(CostCache(tmp_path)).costs(questions, "test")  # type: ignore[arg-type]
+    CostTable(CostCache(tmp_path)).costs(questions, len(questions), "test")  # type: ignore[arg-type]
     is_kept = answer in ("proven", "nothing fits")
     assert CostCache(tmp_path).read("a")[0] == is_kept
 

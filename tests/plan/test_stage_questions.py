@@ -51,7 +51,7 @@ def test_large_constants_are_asked_about_without_their_elements() -> None:
     module = stage()
     asked = question(module, module.text)
     assert len(json.dumps(asked.to_json())) < DATA.nbytes / 10
-    assert cost_stage(asked) == cost_stage(question(module, module.text_with_locations))
+    assert cost_stage(asked) == cost_stage(question(module, module.module.text()))
 
 
 def test_question_of_another_version_of_clusters_is_refused() -> None:
@@ -63,4 +63,4 @@ def test_question_of_another_version_of_clusters_is_refused() -> None:
 
 
 def test_what_is_compiled_has_all_elements() -> None:
-    assert len(stage().text_with_locations) > 2 * DATA.nbytes  # as hex digits
+    assert len(stage().module.text()) > 2 * DATA.nbytes  # as hex digits

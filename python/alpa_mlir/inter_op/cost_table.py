@@ -11,9 +11,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,9 +28,6 @@ from alpa_mlir.progress import Stopwatch
 # Starting a process costs as much as some small questions.
 _MIN_QUESTIONS_FOR_PROCESSES = 8
 
-
-# A SolverError says that no answer was found in time.
-Answer = StageCost | SolverError | None
 
 # What a process may answer with instead, by name.
 _ERRORS = {kind.__name__: kind for kind in (PassError, PlanError, SolverError, ClusterError)}
@@ -57,63 +54,64 @@ class CostTable(AbstractContextManager["CostTable"]):
             self._workers.end()
             self._workers = None
 
-    def costs(self, questions: Sequence[StageQuestion], title: str) -> list[StageCost | None]:
-        """The answers, in order; None where a stage fits in no way, or none was found in time."""
-        digests = [question.digest for question in questions]
-        missing = dict(zip(digests, questions, strict=True))
-        for digest in list(missing):
-            if digest in self._answers or self._read(digest):
-                del missing[digest]
-        for digest, cost in self._answer(missing, title):
-            self._answers[digest] = None if isinstance(cost, SolverError) else cost
-            if self.cache and not _is_cut_off(cost):  # more time may find a better one
-                self.cache.write(digest, self._answers[digest])
-        return [self._answers[digest] for digest in digests]
+    def costs(
+        self, questions: Iterable[StageQuestion], num_questions: int, title: str
+    ) -> list[StageCost | None]:
+        """The answers, in order; None where a stage fits in no way, or none was found in time.
 
-    def _answer(
-        self, missing: dict[str, StageQuestion], title: str
-    ) -> Iterator[tuple[str, Answer]]:
-        with self.stopwatch.counted(title, len(missing)) as advance:
-            is_few = len(missing) < _MIN_QUESTIONS_FOR_PROCESSES and self._workers is None
-            if self.num_processes < 2 or len(missing) < 2 or is_few:
-                for digest, question in missing.items():
-                    yield digest, _or_timeout(partial(cost_stage, question, parse=self._parse))
-                    advance()
-                return
-            if self._workers is None:
-                self._workers = _Workers(self.num_processes)
+        What the questions are made of is made beside the answers to those before.
+        """
+        digests: list[str] = []
+        waiting: dict[str, StageQuestion] = {}  # until there are enough for processes
+        asked: dict[str, Future[StageCost | None]] = {}
+        with self.stopwatch.counted(title, num_questions) as advance:
             try:
-                for digest, cost in self._workers.ask(missing):
-                    yield digest, cost
+                for question in questions:
+                    digest = question.digest
+                    digests.append(digest)
+                    if digest in waiting or digest in asked or self._is_known(digest):
+                        advance()
+                        continue
+                    waiting[digest] = question
+                    if self._has_processes_for(len(waiting)):
+                        asked |= self._ask(waiting)
+                        waiting = {}
+                for digest, question in waiting.items():
+                    self._keep(digest, partial(cost_stage, question, parse=self._parse))
                     advance()
-            except BaseException:  # Ctrl-C, too: what they work on is no longer wanted
+                for digest, answer in asked.items():
+                    self._keep(digest, answer.result)
+                    advance()
+            except BaseException:  # Ctrl-C, too: what processes work on is no longer wanted
                 self.__exit__()
                 raise
+        return [self._answers[digest] for digest in digests]
 
-    def _read(self, digest: str) -> bool:
-        if self.cache is None:
-            return False
-        is_there, cost = self.cache.read(digest)
-        if is_there:
-            self._answers[digest] = cost
-        return is_there
+    def _has_processes_for(self, num_questions: int) -> bool:
+        is_few = num_questions < _MIN_QUESTIONS_FOR_PROCESSES
+        return self.num_processes > 1 and (self._workers is not None or not is_few)
 
+    def _ask(self, questions: dict[str, StageQuestion]) -> dict[str, Future[StageCost | None]]:
+        if self._workers is None:
+            self._workers = _Workers(self.num_processes)
+        return {digest: self._workers.ask(question) for digest, question in questions.items()}
 
-def _is_cut_off(answer: Answer) -> bool:
-    """Whether a time limit ended the search for it."""
-    return isinstance(answer, SolverError) or (answer is not None and answer.is_cut_off)
+    def _is_known(self, digest: str) -> bool:
+        if digest not in self._answers and self.cache is not None:
+            is_there, cost = self.cache.read(digest)
+            if is_there:
+                self._answers[digest] = cost
+        return digest in self._answers
 
-
-def _or_timeout(answer: Callable[[], StageCost | None]) -> Answer:
-    try:
-        return answer()
-    except SolverError as error:
-        return error
-
-
-def _work(question: StageQuestion) -> tuple[int, str, int]:
-    """More of it compares greater. Questions on one text are neighbours: it is parsed once."""
-    return len(question.text), question.key, question.mesh.num_devices
+    def _keep(self, digest: str, answer: Callable[[], StageCost | None]) -> None:
+        """None where there was no time for one. What more time may better is not for the disk."""
+        cost, is_final = None, False
+        with suppress(SolverError):
+            cost = answer()
+            is_final = cost is None or not cost.is_cut_off
+        self._answers[digest] = cost
+        if self.cache and is_final:
+            self.cache.write(digest, cost)
 
 
 class _Workers:
@@ -123,6 +121,7 @@ class _Workers:
         self._num_processes = num_processes
         self._idle: SimpleQueue[subprocess.Popen[str]] = SimpleQueue()
         self._all: list[subprocess.Popen[str]] = []
+        self._threads = ThreadPoolExecutor(num_processes)  # each waits for a process
         try:
             self._start()
         except BaseException:
@@ -148,24 +147,14 @@ class _Workers:
             self._idle.put(process)
 
     def end(self) -> None:
-        for process in self._all:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for process in self._all:  # whoever waits for one wakes up
             process.kill()
         for process in self._all:
             process.communicate()
 
-    def ask(self, questions: dict[str, StageQuestion]) -> Iterator[tuple[str, Answer]]:
-        with ThreadPoolExecutor(len(self._all)) as threads:
-            # What takes longest must not be left for the end, when nothing is there beside it.
-            hardest_first = sorted(questions.items(), key=lambda e: _work(e[1]), reverse=True)
-            answers = {d: threads.submit(self._ask_one, q) for d, q in hardest_first}
-            try:
-                for digest, answer in answers.items():
-                    yield digest, _or_timeout(answer.result)
-            except BaseException:
-                threads.shutdown(wait=False, cancel_futures=True)
-                for process in self._all:  # whoever waits for one wakes up
-                    process.kill()
-                raise
+    def ask(self, question: StageQuestion) -> Future[StageCost | None]:
+        return self._threads.submit(self._ask_one, question)
 
     def _ask_one(self, question: StageQuestion) -> StageCost | None:
         process = self._idle.get()

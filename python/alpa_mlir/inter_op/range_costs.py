@@ -6,7 +6,7 @@ an estimate; the stages of the answer are sharded whole (`search`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from alpa_mlir.cluster import Cluster
@@ -58,8 +58,8 @@ class RangeCosts:
         self, options: Sequence[StageOption], limit: int, title: str
     ) -> list[StageCost | None]:
         """Each sharded as it is, to fit into `limit` bytes; None where that was not found."""
-        modules = self._cut([(self.kinds_of(option), option) for option in options])
-        return self.ask(modules, options, limit, self.method.target_gap, title)
+        ranges = [(self.kinds_of(option), option) for option in options]
+        return self.ask(self._cut(ranges), options, limit, self.method.target_gap, title)
 
     def estimates(self, options: Sequence[StageOption], title: str) -> list[StageCost | None]:
         """Each sharded as if memory had no limit but the price that the option has."""
@@ -70,15 +70,18 @@ class RangeCosts:
                 part = kinds, replace(option, first_layer=0, end_layer=0)
                 is_end = not of.is_whole and len(set(kinds)) > 1
                 wanted[part] = wanted.get(part, True) and is_end
+        # What takes longest must not be left for the end, when nothing is there beside it.
+        ranges = sorted(wanted, key=lambda part: (len(part[0]), part[0], part[1].mesh.num_devices))
+        ranges.reverse()
         costs = self.ask(
-            self._cut(list(wanted)),
-            [option for _, option in wanted],
+            self._cut(ranges),
+            [option for _, option in ranges],
             NO_LIMIT,
             _GAP_OF_PARTS * self.method.target_gap,
             title,
-            [_WORK_OF_ENDS if is_end else None for is_end in wanted.values()],
+            [_WORK_OF_ENDS if wanted[part] else None for part in ranges],
         )
-        known = dict(zip(wanted, costs, strict=True))
+        known = dict(zip(ranges, costs, strict=True))
         return [
             _sum(
                 of,
@@ -92,7 +95,7 @@ class RangeCosts:
 
     def ask(
         self,
-        modules: Sequence[StageModule],
+        modules: Iterable[StageModule],
         options: Sequence[StageOption],
         limit: int,
         target_gap: float,
@@ -102,10 +105,11 @@ class RangeCosts:
         """The modules, each sharded as its option says, to fit into `limit` bytes.
 
         Args:
+          modules: each is taken when the answers to those before are being worked on.
           work_limits: of the solver for each; None leaves all to its patience.
         """
         method = self.method
-        questions = [
+        questions = (
             StageQuestion(
                 text=module.text,
                 key=module.key,
@@ -121,17 +125,19 @@ class RangeCosts:
                 work_limit=work_limit,
             )
             for module, option, work_limit in zip(
-                modules, options, work_limits or [None] * len(modules), strict=True
+                modules, options, work_limits or [None] * len(options), strict=True
             )
-        ]
+        )
+        title = f"{self.layered.num_microbatches} microbatches, {title}"
         with self.stopwatch("shard stages"):
-            return self.table.costs(
-                questions, f"{self.layered.num_microbatches} microbatches, {title}"
-            )
+            return self.table.costs(questions, len(options), title)
 
-    def _cut(self, ranges: Sequence[tuple[Kinds, StageOption]]) -> list[StageModule]:
-        with self.stopwatch("extract stages"):
-            return [self._modules.get(_shape(*each)) for each in ranges]
+    def _cut(self, ranges: Iterable[tuple[Kinds, StageOption]]) -> Iterator[StageModule]:
+        for kinds, option in ranges:
+            with self.stopwatch("extract stages"):
+                module = self._modules.get(_shape(kinds, option))
+                _ = module.text, module.key
+            yield module
 
 
 def _shape(kinds: Kinds, option: StageOption) -> RangeShape:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import log
+from math import inf, log
 
 from alpa_mlir._native import ScheduleKind, max_in_flight
 from alpa_mlir.inter_op.kinds import longest_run, parts_of
@@ -22,6 +22,8 @@ _HIGHER_PRICES = (1, 2, 3)
 _LITTLE_TIME = 0.005
 # As a part of a stage's time: what is no slower than that is wanted next.
 _RIVAL_TIME = 0.02
+# As a part of what stages need: if a higher price saves no more, no further one is tried.
+_LITTLE_MEMORY = 0.02
 
 _Frontier = Generator[list[StageOption], list[StageOption], None]
 
@@ -193,9 +195,14 @@ class Candidates:
             found = yield at([0], is_rematerialized)
             if any(map(is_slow, found)) and not is_rematerialized:
                 yield at(_LOWER_PRICES, is_rematerialized)
+            most = inf
             for step in _HIGHER_PRICES:
                 if all(map(self._always_fits, found)):
                     return
+                needed = sum(option.known_cost.memory_bytes(in_flight) for option in found)
+                if needed > (1 - _LITTLE_MEMORY) * most:  # no price makes it less
+                    break
+                most = needed
                 found = yield at([step], is_rematerialized)
 
     def _always_fits(self, option: StageOption) -> bool:

@@ -15,6 +15,7 @@ constexpr size_t kMaxDegree = 16;
 class PairDominance final : public Reduction {
 public:
   const char *name() const override { return "pair-dominance"; }
+  bool isDear() const override { return true; }
   bool accepts(const ReducibleProblem &problem, int32_t n) const override {
     const ReducibleProblem::Node &node = problem.node(n);
     return node.numStrategies() > 1 && !node.edges.empty() && node.edges.size() <= kMaxDegree;

@@ -37,31 +37,70 @@ Reductions namedReductions(const std::vector<std::string> &names) {
 
 constexpr int64_t kBudget = 6'000'000'000;
 
-void reduceAt(ReducibleProblem &problem, const Reductions &reductions, int32_t n, int64_t &budget) {
-  for (const auto &reduction : reductions) {
-    if (!reduction->accepts(problem, n))
-      continue;
-    const int64_t steps = reduction->numSteps(problem, n);
-    if (steps > budget)
-      continue;
-    budget -= steps;
-    if (!reduction->apply(problem, n))
-      continue;
-    // The cheaper ones have a new chance first; a node that is gone is never taken again.
-    return problem.markDirty(n);
+/// Applies reductions to dirty nodes. Where none of the cheap ones does anything any more, the dear
+/// ones have their turn: by then there are fewer nodes, with fewer strategies.
+class Reducer {
+public:
+  Reducer(ReducibleProblem &problem, const Reductions &reductions)
+      : problem(problem), isWaiting(problem.numNodes()) {
+    for (const auto &reduction : reductions)
+      (reduction->isDear() ? dear : cheap).push_back(reduction.get());
   }
-}
 
-void reduceWith(ReducibleProblem &problem, const Reductions &reductions) {
-  int64_t budget = kBudget;
-  for (int32_t n = problem.takeDirty(); n >= 0 && !problem.isInfeasible();) {
-    reduceAt(problem, reductions, n, budget);
-    n = problem.takeDirty();
-    if (n < 0) {
-      problem.compactMemory();
-      n = problem.takeDirty();
+  void run() {
+    for (int32_t n = next(); n >= 0 && !problem.isInfeasible(); n = next()) {
+      if (apply(cheap, n) || isWaiting[n])
+        continue;
+      isWaiting[n] = true;
+      waiting.push_back(n);
     }
   }
+
+private:
+  /// Applies the first that does something. Then those before it have a new chance; a node that is
+  /// gone is never taken again.
+  bool apply(const std::vector<Reduction *> &reductions, int32_t n) {
+    for (Reduction *reduction : reductions) {
+      if (!reduction->accepts(problem, n))
+        continue;
+      const int64_t steps = reduction->numSteps(problem, n);
+      if (steps > budget)
+        continue;
+      budget -= steps;
+      if (!reduction->apply(problem, n))
+        continue;
+      problem.markDirty(n);
+      return true;
+    }
+    return false;
+  }
+
+  /// A node for the cheap ones; -1 where nothing is left to do.
+  int32_t next() {
+    int32_t n = problem.takeDirty();
+    while (n < 0 && !waiting.empty()) {
+      const int32_t stuck = waiting.back();
+      waiting.pop_back();
+      isWaiting[stuck] = false;
+      if (problem.node(stuck).isLive)
+        apply(dear, stuck);
+      n = problem.takeDirty();
+    }
+    if (n >= 0)
+      return n;
+    problem.compactMemory();
+    return problem.takeDirty();
+  }
+
+  ReducibleProblem &problem;
+  std::vector<Reduction *> cheap, dear;
+  std::vector<int32_t> waiting; ///< nodes of which the dear ones have not seen the latest
+  std::vector<bool> isWaiting;
+  int64_t budget = kBudget;
+};
+
+void reduceWith(ReducibleProblem &problem, const Reductions &reductions) {
+  Reducer(problem, reductions).run();
 }
 
 } // namespace

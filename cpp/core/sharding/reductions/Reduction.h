@@ -17,6 +17,9 @@ public:
   /// A cheap test whether the reduction might do something at a live node.
   virtual bool accepts(const ReducibleProblem &problem, int32_t n) const = 0;
 
+  /// Whether it is for nodes at which nothing else does anything.
+  virtual bool isDear() const { return false; }
+
   /// About how many steps `apply` takes where that can be many; what it costs elsewhere is small.
   virtual int64_t numSteps(const ReducibleProblem &, int32_t) const { return 0; }
 

@@ -15,6 +15,8 @@ namespace alpa {
 namespace {
 
 constexpr llvm::StringLiteral kFunctionName = "distinct_ops";
+/// On the ops of @distinct_ops that stand for a sort: its number.
+constexpr llvm::StringLiteral kSortAttr = "alpa.sort";
 
 bool isOurs(mlir::NamedAttribute attribute) {
   return attribute.getName().getValue().starts_with("alpa.");
@@ -25,10 +27,26 @@ bool wantsRule(mlir::Operation *op) {
          !isBranch(op) && !mlir::isa<mlir::func::CallOp>(op);
 }
 
+/// The op that makes an operand, where it can be shown beside its reader.
+mlir::Operation *producerOf(mlir::Value operand) {
+  mlir::Operation *op = operand.getDefiningOp();
+  return op && op->getNumRegions() == 0 && !mlir::isa<mlir::func::CallOp>(op) ? op : nullptr;
+}
+
 /// What an op does, whatever the values: the addresses of what MLIR has once per context, in turn.
 class SortKey {
 public:
-  explicit SortKey(mlir::Operation *op) { add(*op); }
+  explicit SortKey(mlir::Operation *op) {
+    for (mlir::Value operand : op->getOperands()) {
+      add(numberOf(operand));
+      mlir::Operation *producer = producerOf(operand);
+      add(producer ? producer->getName().getAsOpaquePointer() : nullptr);
+      if (producer)
+        for (mlir::Value read : producer->getOperands())
+          add(numberOf(read));
+    }
+    add(*op);
+  }
   llvm::StringRef str() const { return key; }
 
 private:
@@ -69,7 +87,10 @@ private:
 
   void number(mlir::Value value) {
     add(value.getType().getAsOpaquePointer());
-    numbers.try_emplace(value, numbers.size() + 1);
+    add(numberOf(value));
+  }
+  uintptr_t numberOf(mlir::Value value) {
+    return numbers.try_emplace(value, numbers.size() + 1).first->second;
   }
   void add(const void *address) { add(reinterpret_cast<uintptr_t>(address)); }
   void add(uintptr_t number) {
@@ -113,48 +134,62 @@ public:
                                                builder.getFunctionType({}, {}));
     block = function.addEntryBlock();
     builder.setInsertionPointToStart(block);
-    for (const auto &sort : sortsOf(module))
-      add(sort.front());
+    for (const auto &[number, sort] : llvm::enumerate(sortsOf(module)))
+      add(sort.front())->setAttr(kSortAttr, builder.getI64IntegerAttr(number));
     mlir::func::ReturnOp::create(builder, module.getLoc());
     function.setFunctionType(builder.getFunctionType(block->getArgumentTypes(), {}));
-    declareCalled();
+    addCalled();
     return std::move(made);
   }
 
 private:
-  void add(mlir::Operation *op) {
-    mlir::IRMapping arguments;
-    auto give = [&](mlir::Value value) {
-      if (!arguments.contains(value))
-        arguments.map(value, block->addArgument(value.getType(), op->getLoc()));
-    };
+  mlir::Operation *add(mlir::Operation *op) {
+    mlir::IRMapping made;
     for (mlir::Value operand : op->getOperands())
-      give(operand);
+      if (mlir::Operation *producer = producerOf(operand))
+        if (!made.contains(operand)) {
+          giveRead(producer, made);
+          copy(producer, made);
+        }
+    giveRead(op, made);
+    return copy(op, made);
+  }
+
+  /// Arguments for what the op and its bodies read from outside, as far as nothing made is there.
+  void giveRead(mlir::Operation *op, mlir::IRMapping &made) {
     op->walk([&](mlir::Operation *inner) {
       for (mlir::Value operand : inner->getOperands())
-        if (inner != op && !op->isAncestor(operand.getParentBlock()->getParentOp()))
-          give(operand);
-    });
-    mlir::Operation *copy = builder.clone(*op, arguments);
-    for (mlir::NamedAttribute attribute : llvm::to_vector(copy->getDiscardableAttrs()))
-      if (isOurs(attribute))
-        copy->removeDiscardableAttr(attribute.getName());
-    copy->walk([&](mlir::Operation *inner) {
-      for (mlir::NamedAttribute attribute : inner->getAttrs())
-        attribute.getValue().walk(
-            [&](mlir::SymbolRefAttr symbol) { called.insert(symbol.getRootReference()); });
+        if (!made.contains(operand) &&
+            (inner == op || !op->isAncestor(operand.getParentBlock()->getParentOp())))
+          made.map(operand, block->addArgument(operand.getType(), op->getLoc()));
     });
   }
 
-  /// Functions that ops refer to are there, without what they do.
-  void declareCalled() {
+  mlir::Operation *copy(mlir::Operation *op, mlir::IRMapping &made) {
+    mlir::Operation *copied = builder.clone(*op, made);
+    for (mlir::NamedAttribute attribute : llvm::to_vector(copied->getDiscardableAttrs()))
+      if (isOurs(attribute))
+        copied->removeDiscardableAttr(attribute.getName());
+    findCalled(copied);
+    return copied;
+  }
+
+  void findCalled(mlir::Operation *op) {
+    op->walk([&](mlir::Operation *inner) {
+      for (mlir::Attribute attributes : {mlir::Attribute(inner->getDiscardableAttrDictionary()),
+                                         inner->getPropertiesAsAttribute()})
+        if (attributes)
+          attributes.walk(
+              [&](mlir::SymbolRefAttr symbol) { called.insert(symbol.getRootReference()); });
+    });
+  }
+
+  /// What ops refer to must be there.
+  void addCalled() {
     builder.setInsertionPointToEnd(made->getBody());
-    for (mlir::StringAttr name : called)
-      if (auto function = module.lookupSymbol<mlir::func::FuncOp>(name)) {
-        auto declared = mlir::func::FuncOp::create(builder, function.getLoc(), name,
-                                                   function.getFunctionType());
-        declared.setPrivate();
-      }
+    for (size_t i = 0; i < called.size(); ++i) // which may find more
+      if (auto function = module.lookupSymbol<mlir::func::FuncOp>(called[i]))
+        findCalled(builder.clone(*function));
   }
 
   mlir::ModuleOp module;
@@ -172,15 +207,21 @@ mlir::OwningOpRef<mlir::ModuleOp> distinctOps(mlir::ModuleOp module) {
 
 llvm::LogicalResult takeRules(mlir::ModuleOp module, mlir::ModuleOp distinct) {
   auto function = distinct.lookupSymbol<mlir::func::FuncOp>(kFunctionName);
-  const Sorts sorts = sortsOf(module);
-  if (!function || function.isExternal() ||
-      function.getBody().front().getOperations().size() != sorts.size() + 1)
+  if (!function || function.isExternal())
     return mlir::failure();
-  for (auto [sort, like] : llvm::zip_first(sorts, function.getBody().front()))
-    if (sort.front()->getName() != like.getName())
+  llvm::SmallVector<mlir::Operation *> likes;
+  for (mlir::Operation &op : function.getBody().front())
+    if (op.hasAttr(kSortAttr))
+      likes.push_back(&op);
+  const Sorts sorts = sortsOf(module);
+  if (likes.size() != sorts.size())
+    return mlir::failure();
+  for (auto [number, sort] : llvm::enumerate(sorts))
+    if (integerOf(likes[number]->getAttr(kSortAttr)) != static_cast<int64_t>(number) ||
+        sort.front()->getName() != likes[number]->getName())
       return mlir::failure();
-  for (auto [sort, like] : llvm::zip_first(sorts, function.getBody().front()))
-    if (mlir::Attribute rule = like.getAttr(kShardingRuleAttr))
+  for (auto [sort, like] : llvm::zip_equal(sorts, likes))
+    if (mlir::Attribute rule = like->getAttr(kShardingRuleAttr))
       for (mlir::Operation *op : sort)
         op->setAttr(kShardingRuleAttr, rule);
   return mlir::success();

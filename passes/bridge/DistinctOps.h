@@ -6,12 +6,14 @@
 
 namespace alpa {
 
-/// A module with one function, @distinct_ops, whose body is one op of each sort among those of
-/// `module` that have no sharding rule yet, in the order in which they appear; its arguments are
-/// what these read. Loops, branches and ops without results are left out: they have no rules.
+/// A module with one function, @distinct_ops, whose body has one op of each sort among those of
+/// `module` that have no sharding rule yet, in the order in which they appear. Loops, branches and
+/// ops without results are left out: they have no rules.
 ///
 /// Two ops are of one sort if they have one name, the same attributes but for ours, the same types
-/// and the same bodies. In a deep model most are: a step of 45,000 ops has some hundred sorts.
+/// and bodies, and operands made by ops of the same names: Shardy's rules look as far (a
+/// concatenation of slices is a permutation). In a deep model most are: a step of 45,000 ops has
+/// some hundred sorts.
 mlir::OwningOpRef<mlir::ModuleOp> distinctOps(mlir::ModuleOp module);
 
 /// Gives every op of `module` without a rule that of its like in `distinct`, which is

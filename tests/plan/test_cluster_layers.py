@@ -240,6 +240,18 @@ def test_too_many_layers_names_how_many_are_possible() -> None:
         cluster(STEPS["mean_loss_sgd"], 3)
 
 
+def test_small_examples_that_were_sorted_go_through_the_layers() -> None:
+    def evaluate(p: Any, batch: Any) -> Any:
+        x = batch["x"][jnp.argsort(batch["id"])]
+        return jnp.mean((jnp.tanh(x @ p["a"]) @ p["b"]) ** 2)
+
+    weights = {name: np.ones((6, 6), np.float32) for name in "ab"}
+    batch = {"x": np.ones((4, 6), np.float32), "id": np.arange(4, dtype=np.int32)}
+    text, _ = cluster(Program(evaluate, (weights, batch)), 2, num_microbatches=1)
+    layers = [op.layer for op in ops_of(text, "microbatch") if "dot_general" in op.name]
+    assert layers == [0, 1]
+
+
 def test_model_without_flops_has_one_layer() -> None:
     program = Program(lambda w, batch: batch["x"], ({}, {"x": np.ones((8, 2), np.float32)}))
     text, _ = cluster(program, 0)

@@ -33,8 +33,9 @@ bool isRearranging(mlir::Operation *op) {
 /// good one where the examples do not meet more often for it.
 class RearrangedBatch {
 public:
-  RearrangedBatch(const OpGraph &graph, BatchDims::Given given)
-      : graph(graph), known(std::move(given)) {}
+  /// `numChunks`: so many examples, one of each chunk, count as one.
+  RearrangedBatch(const OpGraph &graph, BatchDims::Given given, int64_t numChunks = 1)
+      : graph(graph), known(std::move(given)), numChunks(numChunks) {}
 
   mlir::FailureOr<BatchDims> find() {
     mlir::FailureOr<BatchDims> start = BatchDims::compute(graph, known);
@@ -84,12 +85,12 @@ private:
     const bool isPart = !isReadOtherwise();
     auto fits = [&](int dim) {
       const int64_t size = dim < type.getRank() ? type.getDimSize(dim) : 1;
-      return size > 1 && (isPart || size % numExamples() == 0);
+      return size > numChunks && size % (isPart ? numChunks : numExamples() * numChunks) == 0;
     };
     std::optional<BatchDim> read = best.of(op->getOperand(0));
     for (int dim = read && fits(read->dim) ? read->dim : 0; dim < type.getRank(); ++dim)
       if (fits(dim))
-        return BatchDim{dim, type.getDimSize(dim), 1};
+        return BatchDim{dim, type.getDimSize(dim) / numChunks, 1};
     return std::nullopt;
   }
 
@@ -115,6 +116,7 @@ private:
   const OpGraph &graph;
   BatchDims best;
   BatchDims::Given known;
+  int64_t numChunks;
   llvm::DenseSet<mlir::Value> tried;
   int numTrials = 0;
 };
@@ -127,7 +129,7 @@ mlir::FailureOr<BatchDims> batchInChunks(const OpGraph &graph, const BatchDims &
   for (mlir::BlockArgument argument : graph.function().getArguments())
     if (std::optional<BatchDim> dim = batch.of(argument); dim && dim->size % numChunks == 0)
       given[argument] = {dim->dim, dim->size / numChunks, 1};
-  return RearrangedBatch(graph, std::move(given)).find();
+  return RearrangedBatch(graph, std::move(given), numChunks).find();
 }
 
 namespace {

@@ -6,7 +6,8 @@ sharding within the limit is below. So prices are tried first, higher where the 
 lower where it does. Equal layers all change at the same price, though some of them may be enough:
 so what is right lies between the dearest answer that does not fit and the cheapest that does, and
 the problem with its limit is solved for these two. Where that leaves a gap, it is solved for all
-strategies in the time that is left.
+strategies in the time that is left, unless the gap is small: of stages of 39B on V100s, with gaps
+of 1 to 4 %, that took most of the time and found one of twenty 0.4 % better.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _MAX_ATTEMPTS = 3  # to find what fits into memory under a limit
 _MAX_PRICES = 8
 _PRICE_STEP = 8.0
 _WORK_AMONG_ANSWERS = 200_000_000  # most take a tenth of it, some would never end
-_CLOSE_PRICES = 1.3  # as a ratio: between them there is little to find
+_CLOSE_PRICES = 2.0  # as a ratio: between them there is little to find
+_SMALL_GAP = 0.05  # as a part of the cost, of what prices found
 
 
 Parse = Callable[[str], Module]
@@ -110,7 +112,7 @@ class _StageSolver:
         if free is None or self._fits(free):
             return free and free.cost
         priced = self._by_prices(free)
-        if priced is not None and self._is_good(priced):
+        if priced is not None and self._gap(priced) <= max(self.question.target_gap, _SMALL_GAP):
             return priced
         try:
             exact = self._by_limit()
@@ -209,7 +211,10 @@ class _StageSolver:
         return replace(found.cost, lower_bound=min(bound, found.cost.cost))
 
     def _is_good(self, cost: StageCost) -> bool:
-        return cost.cost - cost.lower_bound <= self.question.target_gap * cost.cost
+        return self._gap(cost) <= self.question.target_gap
+
+    def _gap(self, cost: StageCost) -> float:
+        return (cost.cost - cost.lower_bound) / cost.cost if cost.cost else 0.0
 
     def _solve(
         self, price: float, usage_limit: int = NO_LIMIT, answers: Sequence[Choices] = ()

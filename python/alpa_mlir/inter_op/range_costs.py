@@ -57,9 +57,33 @@ class RangeCosts:
     def whole(
         self, options: Sequence[StageOption], limit: int, title: str
     ) -> list[StageCost | None]:
-        """Each sharded as it is, to fit into `limit` bytes; None where that was not found."""
-        ranges = [(self.kinds_of(option), option) for option in options]
-        return self.ask(self._cut(ranges), options, limit, self.method.target_gap, title)
+        """Each sharded as it is, to fit into `limit` bytes; None where that was not found.
+
+        Of options that differ in the microbatches in flight alone, what fits with most of them fits
+        with fewer: where it is as fast as what fits with fewest, nothing between is asked.
+        """
+        alike: dict[tuple[Kinds, StageOption], list[StageOption]] = {}
+        for option in sorted(options, key=lambda option: option.num_in_flight):
+            part = self.kinds_of(option), _without_place(option)
+            alike.setdefault(part, []).append(option)
+        known: dict[StageOption, StageCost | None] = {}
+
+        def ask(wanted: Sequence[StageOption]) -> None:
+            ranges = [(self.kinds_of(option), option) for option in wanted]
+            costs = self.ask(self._cut(ranges), wanted, limit, self.method.target_gap, title)
+            known.update(zip(wanted, costs, strict=True))
+
+        ask([end for each in alike.values() for end in dict.fromkeys([each[0], each[-1]])])
+        between: list[StageOption] = []
+        for fewest, *middle, most in (each for each in alike.values() if len(each) > 1):
+            fast, slow = known[fewest], known[most]
+            if fast and slow and slow.cost <= (1 + self.method.target_gap) * fast.cost:
+                known.update(dict.fromkeys(middle, slow))
+            else:
+                between += middle
+        if between:
+            ask(between)
+        return [known[option] for option in options]
 
     def estimates(self, options: Sequence[StageOption], title: str) -> list[StageCost | None]:
         """Each sharded as if memory had no limit but the price that the option has."""
@@ -138,6 +162,11 @@ class RangeCosts:
                 module = self._modules.get(_shape(kinds, option))
                 _ = module.text, module.key
             yield module
+
+
+def _without_place(option: StageOption) -> StageOption:
+    """Equal for options that run equal layers in the same way, but for microbatches in flight."""
+    return replace(option, first_layer=0, end_layer=0, num_in_flight=1, byte_price=0.0)
 
 
 def _shape(kinds: Kinds, option: StageOption) -> RangeShape:

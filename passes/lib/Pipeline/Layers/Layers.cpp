@@ -31,6 +31,10 @@ bool isFree(mlir::Value argument) {
     return true;
   if (!isSmall(argument) || attributeOf(argument, kAccumulatorAttr))
     return false;
+  // What the prologue knows of examples goes through the layers, as the batch does, however small.
+  if (attributeOf(argument, kPrologueAttr) &&
+      !llvm::cast<mlir::RankedTensorType>(argument.getType()).getShape().empty())
+    return false;
   return !hasRole(argument, ArgumentRole::Parameter) && !hasRole(argument, ArgumentRole::Batch);
 }
 

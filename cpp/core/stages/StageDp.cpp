@@ -11,7 +11,9 @@
 #include "core/stages/StageDp.h"
 
 #include <cstddef>
+#include <numeric>
 #include <queue>
+#include <set>
 #include <stdexcept>
 #include <tuple>
 
@@ -25,9 +27,10 @@ struct Limits {
   double updateSeconds;
 };
 
-/// The dynamic program for one pair of limits. `latencies[at(layer, submesh, devices) + s - 1]` is
-/// the least latency of a suffix that starts at `layer` on `submesh`, takes exactly `devices`
-/// devices and s stages; s = `numCounts` stands for that many or more.
+/// The dynamic program for one pair of limits. `latencies[at(layer, submesh, units) + s - 1]` is
+/// the least latency of a suffix that starts at `layer` on `submesh`, takes exactly `units` units
+/// of devices and s stages; s = `numCounts` stands for that many or more. A unit is what the
+/// submeshes in use are multiples of.
 class SuffixProgram {
 public:
   explicit SuffixProgram(const StageProblem &problem);
@@ -37,17 +40,26 @@ public:
 
 private:
   struct State {
-    int32_t layer, submesh, devices, count;
+    int32_t layer, submesh, units, count;
+  };
+  /// What suffixes from a layer and submesh may take, ends included.
+  struct Range {
+    int32_t first = std::numeric_limits<int32_t>::max(), last = -1;
   };
 
   int32_t numSubmeshes() const { return static_cast<int32_t>(problem.submeshes.size()); }
-  int32_t devicesOf(int32_t submesh) const { return problem.submeshes[submesh].numDevices(); }
+  int32_t unitsOf(int32_t submesh) const {
+    return problem.submeshes[submesh].numDevices() / devicesPerUnit;
+  }
+  void findSubmeshes();
   size_t group(int32_t first, int32_t end, int32_t submesh) const {
     return (static_cast<size_t>(first) * (problem.numLayers + 1) + end) * numSubmeshes() + submesh;
   }
-  size_t at(int32_t layer, int32_t submesh, int32_t devices) const {
-    size_t row = static_cast<size_t>(layer) * numSubmeshes() + submesh;
-    return (row * (problem.cluster.numDevices() + 1) + devices) * numCounts;
+  size_t row(int32_t layer, int32_t submesh) const {
+    return static_cast<size_t>(layer) * numSubmeshes() + submesh;
+  }
+  size_t at(int32_t layer, int32_t submesh, int32_t units) const {
+    return (row(layer, submesh) * (numUnits + 1) + units) * numCounts;
   }
   int32_t mostStagesToEnd(const StageCandidate &candidate) const;
   void findFastest(double updateLimit);
@@ -60,12 +72,15 @@ private:
   const StageProblem &problem;
   int32_t mostStages;
   int32_t numCounts = 1;
+  int32_t devicesPerUnit = 1, numUnits = 0;
+  std::vector<int32_t> used;                ///< submeshes that candidates have
   std::vector<int32_t> stagesToEnd;         ///< per candidate: the most its memory allows
   std::vector<std::vector<int32_t>> groups; ///< candidates by layers and submesh
   std::vector<double> fastest;              ///< [group][count]: least compute time allowed
   std::vector<double> fastestOfGroup;       ///< over all counts
   std::vector<double> latencies;
-  std::vector<char> reachable; ///< [state without count]
+  std::vector<Range> reachable; ///< [row]
+  std::vector<double> times;    ///< of a stage and what it sends, by count; infinite where too long
 };
 
 SuffixProgram::SuffixProgram(const StageProblem &problem)
@@ -80,10 +95,23 @@ SuffixProgram::SuffixProgram(const StageProblem &problem)
       numCounts = std::max(numCounts, most + 1);
     stagesToEnd.push_back(most);
   }
+  findSubmeshes();
   fastest.resize(groups.size() * numCounts);
   fastestOfGroup.resize(groups.size());
   latencies.resize(at(problem.numLayers, 0, 0));
-  reachable.resize(latencies.size() / numCounts);
+  reachable.resize(row(problem.numLayers, 0));
+  times.resize(numCounts);
+}
+
+void SuffixProgram::findSubmeshes() {
+  std::set<int32_t> found;
+  for (const StageCandidate &candidate : problem.candidates)
+    found.insert(candidate.submesh);
+  used.assign(found.begin(), found.end());
+  devicesPerUnit = problem.cluster.numDevices();
+  for (int32_t submesh : used)
+    devicesPerUnit = std::gcd(devicesPerUnit, problem.submeshes[submesh].numDevices());
+  numUnits = problem.cluster.numDevices() / devicesPerUnit;
 }
 
 int32_t SuffixProgram::mostStagesToEnd(const StageCandidate &candidate) const {
@@ -115,44 +143,51 @@ void SuffixProgram::findFastest(double updateLimit) {
 
 /// Puts a stage of layers [first, end) on `submesh` before every suffix that starts at `end`.
 void SuffixProgram::extend(int32_t first, int32_t end, int32_t submesh, double periodLimit) {
-  size_t g = group(first, end, submesh);
-  const double *times = &fastest[g * numCounts];
-  const int32_t size = devicesOf(submesh), allDevices = problem.cluster.numDevices();
+  const size_t g = group(first, end, submesh);
+  const double *fast = &fastest[g * numCounts];
+  const int32_t size = unitsOf(submesh);
+  Range &range = reachable[row(first, submesh)];
+  auto reach = [&](int32_t least, int32_t most) {
+    range.first = std::min(range.first, least);
+    range.last = std::max(range.last, most);
+  };
   if (end == problem.numLayers) {
-    if (times[0] <= periodLimit) {
-      latencies[at(first, submesh, size)] = std::min(latencies[at(first, submesh, size)], times[0]);
-      reachable[at(first, submesh, size) / numCounts] = true;
-    }
-    return;
+    if (fast[0] > periodLimit)
+      return;
+    double &latency = latencies[at(first, submesh, size)];
+    latency = std::min(latency, fast[0]);
+    return reach(size, size);
   }
-  for (int32_t next = 0; next < numSubmeshes(); ++next) {
+  // Of the layers behind it at most that many stages are made.
+  const int32_t most = std::min(numCounts - 1, problem.numLayers - end);
+  for (int32_t next : used) {
     const double sent = problem.transfer(end, submesh, next);
-    if (stagePeriod(problem.schedule, fastestOfGroup[g], sent) > periodLimit)
+    const Range &rest = reachable[row(end, next)];
+    const int32_t last = std::min(rest.last, numUnits - size);
+    if (rest.first > last || stagePeriod(problem.schedule, fastestOfGroup[g], sent) > periodLimit)
       continue;
-    for (int32_t devices = size + devicesOf(next); devices <= allDevices; ++devices) {
-      if (!reachable[at(end, next, devices - size) / numCounts])
-        continue;
-      double *result = &latencies[at(first, submesh, devices)];
-      const double *rest = &latencies[at(end, next, devices - size)];
-      reachable[at(first, submesh, devices) / numCounts] = true;
-      auto relax = [&](int32_t count, double restSeconds) {
-        bool isAllowed = stagePeriod(problem.schedule, times[count], sent) <= periodLimit;
-        double seconds = times[count] + sent + restSeconds;
-        result[count] = std::min(result[count], isAllowed ? seconds : kInfinity);
-      };
-      for (int32_t count = 1; count < numCounts; ++count)
-        relax(count, rest[count - 1]);
-      relax(numCounts - 1, rest[numCounts - 1]);
+    for (int32_t count = 0; count < numCounts; ++count) {
+      const bool isAllowed = stagePeriod(problem.schedule, fast[count], sent) <= periodLimit;
+      times[count] = isAllowed ? fast[count] + sent : kInfinity;
     }
+    for (int32_t units = rest.first; units <= last; ++units) {
+      double *result = &latencies[at(first, submesh, units + size)];
+      const double *after = &latencies[at(end, next, units)];
+      for (int32_t count = 1; count <= most; ++count)
+        result[count] = std::min(result[count], times[count] + after[count - 1]);
+      result[numCounts - 1] =
+          std::min(result[numCounts - 1], times[numCounts - 1] + after[numCounts - 1]);
+    }
+    reach(rest.first + size, last + size);
   }
 }
 
 std::vector<int32_t> SuffixProgram::solve(Limits limits) {
   findFastest(limits.updateSeconds);
   std::fill(latencies.begin(), latencies.end(), kInfinity);
-  std::fill(reachable.begin(), reachable.end(), false);
+  std::fill(reachable.begin(), reachable.end(), Range());
   for (int32_t first = problem.numLayers - 1; first >= 0; --first)
-    for (int32_t submesh = 0; submesh < numSubmeshes(); ++submesh)
+    for (int32_t submesh : used)
       for (int32_t end = first + 1; end <= problem.numLayers; ++end)
         if (fastestOfGroup[group(first, end, submesh)] <= limits.periodSeconds)
           extend(first, end, submesh, limits.periodSeconds);
@@ -160,14 +195,13 @@ std::vector<int32_t> SuffixProgram::solve(Limits limits) {
 }
 
 std::optional<SuffixProgram::State> SuffixProgram::findStart() const {
-  const int32_t devices = problem.cluster.numDevices();
   std::optional<State> best;
   double least = kInfinity;
-  for (int32_t submesh = 0; submesh < numSubmeshes(); ++submesh)
+  for (int32_t submesh : used)
     for (int32_t count = 0; count < numCounts; ++count)
-      if (double seconds = latencies[at(0, submesh, devices) + count]; seconds < least) {
+      if (double seconds = latencies[at(0, submesh, numUnits) + count]; seconds < least) {
         least = seconds;
-        best = State{0, submesh, devices, count};
+        best = State{0, submesh, numUnits, count};
       }
   return best;
 }
@@ -176,13 +210,13 @@ std::optional<SuffixProgram::State> SuffixProgram::findStart() const {
 /// none if that stage is the last.
 std::optional<SuffixProgram::State> SuffixProgram::findNext(const State &state,
                                                             double periodLimit) const {
-  const double target = latencies[at(state.layer, state.submesh, state.devices) + state.count];
-  const int32_t left = state.devices - devicesOf(state.submesh);
+  const double target = latencies[at(state.layer, state.submesh, state.units) + state.count];
+  const int32_t left = state.units - unitsOf(state.submesh);
   if (left == 0)
     return std::nullopt;
   for (int32_t end = state.layer + 1; end < problem.numLayers; ++end) {
     double time = fastest[group(state.layer, end, state.submesh) * numCounts + state.count];
-    for (int32_t next = 0; next < numSubmeshes(); ++next) {
+    for (int32_t next : used) {
       double sent = problem.transfer(end, state.submesh, next);
       if (stagePeriod(problem.schedule, time, sent) > periodLimit)
         continue;

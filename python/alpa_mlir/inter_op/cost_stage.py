@@ -108,9 +108,11 @@ class _StageSolver:
             return found and found.cost
         if (hinted := self._by_hint()) is not None:
             return hinted
-        free = self._solve(0.0)
-        if free is None or self._fits(free):
-            return free and free.cost
+        free = None
+        if not self.question.byte_price:
+            free = self._solve(0.0)
+            if free is None or self._fits(free):
+                return free and free.cost
         priced = self._by_prices(free)
         if priced is not None and self._gap(priced) <= max(self.question.target_gap, _SMALL_GAP):
             return priced
@@ -139,12 +141,14 @@ class _StageSolver:
                 return cost if self._is_good(cost) else None
         return None
 
-    def _by_prices(self, free: _Found) -> StageCost | None:
-        """The cheapest that fits, of some prices of a byte."""
+    def _by_prices(self, free: _Found | None) -> StageCost | None:
+        """The cheapest that fits, of some prices of a byte: about the one that is asked for, else
+        from what one is for which memory has no limit."""
         too_low, too_high = 0.0, 0.0
         larger, smaller = free, None  # that does not fit, and that does
-        bound = free.objective_bound
-        price = self.question.byte_price or free.cost.cost / self.limit / _PRICE_STEP
+        bound, price = 0, self.question.byte_price
+        if free is not None:
+            bound, price = free.objective_bound, free.cost.cost / self.limit / _PRICE_STEP
         for _ in range(_MAX_PRICES):
             try:
                 found = self._priced(price)
@@ -169,7 +173,7 @@ class _StageSolver:
             return None
         best = smaller.cost
         with suppress(SolverError):
-            mixed = self._by_limit([larger.choices, smaller.choices])
+            mixed = larger and self._by_limit([larger.choices, smaller.choices])
             if mixed is not None and self._bytes(mixed) <= self.limit and mixed.cost < best.cost:
                 best = mixed
         return replace(best, lower_bound=min(bound, best.cost))

@@ -6,11 +6,13 @@
 // update is no better than the best plan known (the paper's early pruning).
 //
 // A stage's memory depends on how many stages follow (1F1B), hence the number of stages is part
-// of the state, as far as any candidate's memory depends on it.
+// of the state, as far as any candidate's memory depends on it. That makes the state many times as
+// large, so it is left out at first: what is least without it and fits all the same is the least.
 
 #include "core/stages/StageDp.h"
 
 #include <cstddef>
+#include <map>
 #include <numeric>
 #include <queue>
 #include <set>
@@ -33,14 +35,22 @@ struct Limits {
 /// submeshes in use are multiples of.
 class SuffixProgram {
 public:
-  explicit SuffixProgram(const StageProblem &problem);
+  /// Unless it `countsStages`, stages need not fit into memory with those that follow.
+  SuffixProgram(const StageProblem &problem, bool countsStages);
 
   /// The stages of least latency within the limits, or none.
   std::vector<int32_t> solve(Limits limits);
 
+  bool fitsIntoMemory(const std::vector<int32_t> &stages) const;
+
 private:
   struct State {
     int32_t layer, submesh, units, count;
+  };
+  /// The candidates for some layers on a submesh.
+  struct Group {
+    int32_t first, end, submesh;
+    std::vector<int32_t> candidates;
   };
   /// What suffixes from a layer and submesh may take, ends included.
   struct Range {
@@ -52,9 +62,6 @@ private:
     return problem.submeshes[submesh].numDevices() / devicesPerUnit;
   }
   void findSubmeshes();
-  size_t group(int32_t first, int32_t end, int32_t submesh) const {
-    return (static_cast<size_t>(first) * (problem.numLayers + 1) + end) * numSubmeshes() + submesh;
-  }
   size_t row(int32_t layer, int32_t submesh) const {
     return static_cast<size_t>(layer) * numSubmeshes() + submesh;
   }
@@ -63,7 +70,7 @@ private:
   }
   int32_t mostStagesToEnd(const StageCandidate &candidate) const;
   void findFastest(double updateLimit);
-  void extend(int32_t first, int32_t end, int32_t submesh, double periodLimit);
+  void extend(size_t g, double periodLimit);
   std::optional<State> findStart() const;
   std::optional<State> findNext(const State &state, double periodLimit) const;
   int32_t findCandidate(const State &state, int32_t end, double updateLimit) const;
@@ -73,29 +80,36 @@ private:
   int32_t mostStages;
   int32_t numCounts = 1;
   int32_t devicesPerUnit = 1, numUnits = 0;
-  std::vector<int32_t> used;                ///< submeshes that candidates have
-  std::vector<int32_t> stagesToEnd;         ///< per candidate: the most its memory allows
-  std::vector<std::vector<int32_t>> groups; ///< candidates by layers and submesh
-  std::vector<double> fastest;              ///< [group][count]: least compute time allowed
-  std::vector<double> fastestOfGroup;       ///< over all counts
+  std::vector<int32_t> used;                    ///< submeshes that candidates have
+  std::vector<int32_t> stagesToEnd;             ///< per candidate: the most its memory allows
+  std::vector<Group> groups;                    ///< that have candidates
+  std::vector<std::vector<int32_t>> groupsFrom; ///< [row]: those that start there, by their end
+  std::vector<double> fastest;                  ///< [group][count]: least compute time allowed
+  std::vector<double> fastestOfGroup;           ///< over all counts
   std::vector<double> latencies;
   std::vector<Range> reachable; ///< [row]
   std::vector<double> times;    ///< of a stage and what it sends, by count; infinite where too long
 };
 
-SuffixProgram::SuffixProgram(const StageProblem &problem)
+SuffixProgram::SuffixProgram(const StageProblem &problem, bool countsStages)
     : problem(problem), mostStages(std::min(problem.numLayers, problem.cluster.numDevices())) {
-  groups.resize(group(problem.numLayers, 0, 0));
+  std::map<std::tuple<int32_t, int32_t, int32_t>, std::vector<int32_t>> alike;
   for (const StageCandidate &candidate : problem.candidates) {
     int32_t most = mostStagesToEnd(candidate);
     if (most > 0)
-      groups[group(candidate.firstLayer, candidate.endLayer, candidate.submesh)].push_back(
+      alike[{candidate.firstLayer, candidate.submesh, candidate.endLayer}].push_back(
           static_cast<int32_t>(stagesToEnd.size()));
-    if (most > 0 && most < mostStages)
+    if (countsStages && most > 0 && most < mostStages)
       numCounts = std::max(numCounts, most + 1);
     stagesToEnd.push_back(most);
   }
   findSubmeshes();
+  groupsFrom.resize(row(problem.numLayers, 0));
+  for (auto &[place, candidates] : alike) {
+    auto [first, submesh, end] = place;
+    groupsFrom[row(first, submesh)].push_back(static_cast<int32_t>(groups.size()));
+    groups.push_back({first, end, submesh, std::move(candidates)});
+  }
   fastest.resize(groups.size() * numCounts);
   fastestOfGroup.resize(groups.size());
   latencies.resize(at(problem.numLayers, 0, 0));
@@ -129,7 +143,7 @@ void SuffixProgram::findFastest(double updateLimit) {
   std::fill(fastest.begin(), fastest.end(), kInfinity);
   std::fill(fastestOfGroup.begin(), fastestOfGroup.end(), kInfinity);
   for (size_t g = 0; g < groups.size(); ++g) {
-    for (int32_t index : groups[g]) {
+    for (int32_t index : groups[g].candidates) {
       const StageCandidate &candidate = problem.candidates[index];
       if (candidate.updateSeconds > updateLimit)
         continue;
@@ -141,9 +155,9 @@ void SuffixProgram::findFastest(double updateLimit) {
   }
 }
 
-/// Puts a stage of layers [first, end) on `submesh` before every suffix that starts at `end`.
-void SuffixProgram::extend(int32_t first, int32_t end, int32_t submesh, double periodLimit) {
-  const size_t g = group(first, end, submesh);
+/// Puts a stage of the group before every suffix that starts where it ends.
+void SuffixProgram::extend(size_t g, double periodLimit) {
+  const auto &[first, end, submesh, candidates] = groups[g];
   const double *fast = &fastest[g * numCounts];
   const int32_t size = unitsOf(submesh);
   Range &range = reachable[row(first, submesh)];
@@ -182,15 +196,22 @@ void SuffixProgram::extend(int32_t first, int32_t end, int32_t submesh, double p
   }
 }
 
+bool SuffixProgram::fitsIntoMemory(const std::vector<int32_t> &stages) const {
+  for (size_t i = 0; i < stages.size(); ++i)
+    if (stagesToEnd[stages[i]] < static_cast<int32_t>(stages.size() - i))
+      return false;
+  return true;
+}
+
 std::vector<int32_t> SuffixProgram::solve(Limits limits) {
   findFastest(limits.updateSeconds);
   std::fill(latencies.begin(), latencies.end(), kInfinity);
   std::fill(reachable.begin(), reachable.end(), Range());
   for (int32_t first = problem.numLayers - 1; first >= 0; --first)
     for (int32_t submesh : used)
-      for (int32_t end = first + 1; end <= problem.numLayers; ++end)
-        if (fastestOfGroup[group(first, end, submesh)] <= limits.periodSeconds)
-          extend(first, end, submesh, limits.periodSeconds);
+      for (int32_t g : groupsFrom[row(first, submesh)])
+        if (fastestOfGroup[g] <= limits.periodSeconds)
+          extend(g, limits.periodSeconds);
   return trace(limits);
 }
 
@@ -214,8 +235,11 @@ std::optional<SuffixProgram::State> SuffixProgram::findNext(const State &state,
   const int32_t left = state.units - unitsOf(state.submesh);
   if (left == 0)
     return std::nullopt;
-  for (int32_t end = state.layer + 1; end < problem.numLayers; ++end) {
-    double time = fastest[group(state.layer, end, state.submesh) * numCounts + state.count];
+  for (int32_t g : groupsFrom[row(state.layer, state.submesh)]) {
+    const int32_t end = groups[g].end;
+    if (end == problem.numLayers)
+      continue;
+    double time = fastest[g * static_cast<size_t>(numCounts) + state.count];
     for (int32_t next : used) {
       double sent = problem.transfer(end, state.submesh, next);
       if (stagePeriod(problem.schedule, time, sent) > periodLimit)
@@ -231,12 +255,15 @@ std::optional<SuffixProgram::State> SuffixProgram::findNext(const State &state,
 }
 
 int32_t SuffixProgram::findCandidate(const State &state, int32_t end, double updateLimit) const {
-  size_t g = group(state.layer, end, state.submesh);
-  for (int32_t index : groups[g]) {
-    const StageCandidate &candidate = problem.candidates[index];
-    if (candidate.computeSeconds == fastest[g * numCounts + state.count] &&
-        candidate.updateSeconds <= updateLimit && state.count < stagesToEnd[index])
-      return index;
+  for (size_t g : groupsFrom[row(state.layer, state.submesh)]) {
+    if (groups[g].end != end)
+      continue;
+    for (int32_t index : groups[g].candidates) {
+      const StageCandidate &candidate = problem.candidates[index];
+      if (candidate.computeSeconds == fastest[g * numCounts + state.count] &&
+          candidate.updateSeconds <= updateLimit && state.count < stagesToEnd[index])
+        return index;
+    }
   }
   throw std::logic_error("stage program: a time without a candidate that has it");
 }
@@ -290,7 +317,7 @@ struct Box {
 class StageSearch {
 public:
   StageSearch(const StageProblem &problem, double cutoff)
-      : problem(problem), program(problem), levels(problem) {
+      : problem(problem), uncounted(problem, false), levels(problem) {
     best.stepSeconds = cutoff;
   }
 
@@ -327,8 +354,13 @@ private:
 
   void explore(const Box &box) {
     StageSolution solution;
-    solution.stages =
-        program.solve({levels.periods[box.lastPeriod], levels.updates[box.lastUpdate]});
+    const Limits limits{levels.periods[box.lastPeriod], levels.updates[box.lastUpdate]};
+    solution.stages = uncounted.solve(limits);
+    if (!uncounted.fitsIntoMemory(solution.stages)) {
+      if (!counted)
+        counted.emplace(problem, true);
+      solution.stages = counted->solve(limits);
+    }
     if (solution.stages.empty())
       return;
     StageEvaluation costs = problem.evaluate(solution.stages);
@@ -359,7 +391,8 @@ private:
   };
 
   const StageProblem &problem;
-  SuffixProgram program;
+  SuffixProgram uncounted;
+  std::optional<SuffixProgram> counted;
   const Levels levels;
   StageSolution best;
   std::priority_queue<Box, std::vector<Box>, IsWorse> boxes;

@@ -16,7 +16,7 @@ from alpa_mlir.inter_op.plan_pipeline import batch_size, plan_pipeline, plan_pip
 from alpa_mlir.inter_op.replay import replay_pipeline
 from alpa_mlir.inter_op.rows import step_in_rows
 from alpa_mlir.intra_op.describe import make_plan
-from alpa_mlir.intra_op.shard import normalize, replay, shard
+from alpa_mlir.intra_op.shard import Effort, normalize, replay, shard
 from alpa_mlir.options import (
     Auto,
     FixedPlan,
@@ -34,6 +34,8 @@ from alpa_mlir.units import format_seconds
 # What the driver takes to start one executable, at least: on CPUs 0.1 to 0.3 ms were measured
 # (benchmarks/pipeline_overhead.py).
 _START_SECONDS = 50e-6
+# Of the solver, for one program that is looked at beside a pipeline: some seconds of one core.
+_WORK_OF_A_LOOK = 4_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,13 +168,22 @@ def _pipeline_or_whole(
     """
     whole, why_none = None, None
     try:
-        whole = _plan_whole(prepared, method, cluster, stopwatch)
+        whole = _plan_whole(prepared, method, cluster, stopwatch, _WORK_OF_A_LOOK)
     except (InfeasibleError, PassError, SolverError) as error:
         why_none = error
+
+    def settled(look: PlanData) -> PlanData:
+        """Without that limit, where it is the answer."""
+        if look.solver_gap <= method.target_gap:
+            return look
+        return min(
+            look, _plan_whole(prepared, method, cluster, stopwatch), key=lambda p: p.step_seconds
+        )
+
     if whole and prepared.program.mesh is not None:
-        return whole
+        return settled(whole)
     if whole and (why := _why_no_pipeline(whole, prepared, method, cluster)):
-        return _with_remark(whole, why)
+        return _with_remark(settled(whole), why)
     try:
         found = _plan_pipeline(prepared, method, cluster, stopwatch)
     except KeyboardInterrupt:
@@ -181,13 +192,15 @@ def _pipeline_or_whole(
         warn_of_interrupt("one program")
         return _with_remark(whole, "no pipeline: the search for one was interrupted")
     except AlpaError as refusal:
-        if whole is None:
+        if whole is None and not isinstance(why_none, SolverError):
             raise (why_none or refusal) from refusal
+        whole = settled(whole) if whole else _plan_whole(prepared, method, cluster, stopwatch)
         return _with_remark(whole, f"no pipeline: {refusal}")
     if whole is None:
         return found
-    chosen, other = (whole, found) if whole.step_seconds <= found.step_seconds else (found, whole)
-    return chosen.beside(other.as_alternative, *other.alternatives)
+    if whole.step_seconds <= found.step_seconds:
+        return settled(whole).beside(found.as_alternative, *found.alternatives)
+    return found.beside(whole.as_alternative, *whole.alternatives)
 
 
 def _why_no_pipeline(
@@ -212,7 +225,11 @@ def _with_remark(plan: PlanData, remark: str) -> PlanData:
 
 
 def _plan_whole(
-    prepared: Prepared, method: Method, cluster: Cluster, stopwatch: Stopwatch
+    prepared: Prepared,
+    method: Method,
+    cluster: Cluster,
+    stopwatch: Stopwatch,
+    work_limit: int | None = None,
 ) -> PlanData:
     """The plan with the shortest step over all meshes in question."""
     found: list[PlanData] = []
@@ -225,8 +242,7 @@ def _plan_whole(
                 cluster,
                 method.strategy_space,
                 method.memory_limit_bytes,
-                method.time_limit_seconds,
-                method.target_gap,
+                Effort(method.time_limit_seconds, method.target_gap, work_limit),
                 stopwatch,
             )
         except (InfeasibleError, PassError) as error:  # too large for a mesh of that many axes, say

@@ -16,7 +16,7 @@ MODELS = ["mlp", "gpt", "gpt_scanned", "gpt_checkpointed", "moe", "wide_resnet"]
 
 def sharded(name: str) -> ShardedModule:
     mesh = LogicalMesh.of_shape((2, 4))
-    return shard(normalized_step(name), mesh, alpa.Cluster.local(), target_gap=0.2)
+    return shard(normalized_step(name), mesh, alpa.Cluster.local(), effort=Effort(target_gap=0.2))
 
 
 def assert_as_written(found: ShardedModule) -> None:

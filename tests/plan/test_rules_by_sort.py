@@ -49,7 +49,14 @@ def test_branches_read_what_is_around_them() -> None:
 
 def test_bodies_tell_reductions_apart() -> None:
     def step(x: Any, i: Any) -> Any:
-        return x.sum(0), x.max(0), x.argmax(0), x.at[i].add(1.0), x.at[i].set(2.0), x.at[i].max(x[0])
+        return (
+            x.sum(0),
+            x.max(0),
+            x.argmax(0),
+            x.at[i].add(1.0),
+            x.at[i].set(2.0),
+            x.at[i].max(x[0]),
+        )
 
     text = lowered(step, np.ones((6, 5), np.float32), np.array([0, 2]))
     assert_rules_are_the_same(text)

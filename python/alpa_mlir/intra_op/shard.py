@@ -41,6 +41,20 @@ class NormalizedModule:
 
 
 @dataclass(frozen=True)
+class Effort:
+    """When the solver ends (see `solve`).
+
+    Attributes:
+      target_gap: at a choice proven that close to the best; 0 is the best.
+      work_limit: in the solver's units, about a billion a second; None leaves it to its patience.
+    """
+
+    time_limit_seconds: float = 60.0
+    target_gap: float = 0.0
+    work_limit: int | None = None
+
+
+@dataclass(frozen=True)
 class Boundary:
     """How the arguments and results of a function lie, and why.
 
@@ -106,11 +120,10 @@ def shard(
     cluster: Cluster,
     strategy_space: str = "auto",
     memory_limit_bytes: int | None = None,
-    time_limit_seconds: float = 60.0,
-    target_gap: float = 0.0,
+    effort: Effort = Effort(),
     stopwatch: Stopwatch | None = None,
 ) -> ShardedModule:
-    """Finds the cheapest shardings that fit into memory, or any proven within `target_gap` of it.
+    """Finds the cheapest shardings that fit into memory, or any proven close enough to it.
 
     Raises:
       InfeasibleError: nothing fits. SolverError: nothing was found in time.
@@ -119,7 +132,7 @@ def shard(
     with stopwatch(f"enumerate strategies on {mesh}"):
         module, model = _model(normal, mesh, cluster, strategy_space, memory_limit_bytes)
     with stopwatch(f"solve on {mesh}"):
-        solution = _fitting_solution(model, mesh, time_limit_seconds, target_gap)
+        solution = _fitting_solution(model, mesh, effort)
     remarks = normal.remarks + messages(model.remarks)
     return ShardedModule(module, mesh, model, vertex_choices(model, solution), solution, remarks)
 
@@ -139,9 +152,7 @@ def cost_and_bound(model: ShardingModel, solution: Solution) -> tuple[int, int]:
     return cost, min(solution.lower_bound, cost)
 
 
-def _fitting_solution(
-    model: ShardingModel, mesh: LogicalMesh, time_limit_seconds: float, target_gap: float
-) -> Solution:
+def _fitting_solution(model: ShardingModel, mesh: LogicalMesh, effort: Effort) -> Solution:
     """A solution that fits with the copies its reshards make, which the problem does not know of.
 
     It is to need as much less as is missing. The lower bound of the first problem is that of all
@@ -149,14 +160,14 @@ def _fitting_solution(
     """
     problem = model.problem
     limit = problem.usage_limit
-    first = solution = _first_solution(model, mesh, time_limit_seconds, target_gap)
+    first = solution = _first_solution(model, mesh, effort)
     needed = model.peak_bytes(vertex_choices(model, solution))
     for _ in range(_MAX_TIGHTENINGS):
         if limit is None or needed <= limit:
             break
         problem.usage_limit = max(0, solution.peak_usage - (needed - limit))
         try:
-            solution = _solve(problem, time_limit_seconds, target_gap)
+            solution = _solve(problem, effort)
         except (InfeasibleError, SolverError):
             break
         finally:
@@ -167,20 +178,19 @@ def _fitting_solution(
     return replace(solution, lower_bound=min(first.lower_bound, solution.cost))
 
 
-def _solve(problem: ShardingProblem, time_limit_seconds: float, target_gap: float) -> Solution:
+def _solve(problem: ShardingProblem, effort: Effort) -> Solution:
     return solve(
         problem,
-        time_limit_seconds=time_limit_seconds,
-        target_gap=target_gap,
+        time_limit_seconds=effort.time_limit_seconds,
+        target_gap=effort.target_gap,
+        work_limit=effort.work_limit,
         patience=PATIENCE,
     )
 
 
-def _first_solution(
-    model: ShardingModel, mesh: LogicalMesh, time_limit_seconds: float, target_gap: float
-) -> Solution:
+def _first_solution(model: ShardingModel, mesh: LogicalMesh, effort: Effort) -> Solution:
     try:
-        return _solve(model.problem, time_limit_seconds, target_gap)
+        return _solve(model.problem, effort)
     except InfeasibleError as error:
         if shortage := describe_shortage(model):
             raise InfeasibleError(f"on the mesh {mesh}, {shortage}") from None

@@ -34,8 +34,9 @@ from alpa_mlir.units import format_seconds
 # What the driver takes to start one executable, at least: on CPUs 0.1 to 0.3 ms were measured
 # (benchmarks/pipeline_overhead.py).
 _START_SECONDS = 50e-6
-# Of the solver, for one program that is looked at beside a pipeline: some seconds of one core.
-_WORK_OF_A_LOOK = 4_000_000_000
+# Of the solver, for one program that is looked at beside a pipeline: a second, of the largest some
+# ten.
+_WORK_OF_A_LOOK = 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)

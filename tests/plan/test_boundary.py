@@ -4,7 +4,7 @@ import alpa_mlir as alpa
 import numpy as np
 import pytest
 from alpa_mlir.cluster import LogicalMesh
-from alpa_mlir.intra_op.shard import ShardedModule, normalize, shard
+from alpa_mlir.intra_op.shard import Effort, ShardedModule, normalize, shard
 from alpa_mlir.ir import jaxlib
 from alpa_mlir.lower.annotate import annotated_text
 from oracles.annotated_boundary import read_boundary

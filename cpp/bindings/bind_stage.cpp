@@ -30,17 +30,19 @@ void bindStageInputs(nb::module_ &m) {
 
   nb::class_<StageCandidate>(m, "StageCandidate",
                              "One way to run layers [first_layer, end_layer) as a stage.")
-      .def(nb::init<int32_t, int32_t, int32_t, double, double, int64_t, int64_t>(), nb::kw_only(),
-           nb::arg("first_layer"), nb::arg("end_layer"), nb::arg("submesh"),
+      .def(nb::init<int32_t, int32_t, int32_t, double, double, int64_t, int64_t, int64_t>(),
+           nb::kw_only(), nb::arg("first_layer"), nb::arg("end_layer"), nb::arg("submesh"),
            nb::arg("compute_seconds"), nb::arg("update_seconds") = 0.0,
-           nb::arg("resident_bytes") = 0, nb::arg("activation_bytes") = 0)
+           nb::arg("resident_bytes") = 0, nb::arg("activation_bytes") = 0,
+           nb::arg("update_bytes") = 0)
       .def_ro("first_layer", &StageCandidate::firstLayer)
       .def_ro("end_layer", &StageCandidate::endLayer)
       .def_ro("submesh", &StageCandidate::submesh)
       .def_ro("compute_seconds", &StageCandidate::computeSeconds)
       .def_ro("update_seconds", &StageCandidate::updateSeconds)
       .def_ro("resident_bytes", &StageCandidate::residentBytes)
-      .def_ro("activation_bytes", &StageCandidate::activationBytes);
+      .def_ro("activation_bytes", &StageCandidate::activationBytes)
+      .def_ro("update_bytes", &StageCandidate::updateBytes);
 }
 
 void bindStageProblem(nb::module_ &m) {

@@ -54,16 +54,18 @@ def small_stage_problems(draw: st.DrawFn) -> StageProblem:
     # Coarse times make ties, fine ones many distinct periods.
     seconds = draw(st.sampled_from([st.integers(0, 4), st.integers(0, 1000)]))
     costs = st.builds(
-        lambda compute, update, resident, activation: {
+        lambda compute, update, resident, activation, update_bytes: {
             "compute_seconds": compute / 8,
             "update_seconds": update / 8,
             "resident_bytes": resident,
             "activation_bytes": activation,
+            "update_bytes": update_bytes,
         },
         seconds,
         seconds if draw(st.booleans()) else st.just(0),
         st.integers(0, 6),
         st.integers(0, 4),
+        st.integers(0, 12),
     )
     # A limit on layers per stage makes plans of several stages, else one stage is often best.
     most_layers = draw(st.integers(1, num_layers))

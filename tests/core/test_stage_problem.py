@@ -32,6 +32,16 @@ def test_evaluate_adds_latency_periods_and_update() -> None:
     assert costs.memory_bytes == [10 + 2 * 5, 10 + 5]
 
 
+def test_update_needs_its_memory_when_nothing_is_in_flight() -> None:
+    stages = [
+        candidate(layer, layer + 1, 0, resident_bytes=10, activation_bytes=5, update_bytes=18)
+        for layer in range(2)
+    ]
+    problem = stage_problem(2, (1, 2), stages, memory_limit_bytes=20)
+    assert problem.evaluate([0, 1]).memory_bytes == [10 + 2 * 5, 18]
+    assert problem.solve(float("inf")) == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("kind", "period", "first_memory"),
     [

@@ -11,8 +11,9 @@ import pytest
 from alpa_mlir.cluster import LogicalMesh
 from alpa_mlir.errors import PlanError
 from alpa_mlir.inter_op.cost_stage import cost_stage
-from alpa_mlir.inter_op.costs import StageQuestion
+from alpa_mlir.inter_op.costs import StageCost, StageQuestion
 from alpa_mlir.inter_op.layers import LayeredStep, StageModule
+from alpa_mlir.inter_op.options import StageOption
 from alpa_mlir.intra_op.shard import normalize
 
 NUM_ROWS, WIDTH = 4096, 64
@@ -52,6 +53,15 @@ def test_large_constants_are_asked_about_without_their_elements() -> None:
     asked = question(module, module.text)
     assert len(json.dumps(asked.to_json())) < DATA.nbytes / 10
     assert cost_stage(asked) == cost_stage(question(module, module.module.text()))
+
+
+def test_what_fits_when_it_is_sharded_fits_in_the_stage_dp() -> None:
+    cost = StageCost((), 1.0, 2.0, 0.5, 10, 3, 40, 1, 1, False)
+    option = StageOption(0, 1, 0, LogicalMesh.of_shape((1,)), cost=cost)
+    for in_flight in (1, 5, 11):
+        candidate = option.candidate()
+        needed = candidate.resident_bytes + in_flight * candidate.activation_bytes
+        assert max(needed, candidate.update_bytes) == cost.memory_bytes(in_flight)
 
 
 def test_question_of_another_version_of_clusters_is_refused() -> None:

@@ -131,9 +131,7 @@ void SuffixProgram::findSubmeshes() {
 int32_t SuffixProgram::mostStagesToEnd(const StageCandidate &candidate) const {
   int32_t count = 0;
   while (count < mostStages &&
-         candidate.residentBytes +
-                 candidate.activationBytes *
-                     maxInFlight(problem.schedule, count + 1, problem.numMicrobatches) <=
+         candidate.bytes(maxInFlight(problem.schedule, count + 1, problem.numMicrobatches)) <=
              problem.memoryLimitBytes)
     ++count;
   return count;

@@ -56,7 +56,7 @@ void checkCandidate(const StageProblem &problem, const StageCandidate &candidate
                     std::to_string(candidate.computeSeconds) + " and " +
                     std::to_string(candidate.updateSeconds));
   constexpr int64_t kMaxBytes = int64_t{1} << 50;
-  for (int64_t bytes : {candidate.residentBytes, candidate.activationBytes})
+  for (int64_t bytes : {candidate.residentBytes, candidate.activationBytes, candidate.updateBytes})
     if (bytes < 0 || bytes > kMaxBytes)
       fail(where, "expected bytes from 0 to 2^50, got " + std::to_string(bytes));
 }
@@ -123,8 +123,7 @@ StageEvaluation StageProblem::evaluate(const std::vector<int32_t> &stages) const
         std::max(result.periodSeconds, stagePeriod(schedule, stage.computeSeconds, sent));
     result.updateSeconds = std::max(result.updateSeconds, stage.updateSeconds);
     int32_t stagesToEnd = static_cast<int32_t>(stages.size() - i);
-    int64_t bytes = stage.residentBytes +
-                    stage.activationBytes * maxInFlight(schedule, stagesToEnd, numMicrobatches);
+    int64_t bytes = stage.bytes(maxInFlight(schedule, stagesToEnd, numMicrobatches));
     if (bytes > memoryLimitBytes)
       fail("stage " + std::to_string(i), "expected at most " + std::to_string(memoryLimitBytes) +
                                              " bytes per device, got " + std::to_string(bytes));

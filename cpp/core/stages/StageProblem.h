@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/stages/ScheduleKind.h"
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -28,6 +29,12 @@ struct StageCandidate {
   double updateSeconds = 0;    ///< update phase, once per step
   int64_t residentBytes = 0;   ///< per device: parameters, optimizer state, gradients, workspace
   int64_t activationBytes = 0; ///< per device and microbatch in flight
+  int64_t updateBytes = 0;     ///< per device at the peak of the update, when nothing is in flight
+
+  /// Peak on a device that holds activations of so many microbatches.
+  int64_t bytes(int64_t numInFlight) const {
+    return std::max(residentBytes + numInFlight * activationBytes, updateBytes);
+  }
 };
 
 /// What a plan costs: stepSeconds = latency + (microbatches - 1) * period + update. The simulated

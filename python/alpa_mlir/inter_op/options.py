@@ -61,16 +61,15 @@ class StageOption:
         """The option as the stage DP knows it; a stand-in takes no memory, nor does a bare one."""
         cost = self.known_cost
         is_weightless = self.is_stand_in or self.is_bare
-        # At least one microbatch is in flight; with more this may count too much.
-        resident_bytes = cost.memory_bytes(1) - cost.activation_bytes
         return StageCandidate(
             first_layer=self.first_layer,
             end_layer=self.end_layer,
             submesh=self.submesh,
             compute_seconds=cost.seconds,
             update_seconds=cost.update_seconds,
-            resident_bytes=0 if is_weightless else resident_bytes,
+            resident_bytes=0 if is_weightless else cost.resident_bytes,
             activation_bytes=0 if is_weightless else cost.activation_bytes,
+            update_bytes=0 if is_weightless else cost.update_bytes,
         )
 
 

@@ -172,19 +172,10 @@ def _pipeline_or_whole(
         whole = _plan_whole(prepared, method, cluster, stopwatch, _WORK_OF_A_LOOK)
     except (InfeasibleError, PassError, SolverError) as error:
         why_none = error
-
-    def settled(look: PlanData) -> PlanData:
-        """Without that limit, where it is the answer."""
-        if look.solver_gap <= method.target_gap:
-            return look
-        return min(
-            look, _plan_whole(prepared, method, cluster, stopwatch), key=lambda p: p.step_seconds
-        )
-
     if whole and prepared.program.mesh is not None:
-        return settled(whole)
+        return _settled(whole, prepared, method, cluster, stopwatch)
     if whole and (why := _why_no_pipeline(whole, prepared, method, cluster)):
-        return _with_remark(settled(whole), why)
+        return _with_remark(_settled(whole, prepared, method, cluster, stopwatch), why)
     try:
         found = _plan_pipeline(prepared, method, cluster, stopwatch)
     except KeyboardInterrupt:
@@ -195,13 +186,31 @@ def _pipeline_or_whole(
     except AlpaError as refusal:
         if whole is None and not isinstance(why_none, SolverError):
             raise (why_none or refusal) from refusal
-        whole = settled(whole) if whole else _plan_whole(prepared, method, cluster, stopwatch)
+        whole = _settled(whole, prepared, method, cluster, stopwatch)
         return _with_remark(whole, f"no pipeline: {refusal}")
     if whole is None:
         return found
     if whole.step_seconds <= found.step_seconds:
-        return settled(whole).beside(found.as_alternative, *found.alternatives)
+        whole = _settled(whole, prepared, method, cluster, stopwatch)
+        return whole.beside(found.as_alternative, *found.alternatives)
     return found.beside(whole.as_alternative, *whole.alternatives)
+
+
+def _settled(
+    look: PlanData | None, prepared: Prepared, method: Auto, cluster: Cluster, stopwatch: Stopwatch
+) -> PlanData:
+    """One program without the limit of a look, which found this, or nothing."""
+    if look is not None and look.solver_gap <= method.target_gap:
+        return look
+    try:
+        longer = _plan_whole(prepared, method, cluster, stopwatch)
+    except (KeyboardInterrupt, InfeasibleError, SolverError) as error:
+        if look is None:
+            raise
+        if isinstance(error, KeyboardInterrupt):
+            warn_of_interrupt("one program")
+        return look
+    return min(look or longer, longer, key=lambda plan: plan.step_seconds)
 
 
 def _why_no_pipeline(

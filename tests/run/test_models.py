@@ -35,6 +35,13 @@ def test_parameter_count_is_what_the_size_says(model: str, size: str) -> None:
     assert count_params(params) == pytest.approx(nominal, rel=0.05)
 
 
+@pytest.mark.parametrize("model", ["gpt", "moe", "llama", "fine_moe", "mlp"])
+def test_one_layer_is_a_model(model: str) -> None:
+    made = workload(model, "debug", 8, optax.sgd(1e-3), num_layers=1)
+    _, loss = jax.eval_shape(made.train_step, *made.abstract_arguments())
+    assert jax.tree.leaves(loss)[0].shape == ()
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_loss_falls_when_debug_size_trains(model: str) -> None:
     setup = workload(model, "debug", batch_size=8, optimizer=optax.adam(1e-3))

@@ -182,6 +182,8 @@ def apply(params: Params, tokens: jax.Array, config: Config) -> tuple[jax.Array,
             update = feed_forward(layer["feed_forward"], normed)
         x = x + update
     logits = rms_norm(params["norm"], x) @ params["head"].astype(config.dtype)
+    if not balance_losses:  # of one layer, which has no mixture
+        return logits, jnp.zeros(())
     return logits, jnp.mean(jnp.stack(balance_losses))
 
 

@@ -154,6 +154,8 @@ def apply(params: Params, tokens: jax.Array, config: Config) -> tuple[jax.Array,
         x = x + update
     x = layer_norm(params["norm"], x)
     logits = jnp.einsum("bsh,vh->bsv", x, params["tokens"].astype(config.dtype))
+    if not balance_losses:  # of one layer, which has no mixture
+        return logits, jnp.zeros(())
     return logits, jnp.mean(jnp.stack(balance_losses))
 
 

@@ -150,6 +150,7 @@ def test_what_must_fit_costs_little_more_than_the_bound(deep: LayeredStep) -> No
     assert far_off.memory_bytes(1) <= limit
     hasty = cost_stage(replace(asked, memory_limit_bytes=limit, time_limit_seconds=0.01))
     assert hasty is not None
-    assert hasty.is_cut_off
+    # Reductions alone take no time that counts: they may have found all there is to find.
+    assert hasty.is_cut_off or hasty.cost == fitting.cost
     assert not free.is_cut_off
     assert hasty.cost >= free.cost

@@ -44,7 +44,7 @@ from alpa_mlir.options import (
     ThreeDParallel,
 )
 from alpa_mlir.plan_agreement import plan_together
-from alpa_mlir.planner import Prepared, prepare
+from alpa_mlir.planner import Prepared
 from alpa_mlir.plans import Plan
 from alpa_mlir.progress import Stopwatch
 from alpa_mlir.report.progress import terminal_progress
@@ -323,7 +323,7 @@ class ParallelFunction:
         key = self._key(call)
         with self._lock:
             if key not in self._planned:
-                prepared = prepare(self._trace(call), self.stopwatch)
+                prepared = Prepared(self._trace(call), stopwatch=self.stopwatch)
                 data = plan_together(prepared, self._method, self.cluster, self.stopwatch)
                 program = prepared.program
                 module = None if program.host_callbacks else prepared.of(data).program.text

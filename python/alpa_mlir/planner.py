@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from alpa_mlir.cluster import Cluster, LogicalMesh
@@ -27,6 +27,7 @@ from alpa_mlir.options import (
 )
 from alpa_mlir.plan.check import check_tensors
 from alpa_mlir.plan.data import SCHEDULES, PlanData
+from alpa_mlir.plan_cache import kept_plan
 from alpa_mlir.processes.group import process_group
 from alpa_mlir.progress import Stopwatch, warn_of_interrupt
 from alpa_mlir.units import format_seconds
@@ -44,11 +45,24 @@ class Prepared:
     """A program as planning and lowering start from it.
 
     Attributes:
-      steps: the step, normalised; cut into layers where pipelines ask for them.
+      given: its step, where it is normalised already.
     """
 
     program: TracedProgram
-    steps: LayeredSteps
+    given: LayeredSteps | None = None
+    stopwatch: Stopwatch = field(default_factory=lambda: Stopwatch("prepare"))
+
+    @cached_property
+    def steps(self) -> LayeredSteps:
+        """The step, normalised; cut into layers where pipelines ask for them.
+
+        Raises:
+          PassError: the module cannot be normalised.
+        """
+        if self.given is not None:
+            return self.given
+        with self.stopwatch("normalize"):
+            return LayeredSteps(normalize(self.program.text))
 
     @cached_property
     def for_pipelines(self) -> Prepared:
@@ -63,15 +77,10 @@ class Prepared:
 
     def of(self, plan: PlanData) -> Prepared:
         """What the plan was made from, if it was from this."""
-        if plan.is_pipeline and plan.program_hash != self.steps.normal.hash:
+        names = [argument.name for argument in self.program.arguments]
+        if plan.is_pipeline and [tensor.name for tensor in plan.arguments] != names:
             return self.for_pipelines
         return self
-
-
-def prepare(program: TracedProgram, stopwatch: Stopwatch) -> Prepared:
-    """Raises PassError where the module cannot be normalised."""
-    with stopwatch("normalize"):
-        return Prepared(program, LayeredSteps(normalize(program.text)))
 
 
 def plan_program(
@@ -95,13 +104,25 @@ def plan_program(
 def _plan(prepared: Prepared, method: Method, cluster: Cluster, stopwatch: Stopwatch) -> PlanData:
     if isinstance(method, FollowPlacement) and method.leader.is_pipeline:
         return _plan_pipeline(prepared, method, cluster, stopwatch)
+    if isinstance(method, SearchedPipeline):
+        return kept_plan(
+            prepared.program,
+            method,
+            cluster,
+            stopwatch,
+            lambda: _search(prepared, method, cluster, stopwatch),
+        )
+    return _plan_whole(prepared, method, cluster, stopwatch)
+
+
+def _search(
+    prepared: Prepared, method: SearchedPipeline, cluster: Cluster, stopwatch: Stopwatch
+) -> PlanData:
     if isinstance(method, Auto) and method.plans_energy:
         return choose_by_energy(_pipelines(prepared, method, cluster, stopwatch), method)
     if isinstance(method, Auto) and not method.asks_for_pipeline:
         return _pipeline_or_whole(prepared, method, cluster, stopwatch)
-    if isinstance(method, SearchedPipeline):
-        return _plan_pipeline(prepared, method, cluster, stopwatch)
-    return _plan_whole(prepared, method, cluster, stopwatch)
+    return _plan_pipeline(prepared, method, cluster, stopwatch)
 
 
 def _plan_pipeline(
@@ -181,6 +202,7 @@ def _pipeline_or_whole(
     except KeyboardInterrupt:
         if whole is None:
             raise
+        stopwatch.ended_early = True
         warn_of_interrupt("one program")
         return _with_remark(whole, "no pipeline: the search for one was interrupted")
     except AlpaError as refusal:
@@ -208,6 +230,7 @@ def _settled(
         if look is None:
             raise
         if isinstance(error, KeyboardInterrupt):
+            stopwatch.ended_early = True
             warn_of_interrupt("one program")
         return look
     return min(look or longer, longer, key=lambda plan: plan.step_seconds)

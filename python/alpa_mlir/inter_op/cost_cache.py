@@ -1,104 +1,39 @@
-"""Costs of stages on disk, for the next time: a file each, the least used of them go first."""
+"""Costs of stages on disk, by digest of the question."""
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
+from alpa_mlir.disk_cache import ABSENT, DiskCache, default_cache_dir
 from alpa_mlir.errors import PlanError
 from alpa_mlir.inter_op.costs import StageCost
 from alpa_mlir.options import SearchedPipeline
-
-_MAX_BYTES = 256 << 20
-# Of `_MAX_BYTES`, what is left when files are removed, so that this is not done at every write.
-_KEPT_SHARE = 0.8
-
-
-def default_cache_dir() -> Path:
-    """$ALPA_MLIR_CACHE_DIR, or a folder in the user's cache."""
-    if chosen := os.environ.get("ALPA_MLIR_CACHE_DIR"):
-        return Path(chosen)
-    return user_cache_path("alpa_mlir", appauthor=False) / "stages"
 
 
 def cache_of(method: SearchedPipeline) -> CostCache | None:
     """Where a method keeps costs; None where it keeps none."""
     if method.cache_dir is None:
         return None
-    return CostCache(default_cache_dir() if method.cache_dir == "auto" else Path(method.cache_dir))
+    folder = default_cache_dir() if method.cache_dir == "auto" else Path(method.cache_dir)
+    return CostCache(DiskCache(folder))
 
 
 @dataclass
 class CostCache:
-    """A folder of answers, by digest of the question. An unusable disk never ends the planning.
+    """Answers, None where nothing fits."""
 
-    Attributes:
-      max_bytes: of all files together.
-    """
-
-    folder: Path
-    max_bytes: int = _MAX_BYTES
-    _num_bytes: int | None = None
+    disk: DiskCache
 
     def read(self, digest: str) -> tuple[bool, StageCost | None]:
-        """Whether it is there, and the answer; a damaged file is none, and is written anew."""
-        path = self._path(digest)
-        try:
-            data = json.loads(path.read_text())
-            cost = None if data is None else StageCost.from_json(data)
-        except (OSError, ValueError, RecursionError, PlanError):
+        """Whether it is there, and the answer; a damaged one is none, and is written anew."""
+        data = self.disk.read(digest)
+        if data is ABSENT:
             return False, None
-        with suppress(OSError):
-            path.touch()  # used last
-        return True, cost
+        try:
+            return True, None if data is None else StageCost.from_json(data)
+        except PlanError:
+            return False, None
 
     def write(self, digest: str, cost: StageCost | None) -> None:
-        text = json.dumps(None if cost is None else cost.to_json())
-        with suppress(OSError):  # full or read-only
-            self.folder.mkdir(parents=True, exist_ok=True)
-            # Named as an answer, so that what a killed process leaves is counted and goes too.
-            with tempfile.NamedTemporaryFile(
-                "w", dir=self.folder, suffix=".json", delete=False
-            ) as file:
-                path = Path(file.name)
-                try:
-                    file.write(text)
-                    file.flush()
-                except OSError:
-                    path.unlink()
-                    raise
-            path.replace(self._path(digest))
-            self._make_room(len(text))
-
-    def _path(self, digest: str) -> Path:
-        return self.folder / f"{digest}.json"
-
-    def _make_room(self, num_added: int) -> None:
-        if self._num_bytes is None:
-            self._num_bytes = sum(size for _, size, _ in self._files())
-        else:
-            self._num_bytes += num_added
-        if self._num_bytes <= self.max_bytes:
-            return
-        files = sorted(self._files())
-        self._num_bytes = sum(size for _, size, _ in files)
-        for _, size, path in files:
-            if self._num_bytes <= _KEPT_SHARE * self.max_bytes:
-                return
-            path.unlink(missing_ok=True)
-            self._num_bytes -= size
-
-    def _files(self) -> list[tuple[float, int, Path]]:
-        """When each was used last, its size, its path; others may remove some meanwhile."""
-        found: list[tuple[float, int, Path]] = []
-        for path in self.folder.glob("*.json"):
-            with suppress(OSError):
-                status = path.stat()
-                found.append((status.st_mtime, status.st_size, path))
-        return found
+        self.disk.write(digest, None if cost is None else cost.to_json())

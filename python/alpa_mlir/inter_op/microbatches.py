@@ -79,6 +79,7 @@ def search_pipelines(
             if not found:
                 raise
             best = min(found, key=lambda choice: choice.step_seconds)
+            stopwatch.ended_early = True
             warn_of_interrupt(f"{best.layered.num_microbatches} microbatches")
     if not found:
         raise infeasible[-1]

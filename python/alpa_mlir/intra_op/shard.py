@@ -133,6 +133,7 @@ def shard(
         module, model = _model(normal, mesh, cluster, strategy_space, memory_limit_bytes)
     with stopwatch(f"solve on {mesh}"):
         solution = _fitting_solution(model, mesh, effort)
+    stopwatch.ended_early |= solution.is_out_of_time and solution.gap > effort.target_gap
     remarks = normal.remarks + messages(model.remarks)
     return ShardedModule(module, mesh, model, vertex_choices(model, solution), solution, remarks)
 

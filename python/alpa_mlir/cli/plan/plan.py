@@ -22,7 +22,7 @@ from alpa_mlir.cli.method import make_method, method_options
 from alpa_mlir.cli.source import Asked, read_source, source_options
 from alpa_mlir.errors import PlanError
 from alpa_mlir.files import check_can_write
-from alpa_mlir.planner import plan_program, prepare
+from alpa_mlir.planner import Prepared, plan_program
 from alpa_mlir.progress import Stopwatch
 
 
@@ -61,7 +61,7 @@ def plan(
     stopwatch = Stopwatch(asked.source, progress(quiet))
     with stopwatch("trace"):
         program = read_source(asked, where.device.platform)
-    data = plan_program(prepare(program, stopwatch), chosen, where, stopwatch)
+    data = plan_program(Prepared(program, stopwatch=stopwatch), chosen, where, stopwatch)
     found = Plan.of(data, None if program.host_callbacks else program.text)
     if output is not None:
         found.save(output)

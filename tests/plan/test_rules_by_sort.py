@@ -93,7 +93,9 @@ def test_a_deep_model_has_few_sorts() -> None:
 
     text = lowered(step, np.ones((4, 4)), [np.ones((4, 4))] * 50)
     assert text.count("stablehlo.dot_general") == 50
-    assert Module.parse(text).distinct_ops().count("alpa.sort") == 3  # the first product, and two
+    lines = Module.parse(text).distinct_ops().splitlines()
+    # The first product reads an argument, the others what another op makes.
+    assert sum("stablehlo.dot_general" in line and "alpa.sort" in line for line in lines) == 2
 
 
 def test_rules_of_another_module_are_refused() -> None:

@@ -8,7 +8,6 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/SymbolTable.h"
-#include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace alpa {
@@ -68,7 +67,7 @@ private:
       add(region);
   }
 
-  /// Values within a body are known by their number; those from outside are all one.
+  /// Values are known by their number; of those from outside, only operands have one.
   void add(mlir::Region &region) {
     add(region.getBlocks().size());
     for (mlir::Block &block : region) {

@@ -25,6 +25,11 @@ def default_cache_dir() -> Path:
     return user_cache_path("alpa_mlir", appauthor=False) / "stages"
 
 
+def chosen_dir(cache_dir: str | Path) -> Path:
+    """What a method's `cache_dir` names: "auto" is the default."""
+    return default_cache_dir() if cache_dir == "auto" else Path(cache_dir)
+
+
 @dataclass
 class DiskCache:
     """A folder of files by name. An unusable disk never ends the planning.

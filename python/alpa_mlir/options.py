@@ -113,8 +113,8 @@ class SearchedPipeline(PipelineMethod):
       rematerialize: whether the backward of a stage computes the forward of its layers again, so
         that less is kept for it; "auto" does so where memory is short.
       num_processes: that plan beside each other; 0 is this process alone, None one per core.
-      cache_dir: where plans, and costs of stages, are kept for the next time; None keeps none, "auto"
-        takes $ALPA_MLIR_CACHE_DIR or a folder in the user's cache.
+      cache_dir: where plans, and costs of stages, are kept for the next time; None keeps none,
+        "auto" takes $ALPA_MLIR_CACHE_DIR or a folder in the user's cache.
     """
 
     schedule: ScheduleName | Literal["auto"] = "auto"

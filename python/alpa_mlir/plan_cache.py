@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
@@ -17,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from alpa_mlir import _native
+from alpa_mlir._native import Module
 from alpa_mlir.cluster import Cluster
-from alpa_mlir.disk_cache import ABSENT, DiskCache, default_cache_dir
+from alpa_mlir.disk_cache import ABSENT, DiskCache, chosen_dir
 from alpa_mlir.errors import PlanError
 from alpa_mlir.frontend.trace import TracedProgram
+from alpa_mlir.ir.passes import pass_errors
 from alpa_mlir.options import SearchedPipeline
 from alpa_mlir.plan.data import PlanData
 from alpa_mlir.plan.json import plan_from_json, plan_to_json
@@ -28,7 +29,6 @@ from alpa_mlir.plan.versions import Versions
 from alpa_mlir.processes.group import process_group
 from alpa_mlir.progress import Stopwatch
 
-_LOCATIONS = re.compile(r" loc\([^\n]*\)$|^#loc[^\n]*$", re.MULTILINE)
 # Of the fields of a method, what decides how it is planned, but not what.
 _INDIFFERENT = ("cache_dir", "num_processes")
 
@@ -40,20 +40,23 @@ def kept_plan(
     stopwatch: Stopwatch,
     make: Callable[[], PlanData],
 ) -> PlanData:
-    """The plan that was made of the same before; else the one that `make` makes, and keeps."""
+    """The plan that was made of the same before; else the one that `make` makes, and keeps.
+
+    Raises:
+      PassError: the program's module does not parse. What `make` raises.
+    """
     # Where Python functions are, is another number in every process.
     if method.cache_dir is None or program.host_callbacks:
         return make()
-    folder = default_cache_dir() if method.cache_dir == "auto" else Path(method.cache_dir)
-    disk = DiskCache(folder / "plans")
+    disk = DiskCache(chosen_dir(method.cache_dir) / "plans")
     with stopwatch("look for a plan that is kept"):
         name = _name(program, method, cluster)
         kept = _read(disk, name)
     if kept is not None:
         return kept
-    stopwatch.ended_early = False
+    stopwatch.is_cut_short = False
     plan = make()
-    if not stopwatch.ended_early:
+    if not stopwatch.is_cut_short:
         disk.write(name, plan_to_json(plan))
     return plan
 
@@ -71,9 +74,11 @@ def _read(disk: DiskCache, name: str) -> PlanData | None:
 def _name(program: TracedProgram, method: SearchedPipeline, cluster: Cluster) -> str:
     fields = {name: value for name, value in asdict(method).items() if name not in _INDIFFERENT}
     group = process_group()
+    with pass_errors():
+        module = Module.parse(program.text)
     content: dict[str, Any] = {
         "made by": [_package(), str(Versions.here())],
-        "module": hashlib.sha256(_LOCATIONS.sub("", program.text).encode()).hexdigest(),
+        "module": module.content_hash(),
         "name": program.name,
         "arguments": [repr(argument) for argument in program.arguments],
         "results": [repr(result) for result in program.results],

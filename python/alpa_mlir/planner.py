@@ -46,6 +46,7 @@ class Prepared:
 
     Attributes:
       given: its step, where it is normalised already.
+      stopwatch: of what is done when it is first asked for.
     """
 
     program: TracedProgram
@@ -202,7 +203,7 @@ def _pipeline_or_whole(
     except KeyboardInterrupt:
         if whole is None:
             raise
-        stopwatch.ended_early = True
+        stopwatch.is_cut_short = True
         warn_of_interrupt("one program")
         return _with_remark(whole, "no pipeline: the search for one was interrupted")
     except AlpaError as refusal:
@@ -230,7 +231,7 @@ def _settled(
         if look is None:
             raise
         if isinstance(error, KeyboardInterrupt):
-            stopwatch.ended_early = True
+            stopwatch.is_cut_short = True
             warn_of_interrupt("one program")
         return look
     return min(look or longer, longer, key=lambda plan: plan.step_seconds)

@@ -44,13 +44,13 @@ class Stopwatch:
       on_progress: called when a part begins, goes on and ends.
 
     Attributes:
-      ended_early: whether a time limit or the user ended a search before it met its target; whoever
-        asks sets it back.
+      is_cut_short: whether a time limit or the user ended a search before it met its target;
+        whoever asks sets it back.
     """
 
     def __init__(self, title: str, on_progress: OnProgress = say_nothing) -> None:
         self.seconds: dict[str, float] = {}
-        self.ended_early = False
+        self.is_cut_short = False
         self._title = title
         self._on_progress = on_progress
         self._within: list[str] = []

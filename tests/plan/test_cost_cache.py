@@ -53,6 +53,8 @@ def test_what_a_time_limit_cut_off_is_not_kept(
 
     monkeypatch.setattr(cost_table, "cost_stage", cost_stage)
     questions: list[Question] = [Question("a")]
-    CostTable(CostCache(DiskCache(tmp_path))).costs(questions, len(questions), "test")  # type: ignore[arg-type]
+    table = CostTable(CostCache(DiskCache(tmp_path)))
+    table.costs(questions, len(questions), "test")  # type: ignore[arg-type]
     is_kept = answer in ("proven", "nothing fits")
+    assert table.stopwatch.is_cut_short == (not is_kept)  # nor is a plan that rests on it
     assert CostCache(DiskCache(tmp_path)).read("a")[0] == is_kept

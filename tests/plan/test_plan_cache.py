@@ -151,7 +151,7 @@ def test_what_time_ended_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     search = planner._search
 
     def hurried(prepared: Any, method: Any, cluster: Any, stopwatch: Any) -> Any:
-        stopwatch.ended_early = True  # as the table of costs and the solver do
+        stopwatch.is_cut_short = True  # as the table of costs and the solver do
         return search(prepared, method, cluster, stopwatch)
 
     monkeypatch.setattr(planner, "_search", hurried)

@@ -11,9 +11,8 @@ from alpa_mlir._native import Module
 from alpa_mlir.errors import PassError
 from alpa_mlir.ir import jaxlib
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from programs import small_programs
 from programs.chunked_steps import EXACT
-from programs.small_programs import PROGRAMS
+from programs.small_programs import PROGRAMS, Program
 from programs.training_steps import STEPS
 
 
@@ -32,7 +31,7 @@ def assert_rules_are_the_same(text: str) -> None:
 
 
 @pytest.mark.parametrize("programs", [PROGRAMS, EXACT, STEPS], ids=["small", "chunked", "steps"])
-def test_rules_are_those_of_each_op(programs: dict[str, small_programs.Program]) -> None:
+def test_rules_are_those_of_each_op(programs: dict[str, Program]) -> None:
     for program in programs.values():
         text = lowered(program.function, *program.arguments)
         if "sdy.sharding_rule" in jaxlib.populate_rules(text):

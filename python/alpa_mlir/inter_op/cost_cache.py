@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from alpa_mlir.disk_cache import ABSENT, DiskCache, default_cache_dir
+from alpa_mlir.disk_cache import ABSENT, DiskCache, chosen_dir
 from alpa_mlir.errors import PlanError
 from alpa_mlir.inter_op.costs import StageCost
 from alpa_mlir.options import SearchedPipeline
@@ -15,8 +14,7 @@ def cache_of(method: SearchedPipeline) -> CostCache | None:
     """Where a method keeps costs; None where it keeps none."""
     if method.cache_dir is None:
         return None
-    folder = default_cache_dir() if method.cache_dir == "auto" else Path(method.cache_dir)
-    return CostCache(DiskCache(folder))
+    return CostCache(DiskCache(chosen_dir(method.cache_dir)))
 
 
 @dataclass

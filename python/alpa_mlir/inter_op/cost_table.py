@@ -110,7 +110,7 @@ class CostTable(AbstractContextManager["CostTable"]):
             cost = answer()
             is_final = cost is None or not cost.is_cut_off
         self._answers[digest] = cost
-        self.stopwatch.ended_early |= not is_final
+        self.stopwatch.is_cut_short |= not is_final
         if self.cache and is_final:
             self.cache.write(digest, cost)
 

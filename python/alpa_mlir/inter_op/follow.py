@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import gcd
 
-from alpa_mlir._native import FunctionSummary
+from alpa_mlir._native import FunctionSummary, Module
 from alpa_mlir.errors import ArgumentError, InfeasibleError
 from alpa_mlir.frontend.trace import TracedProgram
 from alpa_mlir.inter_op.choose import ChosenStage, in_flight
@@ -189,8 +189,8 @@ def _stage(
             f"stage {number} does not fit into memory beside what {leader.program_name} keeps "
             "there; use more microbatches"
         )
-    fixed = StageModel.make(text, planned.mesh, leader.cluster)
-    free = StageModel.make(module.text, planned.mesh, leader.cluster)
+    fixed = StageModel.of(Module.parse(text), planned.mesh, leader.cluster)
+    free = StageModel.of(module.module.clone(), planned.mesh, leader.cluster)
     choices = unmarked_choices(fixed.model, cost.choices, free.model)
     cost = replace(cost, choices=choices)
     option = StageOption(*layers, number, planned.mesh, num_in_flight=num_in_flight, cost=cost)

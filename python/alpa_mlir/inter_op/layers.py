@@ -83,7 +83,9 @@ class SplitStep:
     module: Module
     first_layers: tuple[int, ...]
     num_microbatches: int
-    _stages: dict[int, StageModule] = field(default_factory=dict[int, StageModule])
+    _stages: dict[int, StageModule] = field(
+        default_factory=dict[int, StageModule], init=False, repr=False
+    )
 
     @cached_property
     def functions(self) -> tuple[FunctionSummary, ...]:

@@ -79,7 +79,7 @@ def search_pipelines(
             if not found:
                 raise
             best = min(found, key=lambda choice: choice.step_seconds)
-            stopwatch.ended_early = True
+            stopwatch.is_cut_short = True
             warn_of_interrupt(f"{best.layered.num_microbatches} microbatches")
     if not found:
         raise infeasible[-1]

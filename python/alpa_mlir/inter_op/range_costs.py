@@ -64,7 +64,7 @@ class RangeCosts:
         """
         alike: dict[tuple[Kinds, StageOption], list[StageOption]] = {}
         for option in sorted(options, key=lambda option: option.num_in_flight):
-            part = self.kinds_of(option), _without_place(option)
+            part = self.kinds_of(option), _way(option)
             alike.setdefault(part, []).append(option)
         known: dict[StageOption, StageCost | None] = {}
 
@@ -164,8 +164,8 @@ class RangeCosts:
             yield module
 
 
-def _without_place(option: StageOption) -> StageOption:
-    """Equal for options that run equal layers in the same way, but for microbatches in flight."""
+def _way(option: StageOption) -> StageOption:
+    """How it runs its layers, whichever these are, but for microbatches in flight."""
     return replace(option, first_layer=0, end_layer=0, num_in_flight=1, byte_price=0.0)
 
 

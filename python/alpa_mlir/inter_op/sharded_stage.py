@@ -26,21 +26,6 @@ class StageModel:
     mesh: LogicalMesh
 
     @staticmethod
-    def make(
-        text: str,
-        mesh: LogicalMesh,
-        cluster: Cluster,
-        strategy_space: str = "auto",
-        memory_limit_bytes: int | None = None,
-        num_in_flight: int = 1,
-    ) -> StageModel:
-        """`text` is that of a `StageModule`."""
-        module = Module.parse(text)
-        return StageModel.of(
-            module, mesh, cluster, strategy_space, memory_limit_bytes, num_in_flight
-        )
-
-    @staticmethod
     def of(
         module: Module,
         mesh: LogicalMesh,
@@ -49,7 +34,11 @@ class StageModel:
         memory_limit_bytes: int | None = None,
         num_in_flight: int = 1,
     ) -> StageModel:
-        """`module` is that text parsed; it will be the model's own, which writes into it."""
+        """`module` is that of a `StageModule`; it will be the model's own, which writes into it.
+
+        Raises:
+          PassError: the module is refused.
+        """
         on, device = native_mesh(mesh, cluster), native_device(cluster, memory_limit_bytes)
         with pass_errors():
             model = ShardingModel(module, on, device, strategy_space, num_in_flight)

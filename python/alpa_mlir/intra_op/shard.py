@@ -132,8 +132,12 @@ def shard(
     with stopwatch(f"enumerate strategies on {mesh}"):
         module, model = _model(normal, mesh, cluster, strategy_space, memory_limit_bytes)
     with stopwatch(f"solve on {mesh}"):
-        solution = _fitting_solution(model, mesh, effort)
-    stopwatch.ended_early |= solution.is_out_of_time and solution.gap > effort.target_gap
+        try:
+            solution = _fitting_solution(model, mesh, effort)
+        except SolverError:  # nothing was found in time
+            stopwatch.is_cut_short = True
+            raise
+    stopwatch.is_cut_short |= solution.is_out_of_time and solution.gap > effort.target_gap
     remarks = normal.remarks + messages(model.remarks)
     return ShardedModule(module, mesh, model, vertex_choices(model, solution), solution, remarks)
 
